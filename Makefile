@@ -1,0 +1,52 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+# A person at a terminal reads text; a deployment logs JSON by default.
+run: export MAIL_LOG_FORMAT ?= text
+
+.PHONY: help run test check format docs lock clean
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(BIN)/runtime-installed ## Install and start on 127.0.0.1:3000
+	$(BIN)/gunicorn wsgi:app
+
+test: $(BIN)/dev-installed ## Install and run all tests with branch coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: $(BIN)/dev-installed ## Lint, type-check, and compare generated pages with their sources
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/python docs/generate.py --check
+
+format: $(BIN)/dev-installed ## Format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: $(BIN)/dev-installed ## Write the generated pages
+	$(BIN)/python docs/generate.py
+
+lock: $(BIN)/dev-installed ## Pin the dependencies of setup.cfg anew, with hashes
+	$(BIN)/uv pip compile setup.cfg --universal --python-version 3.11 --generate-hashes \
+		--no-header --upgrade --output-file requirements.lock
+	$(BIN)/uv pip compile setup.cfg --universal --python-version 3.11 --generate-hashes \
+		--no-header --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## Remove the virtual environment and what tools left behind
+	rm -rf .venv build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(BIN)/runtime-installed: requirements.lock setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+$(BIN)/dev-installed: requirements-dev.lock $(BIN)/runtime-installed
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.lock
+	touch $@

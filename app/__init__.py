@@ -1,0 +1,17 @@
+"""GoMail: a self-hosted gateway for inbound mail. Importing it opens nothing."""
+
+from flask import Flask
+
+from app.services import Services
+from app.web import inbound, instrument, probes, problems
+
+
+def create_app(services: Services) -> Flask:
+    """Return the WSGI application that serves with `services`."""
+    app = Flask(__name__, static_folder=None)
+    app.extensions["gomail"] = services
+    instrument.register(app)
+    problems.register(app)
+    app.register_blueprint(inbound.blueprint)
+    app.register_blueprint(probes.blueprint)
+    return app

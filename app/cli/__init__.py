@@ -1,0 +1,17 @@
+"""The command `flask gomail`: works from any directory and without a valid configuration."""
+
+import click
+
+from app.cli.messages import messages
+from app.cli.server import server
+from app.cli.validate import validate
+
+
+@click.group()
+def gomail() -> None:
+    """Run GoMail, check its configuration, read what it stored."""
+
+
+gomail.add_command(messages)
+gomail.add_command(server)
+gomail.add_command(validate)

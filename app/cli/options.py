@@ -1,0 +1,13 @@
+"""The command-line options that several commands share."""
+
+from pathlib import Path
+
+import click
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The configuration file, YAML or JSON.  [default: $MAIL_CONFIG, ./gomail.yaml, "
+    "/etc/gomail/gomail.yaml]",
+)

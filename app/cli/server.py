@@ -1,0 +1,58 @@
+"""`flask gomail server`: becomes Gunicorn, once the configuration is known to be valid."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from app.cli.options import config_option
+from app.cli.validate import print_faults
+from app.settings import SHARE, inspect
+from app.settings.schema import flag, is_secret, properties, variable
+
+Command = Callable[..., None]
+
+
+def _setting_options(command: Command) -> Command:
+    for key in reversed(list(properties())):
+        command = click.option(flag(key), key, metavar=_metavar(key), help=_help(key))(command)
+    return command
+
+
+def _metavar(key: str) -> str:
+    kind = properties()[key]["type"]
+    names = {"integer": "NUMBER", "boolean": "true|false", "array": "LIST", "string": "TEXT"}
+    return names.get(kind, "TEXT") if isinstance(kind, str) else "TEXT"
+
+
+def _help(key: str) -> str:
+    known = properties()[key]
+    default = known.get("default", known.get("x-default"))
+    shown = ",".join(default) if isinstance(default, list) else default
+    return str(known["description"]) + ("" if shown in (None, "") else f"  [default: {shown}]")
+
+
+@click.command()
+@config_option
+@_setting_options
+def server(config: Path | None, **flags: str | None) -> None:
+    """Start the server. A LIST is written with commas: a,b,c."""
+    inspection = inspect(flags, config=config)
+    print_faults(inspection)
+    if inspection.errors:
+        sys.exit(1)
+    os.environ.update(_environment(flags, inspection.file))
+    gunicorn = [sys.executable, "-m", "gunicorn", "--config", str(SHARE / "gunicorn.conf.py")]
+    os.execv(sys.executable, [*gunicorn, "wsgi:app"])  # noqa: S606 - no shell is wanted
+
+
+def _environment(flags: Mapping[str, Any], file: Path | None) -> dict[str, str]:
+    """Return the variables that say the same as the flags; the process's arguments are public."""
+    given = {key: value for key, value in flags.items() if value}
+    variables = {variable(key): value for key, value in given.items()}
+    # An empty variable counts as unset: the flag outranks the file that a variable names.
+    variables |= {f"{variable(key)}_FILE": "" for key in given if is_secret(key)}
+    return variables | ({"MAIL_CONFIG": str(file.absolute())} if file else {})

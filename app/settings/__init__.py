@@ -1,0 +1,97 @@
+"""The settings: read from flags, environment and file, checked, and typed.
+
+Precedence: flag, `MAIL_<KEY>`, configuration file, default.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.settings import checks
+from app.settings.fault import Fault, InvalidSettings
+from app.settings.model import (
+    Authentication,
+    Logging,
+    Mail,
+    Metrics,
+    RateLimit,
+    Server,
+    Settings,
+    Storage,
+    assemble,
+)
+from app.settings.schema import SHARE
+from app.settings.sources import find_file, merge, read_environment, read_flags
+
+__all__ = [
+    "SHARE",
+    "Authentication",
+    "Fault",
+    "Inspection",
+    "InvalidSettings",
+    "Logging",
+    "Mail",
+    "Metrics",
+    "RateLimit",
+    "Server",
+    "Settings",
+    "Storage",
+    "inspect",
+    "load",
+]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a configuration comes to.
+
+    `values` is the effective value of each key with secrets masked, `file` the configuration
+    file that was read, `settings` None when there are errors.
+    """
+
+    values: Mapping[str, Any]
+    errors: tuple[Fault, ...]
+    warnings: tuple[Fault, ...]
+    file: Path | None
+    settings: Settings | None
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    config: Path | None = None,
+) -> Settings:
+    """Return the settings; the arguments are those of `inspect`.
+
+    Raises InvalidSettings with every fault.
+    """
+    inspection = inspect(flags, environ, config)
+    if inspection.settings is None:
+        raise InvalidSettings(inspection.errors)
+    return inspection.settings
+
+
+def inspect(
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    config: Path | None = None,
+) -> Inspection:
+    """Return what the configuration comes to, with every fault.
+
+    `flags` maps keys to values, as text or typed; `environ` is the process's own when None;
+    `config` names the file, otherwise MAIL_CONFIG or one of the standard places does.
+    """
+    environment = os.environ if environ is None else environ
+    file, from_file = find_file(config, environment)
+    sources = (read_flags(flags or {}), read_environment(environment), from_file)
+    values = merge(*sources)
+    errors = [fault for source in sources for fault in source.faults] + checks.errors(values)
+    return Inspection(
+        values=checks.masked(values),
+        errors=tuple(errors),
+        warnings=tuple(checks.warnings(values, file, from_file.values)),
+        file=file,
+        settings=None if errors else assemble(values),
+    )

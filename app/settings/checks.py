@@ -1,0 +1,153 @@
+"""Judges the values of a configuration: schema, rules between keys, and what deserves a warning."""
+
+import json
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from jsonschema.exceptions import ValidationError
+from jsonschema.protocols import Validator
+
+from app.settings.fault import Fault
+from app.settings.formats import CHECKER
+from app.settings.schema import allowed, is_secret, properties, schema
+
+GOOD_TOKEN_LENGTH = 32
+_LARGEST_NUMBER = 10**18
+_WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
+_KINDS = {bool: "a truth value", int: "a number", float: "a number", str: "text", list: "a list"}
+_WANTED = {
+    "integer": "a whole number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+}
+
+
+def errors(values: Mapping[str, Any]) -> list[Fault]:
+    """Return every fault in `values`, in the order of the schema."""
+    # A nested or endless value would be copied into jsonschema's own messages.
+    found = [_fault(key, "is a value of the wrong kind") for key in values if not flat(values[key])]
+    given = {key: value for key, value in values.items() if value is not None and flat(value)}
+    found += [_describe(error) for error in _validator().iter_errors(given)]
+    found += _rules_between_keys(values, faulty={fault.key for fault in found})
+    order = list(properties())
+    return sorted(found, key=lambda fault: order.index(fault.key))
+
+
+def warnings(values: Mapping[str, Any], file: Path | None, file_keys: Iterable[str]) -> list[Fault]:
+    """Return what is allowed in `values` but unwise."""
+    found = [
+        Fault("bearer_token", f"{place}is shorter than {GOOD_TOKEN_LENGTH} characters")
+        for place, token in _tokens(values["bearer_token"])
+        if properties()["bearer_token"]["minLength"] <= len(token) < GOOD_TOKEN_LENGTH
+    ]
+    if file is not None and any(map(is_secret, file_keys)):
+        found += _file_warnings(file)
+    return found
+
+
+def flat(value: object) -> bool:
+    """Tell whether `value` is a scalar of ordinary size, or a list of such scalars."""
+    return all(map(_is_scalar, value)) if isinstance(value, list) else _is_scalar(value)
+
+
+def masked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` fit to be shown: secrets as "***", what isn't flat as None."""
+    return {key: _masked(key, value) if flat(value) else None for key, value in values.items()}
+
+
+def _masked(key: str, value: Any) -> Any:
+    if not is_secret(key) or value is None:
+        return value
+    return ["***"] * len(value) if isinstance(value, list) else "***"
+
+
+def _is_scalar(value: object) -> bool:
+    if isinstance(value, int | float):
+        return abs(value) <= _LARGEST_NUMBER
+    return value is None or isinstance(value, str)
+
+
+@cache
+def _validator() -> Validator:
+    # JSON Schema counts 3000.0 as an integer, Python doesn't.
+    types = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_whole_number)
+    kind = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+        jsonschema.Draft202012Validator, type_checker=types
+    )
+    validator: Validator = kind(schema(), format_checker=CHECKER)
+    return validator
+
+
+def _is_whole_number(_: object, value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _describe(error: ValidationError) -> Fault:
+    key, *position = error.absolute_path
+    place = f"item {position[0] + 1}: " if position and isinstance(position[0], int) else ""
+    shown = "" if is_secret(str(key)) else f"{_shown(error.instance)} "
+    return _fault(str(key), f"{place}{shown}{_PROBLEMS[str(error.validator)](error)}")
+
+
+def _fault(key: str, problem: str) -> Fault:
+    limits = allowed(properties()[key])
+    return Fault(key, f"{problem} (allowed: {limits})" if limits else problem)
+
+
+def _wrong_type(error: ValidationError) -> str:
+    wanted: Any = error.validator_value
+    names = " or ".join(_WANTED[name] for name in ([wanted] if isinstance(wanted, str) else wanted))
+    return f"is {_KINDS.get(type(error.instance), 'nothing')}, not {names}"
+
+
+_PROBLEMS: Mapping[str, Callable[[ValidationError], str]] = {
+    "type": _wrong_type,
+    "minimum": lambda _: "is below the minimum",
+    "maximum": lambda _: "is above the maximum",
+    "enum": lambda _: "is not one of the values",
+    "minLength": lambda error: f"is shorter than {error.validator_value} characters",
+    "minItems": lambda _: "is an empty list",
+    "format": lambda error: str(error.cause),
+}
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def _rules_between_keys(values: Mapping[str, Any], faulty: set[str]) -> list[Fault]:
+    keys = {"host", "port", "metrics_enabled", "metrics_host", "metrics_port"}
+    if keys & faulty or not values["metrics_enabled"]:
+        return []
+    if values["port"] != values["metrics_port"] or not _overlap(values):
+        return []
+    taken = f"{values['metrics_port']} is also port, on the same host (allowed: another port)"
+    return [Fault("metrics_port", taken)]
+
+
+def _overlap(values: Mapping[str, Any]) -> bool:
+    hosts = {values["host"].lower(), values["metrics_host"].lower()}
+    return len(hosts) == 1 or bool(hosts & _WILDCARDS) or hosts == {"localhost", "127.0.0.1"}
+
+
+def _tokens(value: object) -> list[tuple[str, str]]:
+    if isinstance(value, str):
+        return [("", value)]
+    tokens = value if isinstance(value, list) else []
+    return [
+        (f"item {position}: ", token)
+        for position, token in enumerate(tokens, start=1)
+        if isinstance(token, str)
+    ]
+
+
+def _file_warnings(file: Path) -> list[Fault]:
+    mode = stat.S_IMODE(file.stat().st_mode)
+    readable = f"every user can read {file} (mode {mode:04o}), make it 0640"
+    return [Fault("bearer_token", readable)] if mode & stat.S_IROTH else []

@@ -1,0 +1,98 @@
+"""Reads the text of a configuration file, YAML or JSON, into a mapping."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import yaml
+
+from app.settings.fault import Fault
+
+_TYPES = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
+_COLLECTIONS = {"tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the types that the settings have: no timestamps, sets or merges."""
+
+    yaml_constructors: ClassVar = {
+        tag: construct
+        for tag, construct in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag in _TYPES | _COLLECTIONS
+    }
+    yaml_implicit_resolvers = {  # noqa: RUF012 - declared by the base class
+        first: [(tag, pattern) for tag, pattern in resolvers if tag in _TYPES]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+class UnreadableDocument(Exception):
+    """The text is no configuration; the message never quotes from the text."""
+
+
+def parse(text: str, *, json_only: bool) -> tuple[Mapping[str, Any], list[Fault]]:
+    """Return the mapping in `text` and a fault for each key that is repeated or no text.
+
+    Raises UnreadableDocument.
+    """
+    value, keys = _parse_json(text) if json_only else _parse_yaml(text)
+    if value is None:
+        return {}, []
+    if not isinstance(value, Mapping):
+        raise UnreadableDocument("holds no mapping of keys to values")
+    repeated = {key: keys.count(key) for key in keys if keys.count(key) > 1}
+    faults = [Fault(printable(key), f"is given {n} times") for key, n in repeated.items()]
+    named = {key: value for key, value in value.items() if isinstance(key, str)}
+    if len(named) < len(value):
+        faults.append(Fault("config", "a key is not text"))
+    return named, faults
+
+
+def printable(key: str) -> str:
+    """Return what can be shown of a key, which may hold anything when a colon was forgotten."""
+    shown = re.match(r"[\w.-]{0,60}", key, re.ASCII)
+    start = shown[0] if shown else ""
+    return start if start == key else f"{start}…"
+
+
+def _parse_yaml(text: str) -> tuple[object, Sequence[str]]:
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None, ()
+        value = loader.construct_document(node)
+    except yaml.YAMLError as error:
+        raise UnreadableDocument(_yaml_problem(error)) from error
+    # PyYAML lets the errors of its conversions through, such as those of 0x_ or !!bool perhaps.
+    except (ValueError, KeyError, ArithmeticError, RecursionError) as error:
+        raise UnreadableDocument("holds a value that YAML can't read") from error
+    keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+    return value, keys
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None)
+    place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    # A problem with a quotation in it may quote a secret.
+    reason = f": {problem}" if problem and "'" not in problem else ""
+    return f"is not valid YAML{place}{reason}"
+
+
+def _parse_json(text: str) -> tuple[object, Sequence[str]]:
+    keys: list[str] = []
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        # The outermost object ends last, so its keys are those that stay.
+        keys[:] = [key for key, _ in pairs]
+        return dict(pairs)
+
+    try:
+        return json.loads(text, object_pairs_hook=collect) if text.strip() else None, keys
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise UnreadableDocument(f"is not valid JSON at {place}: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise UnreadableDocument("holds a value that can't be read") from error

@@ -1,0 +1,108 @@
+"""Checks of single values that JSON Schema has no words for: the `format`s of the schema.
+
+Each raises ValueError, which says what is wrong without quoting the value.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+from jsonschema import FormatChecker
+
+_LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
+_DOMAIN = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+\.?\Z){_LABEL}\.?", re.ASCII | re.IGNORECASE)
+# fmt: off
+_WEAK_TOKENS = frozenset((
+    "12345678", "123456789", "1234567890", "87654321", "abcdefgh", "abcd1234", "admin123",
+    "administrator", "bearertoken", "changeit", "changeme", "changeme123", "iloveyou",
+    "letmein1", "passw0rd", "password", "password1", "password123", "qwertyui", "qwertyuiop",
+    "secret123", "secretsecret", "test1234", "testtest", "tokentoken",
+))
+_SYSTEM_DIRECTORIES = frozenset((
+    "", "home", "opt", "root", "run", "tmp", "var", "var/cache", "var/lib", "var/log",
+    "var/mail", "var/run", "var/spool", "var/tmp",
+))
+_SYSTEM_TREES = frozenset((
+    "bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "sbin", "sys",
+    "usr",
+))
+# fmt: on
+
+
+def real_path(path: str) -> Path:
+    """Return `path` as an absolute path without symbolic links, whether or not it exists."""
+    # POSIX keeps a double slash at the start, where Linux gives it no meaning.
+    return Path("/" + os.path.realpath(path).lstrip("/"))
+
+
+def check_token(token: str) -> None:
+    """Refuse what can't stand in a header or would be guessed first."""
+    if not token.isprintable() or " " in token:
+        raise ValueError("holds a space or a character that can't be printed")
+    # Of a shorter token the schema's minLength tells already.
+    if len(token) >= 8 and (token.lower() in _WEAK_TOKENS or len(set(token)) == 1):
+        raise ValueError("is a well-known weak token")
+
+
+def check_data_directory(path: str) -> None:
+    """Refuse directories that belong to the system."""
+    try:
+        real = real_path(path)
+    except (OSError, ValueError) as error:
+        raise ValueError("is no path that can be used") from error
+    if str(real)[1:] in _SYSTEM_DIRECTORIES or real.parts[1] in _SYSTEM_TREES:
+        raise ValueError("is a system directory")
+
+
+def check_domain(name: str) -> None:
+    """Refuse what isn't a domain name in its ASCII form (RFC 1123 section 2.1, RFC 5890)."""
+    if len(name) > 254 or not _DOMAIN.fullmatch(name):
+        raise ValueError("is no domain name")
+
+
+def check_host(host: str) -> None:
+    """Refuse what is neither an IP address nor a host name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        check_domain(host)
+
+
+def check_network(network: str) -> None:
+    """Refuse what is neither an IP address nor a network with all host bits zero."""
+    try:
+        meant = ip_network(network, strict=False)
+    except ValueError as error:
+        raise ValueError("is no IP address or network") from error
+    try:
+        ip_network(network)
+    except ValueError as error:
+        raise ValueError(f"has host bits set, {meant} may be meant") from error
+
+
+def check_path(path: str) -> None:
+    """Refuse what can't be the path of a URL."""
+    if not re.fullmatch(r"/[!-~]*", path) or set("?#") & set(path):
+        raise ValueError("is no path")
+
+
+CHECKER = FormatChecker(formats=())
+
+
+def _register(name: str, check: Callable[[str], None]) -> None:
+    def passes(value: object) -> bool:
+        if isinstance(value, str):
+            check(value)
+        return True
+
+    CHECKER.checks(name, raises=ValueError)(passes)
+
+
+_register("gomail-token", check_token)
+_register("gomail-data-directory", check_data_directory)
+_register("gomail-domain", check_domain)
+_register("gomail-host", check_host)
+_register("gomail-network", check_network)
+_register("gomail-path", check_path)

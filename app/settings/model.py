@@ -1,0 +1,136 @@
+"""The settings as the rest of GoMail sees them: one frozen dataclass for each part.
+
+A field takes the value of the schema key of its own name, or of the key in its metadata.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any, TypeVar
+
+from app.settings.formats import real_path
+
+Part = TypeVar("Part")
+
+
+def _domain(name: str | None) -> str | None:
+    return name.lower().removesuffix(".") if name else None
+
+
+def _domains(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.lower().removesuffix(".") for name in names)
+
+
+def _tokens(tokens: str | Iterable[str] | None) -> tuple[str, ...]:
+    return (tokens,) if isinstance(tokens, str) else tuple(tokens or ())
+
+
+def _networks(networks: Iterable[str]) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(map(ip_network, networks))
+
+
+def _from(key: str, convert: Callable[[Any], Any] | None = None) -> Mapping[str, Any]:
+    return {"key": key, "convert": convert}
+
+
+@dataclass(frozen=True)
+class Server:
+    """The API port and its processes; `shutdown_timeout` in seconds."""
+
+    host: str
+    port: int
+    workers: int
+    threads: int
+    shutdown_timeout: int
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where messages are kept; `data_dir` is absolute and may not exist yet."""
+
+    data_dir: Path = field(metadata=_from("data_dir", real_path))
+
+
+@dataclass(frozen=True)
+class Authentication:
+    """The tokens that are valid; none when the configuration names none."""
+
+    bearer_tokens: tuple[str, ...] = field(metadata=_from("bearer_token", _tokens), repr=False)
+
+
+@dataclass(frozen=True)
+class Mail:
+    """Which messages are taken; sizes in bytes, domains in lower case without a final dot."""
+
+    hostname: str | None = field(metadata=_from("mail_hostname", _domain))
+    primary_domain: str | None = field(metadata=_from("primary_domain", _domain))
+    max_message_size: int
+    blocked_domains: frozenset[str] = field(metadata=_from("blocked_domains", _domains))
+    allowed_recipient_domains: frozenset[str] = field(
+        metadata=_from("allowed_recipient_domains", _domains)
+    )
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """The token bucket of each client, in requests; no limit when `per_minute` is 0."""
+
+    per_minute: int = field(metadata=_from("rate_limit_per_minute"))
+    burst: int = field(metadata=_from("rate_limit_burst"))
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = field(
+        metadata=_from("trusted_proxies", _networks)
+    )
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The port that Prometheus scrapes."""
+
+    enabled: bool = field(metadata=_from("metrics_enabled"))
+    host: str = field(metadata=_from("metrics_host"))
+    port: int = field(metadata=_from("metrics_port"))
+    path: str = field(metadata=_from("metrics_path"))
+
+
+@dataclass(frozen=True)
+class Logging:
+    """What is logged, and in which form."""
+
+    level: str = field(metadata=_from("log_level"))
+    format: str = field(metadata=_from("log_format"))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting, valid and typed."""
+
+    server: Server
+    storage: Storage
+    authentication: Authentication
+    mail: Mail
+    rate_limit: RateLimit
+    metrics: Metrics
+    logging: Logging
+
+
+def assemble(values: Mapping[str, Any]) -> Settings:
+    """Return the settings made of `values`, which must have passed every check."""
+    return Settings(
+        server=_part(Server, values),
+        storage=_part(Storage, values),
+        authentication=_part(Authentication, values),
+        mail=_part(Mail, values),
+        rate_limit=_part(RateLimit, values),
+        metrics=_part(Metrics, values),
+        logging=_part(Logging, values),
+    )
+
+
+def _part(kind: type[Part], values: Mapping[str, Any]) -> Part:
+    arguments = {}
+    for each in fields(kind):  # type: ignore[arg-type]
+        value = values[each.metadata.get("key", each.name)]
+        convert = each.metadata.get("convert")
+        arguments[each.name] = convert(value) if convert else value
+    return kind(**arguments)

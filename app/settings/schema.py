@@ -1,0 +1,72 @@
+"""The JSON Schema: the one source of every key's type, range, default and description."""
+
+import difflib
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_CHECKOUT = Path(__file__).parents[2]
+_INSTALLED = Path(sys.prefix) / "share" / "gomail"
+_SCHEMA = Path("config") / "gomail.schema.json"
+
+SHARE = _CHECKOUT if (_CHECKOUT / _SCHEMA).is_file() else _INSTALLED
+"""The directory that holds gunicorn.conf.py and config/: the checkout, or where a wheel puts it."""
+
+Property = Mapping[str, Any]
+
+
+def schema_text() -> str:
+    """Return the schema as it is written."""
+    return (SHARE / _SCHEMA).read_text(encoding="utf-8")
+
+
+@cache
+def schema() -> Property:
+    """Return the whole schema."""
+    loaded: Property = json.loads(schema_text())
+    return loaded
+
+
+def properties() -> Mapping[str, Property]:
+    """Return the schema of each key, in the order of the file."""
+    known: Mapping[str, Property] = schema()["properties"]
+    return known
+
+
+def is_secret(key: str) -> bool:
+    """Tell whether the value of `key` must never be shown."""
+    return bool(properties()[key].get("writeOnly"))
+
+
+def defaults() -> dict[str, Any]:
+    """Return a value for each key; None for a key that has no default."""
+    constants = {key: known.get("default") for key, known in properties().items()}
+    return constants | {"workers": max(2, len(os.sched_getaffinity(0)))}
+
+
+def variable(key: str) -> str:
+    """Return the name of the environment variable that sets `key`."""
+    return f"MAIL_{key.upper()}"
+
+
+def flag(key: str) -> str:
+    """Return the command-line flag that sets `key`."""
+    return "--token" if key == "bearer_token" else f"--{key.replace('_', '-')}"
+
+
+def allowed(known: Property) -> str:
+    """Say in words which values a key takes; empty when its type says all."""
+    if "enum" in known:
+        return ", ".join(known["enum"])
+    if "minimum" in known:
+        return f"{known['minimum']} to {known['maximum']}"
+    return str(known.get("x-allowed", ""))
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return the one of `names` that looks most like `name`."""
+    return difflib.get_close_matches(name, names, n=1, cutoff=0)[0]
