@@ -1,0 +1,52 @@
+"""Stored messages as files that mail programs read."""
+
+import mailbox
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from time import asctime
+
+from app.errors import MessageCorrupt
+from app.model import StoredMessage
+from app.storage.base import MessageStore
+
+Content = tuple[StoredMessage, bytes]
+
+
+def read_all(
+    store: MessageStore, messages: Iterable[StoredMessage], faults: list[str]
+) -> Iterator[Content]:
+    """Yield each message with its bytes; a damaged one adds a line to `faults` instead."""
+    for message in messages:
+        try:
+            content = store.read(message.message_id)
+        except MessageCorrupt as error:
+            faults.append(str(error))
+            continue
+        yield message, content
+
+
+def export_as_eml(contents: Iterable[Content], directory: Path) -> int:
+    """Write each message to ID.eml, byte for byte; return how many."""
+    exported = 0
+    for message, content in contents:
+        temporary = directory / f".{message.message_id}.eml"
+        temporary.write_bytes(content)
+        temporary.replace(directory / f"{message.message_id}.eml")
+        exported += 1
+    return exported
+
+
+def export_as_mbox(contents: Iterable[Content], directory: Path) -> int:
+    """Write all messages to gomail.mbox (RFC 4155), replacing it; return how many."""
+    temporary = directory / ".gomail.mbox"
+    temporary.unlink(missing_ok=True)
+    box = mailbox.mbox(temporary)
+    exported = 0
+    for message, content in contents:
+        sender = message.envelope.sender or "MAILER-DAEMON"
+        received = asctime(message.received_at.utctimetuple())
+        box.add(f"From {sender} {received}\n".encode() + content)
+        exported += 1
+    box.close()
+    temporary.replace(directory / "gomail.mbox")
+    return exported

@@ -1,0 +1,170 @@
+"""`flask gomail messages`: what is stored, for a person at a terminal."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from app.cli.export import export_as_eml, export_as_mbox, read_all
+from app.cli.options import config_option
+from app.errors import GoMailError
+from app.model import StoredMessage
+from app.printable import escape
+from app.settings import InvalidSettings, load
+from app.storage.base import MessageStore, Query
+from app.storage.sql import SQLStore
+
+
+class Moment(click.ParamType[datetime]):
+    """A date or a time in ISO 8601; UTC where it names no zone."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return an aware datetime."""
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time such as 2026-01-31 or 2026-01-31T12:00Z", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--until", type=Moment(), help="Received before this time (UTC)."),
+        click.option("--since", type=Moment(), help="Received at this time (UTC) or later."),
+        click.option("--recipient", help="Received for this address."),
+        config_option,
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def messages() -> None:
+    """Read what is stored: list it, show it, export it."""
+
+
+@messages.command("list")
+@_filter_options
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def list_messages(  # noqa: PLR0913, PLR0917 -- one argument an option
+    config: Path | None,
+    recipient: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List stored messages, the newest first."""
+    with _open_store(config) as store:
+        found = list(store.search(Query(recipient, since, until, limit)))
+    if as_json:
+        click.echo(json.dumps([_as_json(message) for message in found], indent=2))
+        return
+    click.echo(_table(found))
+
+
+@messages.command()
+@config_option
+@click.option("--raw", is_flag=True, help="Write exactly the bytes that were received.")
+@click.argument("message_id", metavar="ID")
+def show(config: Path | None, message_id: str, raw: bool) -> None:
+    """Show one message: its envelope, then its text with control characters escaped."""
+    with _open_store(config) as store:
+        content = store.read(message_id)
+        if raw:
+            sys.stdout.buffer.write(content)
+            return
+        for name, value in _as_json(store.get(message_id)).items():
+            click.echo(f"{name + ':':17}{'' if value is None else escape(str(value))}")
+    click.echo()
+    for line in content.decode("utf-8", "replace").splitlines():
+        click.echo(escape(line))
+
+
+@messages.command()
+@_filter_options
+@click.option("--format", "kind", type=click.Choice(["eml", "mbox"]), default="eml")
+@click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+def export(  # noqa: PLR0913, PLR0917 -- one argument an option
+    config: Path | None,
+    recipient: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    kind: str,
+    directory: Path,
+) -> None:
+    """Write stored messages to DIR: a file ID.eml for each, or one file gomail.mbox."""
+    query = Query(recipient, since, until, oldest_first=True)
+    write = export_as_eml if kind == "eml" else export_as_mbox
+    faults: list[str] = []
+    with _open_store(config) as store:
+        directory.mkdir(parents=True, exist_ok=True)
+        bar = click.progressbar(
+            store.search(query), length=store.count(query), label="Exporting", file=sys.stderr
+        )
+        with bar as found:
+            exported = write(read_all(store, found, faults), directory)
+    click.echo(f"Exported {exported} messages to {directory}")
+    if faults:
+        sys.exit("\n".join(faults))
+
+
+@contextmanager
+def _open_store(config: Path | None) -> Iterator[MessageStore]:
+    try:
+        data_dir = load(config=config).storage.data_dir
+    except InvalidSettings as error:
+        sys.exit("\n".join(str(fault) for fault in error.faults))
+    if not (data_dir / "gomail.db").exists():
+        sys.exit(f"Nothing is stored in {data_dir} yet.")
+    try:
+        store = SQLStore(data_dir)
+        yield store
+    except GoMailError as error:
+        sys.exit(f"{error} ({error.__cause__})" if error.__cause__ else str(error))
+    store.close()
+
+
+def _as_json(message: StoredMessage) -> dict[str, object]:
+    envelope = asdict(message.envelope)
+    return {
+        "id": message.message_id,
+        "received_at": message.received_at.isoformat(),
+        "size": message.size,
+        "sha256": message.sha256.hex(),
+        "subject": message.subject,
+        **envelope.pop("connection"),
+        **envelope,
+    }
+
+
+def _table(found: list[StoredMessage]) -> str:
+    rows = [("ID", "RECEIVED (UTC)", "SIZE", "SENDER", "RECIPIENT", "SUBJECT"), *map(_row, found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _row(message: StoredMessage) -> tuple[str, ...]:
+    envelope = message.envelope
+    return (
+        message.message_id,
+        f"{message.received_at:%Y-%m-%d %H:%M:%S}",
+        str(message.size),
+        escape(envelope.sender) or "<>",
+        escape(envelope.recipient),
+        escape(message.subject),
+    )

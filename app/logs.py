@@ -1,0 +1,84 @@
+"""Log lines: one JSON object or one line of text each, on standard output.
+
+Every line, Gunicorn's included, goes through one handler and carries the id of the request
+it belongs to. No control character of foreign data ever reaches the output unescaped.
+"""
+
+import logging
+from contextvars import ContextVar
+from typing import Any
+
+from app.printable import escape
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+_STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "request_id",
+    "taskName",
+    "color_message",
+}
+
+
+class RequestIdFilter(logging.Filter):
+    """Puts the current request's id on each record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every record."""
+        record.request_id = request_id.get()
+        return True
+
+
+class TextFormatter(logging.Formatter):
+    """Lines for a person at a terminal: time, level, message, then what JSON has as members."""
+
+    default_time_format = "%H:%M:%S"
+    default_msec_format = "%s.%03d"
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Return one line; a traceback follows on lines of its own."""
+        members = {
+            name: value
+            for name, value in vars(record).items()
+            if name not in _STANDARD_ATTRIBUTES and value is not None
+        }
+        line = " ".join(
+            [
+                f"{self.formatTime(record)} {record.levelname.lower():7} {record.message}",
+                *(f"{name}={value}" for name, value in members.items()),
+            ]
+        )
+        return escape(line)
+
+
+def log_config(level: str, line_format: str) -> dict[str, Any]:
+    """Return a `logging.config` dictionary; `level` in lower case, `line_format` json or text."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"request_id": {"()": RequestIdFilter}},
+        "formatters": {
+            "json": {
+                "()": "pythonjsonlogger.json.JsonFormatter",
+                "fmt": ["levelname", "name", "message", "request_id"],
+                "rename_fields": {"levelname": "level", "name": "logger"},
+                "timestamp": True,
+            },
+            "text": {"()": TextFormatter},
+        },
+        "handlers": {
+            "stdout": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stdout",
+                "formatter": line_format,
+                "filters": ["request_id"],
+            }
+        },
+        "root": {"level": level.upper(), "handlers": ["stdout"]},
+        "loggers": {
+            "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
+            "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
+            "alembic": {"level": "WARNING"},
+        },
+    }

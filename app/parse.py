@@ -1,0 +1,77 @@
+"""The head of a message, read so that no message can make it raise or run for long.
+
+The message's own bytes are stored as they came; what is taken from the head here serves
+the listing, and the envelope where the relay didn't give one. There is no MIME walk.
+"""
+
+import re
+from dataclasses import dataclass
+from email.errors import MessageError
+from email.header import decode_header, make_header
+from email.message import Message
+from email.parser import BytesHeaderParser
+from email.policy import compat32
+
+from app.addresses import find_addresses
+from app.errors import MessageRejected
+from app.printable import UNPRINTABLE
+
+MAX_VALUE_CHARACTERS = 4096
+MAX_SUBJECT_CHARACTERS = 998  # RFC 5322 section 2.1.1
+
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the headers say; None where there is no usable address."""
+
+    sender: str | None
+    recipient: str | None
+    subject: str
+
+
+def parse_head(beginning: bytes, *, is_whole: bool) -> Head:
+    """Read the head from the `beginning` of a message, or from the whole of it.
+
+    Raises MessageRejected when this is no message (RFC 5322 section 2.1): nothing there, no
+    header field, or no end of the head in sight.
+    """
+    # compat32: the modern policy raises on 42 of 787 messages seen in the wild, and a subject
+    # of 256 KB makes it take 2 GB.
+    fields = BytesHeaderParser(policy=compat32).parsebytes(_cut_head(beginning, is_whole=is_whole))
+    if not fields.keys():
+        raise MessageRejected("This is no message: it doesn't begin with a header field.")
+    return Head(
+        sender=_first_address(fields, "From"),
+        recipient=_first_address(fields, "To"),
+        subject=_decode(_value(fields, "Subject"))[:MAX_SUBJECT_CHARACTERS],
+    )
+
+
+def _cut_head(beginning: bytes, *, is_whole: bool) -> bytes:
+    if not beginning:
+        raise MessageRejected("The message is empty.")
+    end = _BLANK_LINE.search(beginning)
+    if end is not None:
+        return beginning[: end.start()]
+    if not is_whole:
+        raise MessageRejected(f"The head doesn't end within its first {len(beginning)} bytes.")
+    return beginning
+
+
+def _value(fields: Message, name: str) -> str:
+    value = fields.get(name)
+    return "" if value is None else str(value)[:MAX_VALUE_CHARACTERS]
+
+
+def _first_address(fields: Message, name: str) -> str | None:
+    return next(iter(find_addresses(_value(fields, name))), None)
+
+
+def _decode(value: str) -> str:
+    try:
+        decoded = str(make_header(decode_header(value)))
+    except (LookupError, ValueError, MessageError):  # a charset or Base64 that is none
+        decoded = value
+    return UNPRINTABLE.sub(" ", decoded).strip()

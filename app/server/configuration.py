@@ -1,0 +1,17 @@
+"""The settings in force: loaded once by the master, inherited by the workers it forks."""
+
+from app.settings import Settings, load
+
+_current: Settings | None = None
+
+
+def load_settings() -> Settings:
+    """Load the settings anew from file and environment; raises InvalidSettings."""
+    global _current  # noqa: PLW0603 -- gunicorn.conf.py is run anew at a reload, this module is not
+    _current = load()
+    return _current
+
+
+def current_settings() -> Settings:
+    """Return what the master has loaded; without a master, load it."""
+    return _current or load_settings()

@@ -1,0 +1,59 @@
+"""What the master does before its first worker starts."""
+
+import logging
+import shlex
+import sys
+
+from app.errors import GoMailError
+from app.generated_token import token_file
+from app.server.configuration import load_settings
+from app.services import prepare
+from app.settings import InvalidSettings, Settings
+from app.version import __version__
+
+_log = logging.getLogger("gomail")
+
+
+def settings_or_exit() -> Settings:
+    """Return the settings; with faults, print a line for each and end the process with 1."""
+    try:
+        return load_settings()
+    except InvalidSettings as error:
+        sys.exit("\n".join(str(fault) for fault in error.faults))
+
+
+def prepare_or_exit(settings: Settings) -> None:
+    """Make the data directory fit for use; when that can't be done, say why and end with 1."""
+    try:
+        prepare(settings)
+    except GoMailError as error:
+        reason = f": {error.__cause__}" if error.__cause__ else ""
+        sys.exit(f"data_dir: {settings.storage.data_dir} can't be used: {error}{reason}")
+
+
+def announce(settings: Settings) -> None:
+    """Log where the server listens, and a curl line that works as it is pasted."""
+    server = settings.server
+    _log.info("GoMail %s listens on http://%s", __version__, address(server.host, server.port))
+    _log.info("Try it: %s", _curl_line(settings))
+
+
+def address(host: str, port: int) -> str:
+    """Return `host:port` as in a URL (RFC 3986 section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _curl_line(settings: Settings) -> str:
+    # Single quotes only: the line stays the same inside a JSON string. The token itself never
+    # gets into a log.
+    server = settings.server
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
+    domain = settings.mail.primary_domain or "example.com"
+    is_configured = bool(settings.authentication.bearer_tokens)
+    quoted_file = shlex.quote(str(token_file(settings.storage.data_dir)))
+    token = "YOUR-TOKEN" if is_configured else f"$(cat {quoted_file})"
+    return (
+        f"curl --oauth2-bearer {token}"
+        f" -H 'X-Original-Sender: you@example.com' -H 'X-Original-Recipient: support@{domain}'"
+        f" -d 'Subject: Hello from curl' http://{address(host, server.port)}/mail/inbound"
+    )

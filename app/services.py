@@ -1,0 +1,57 @@
+"""The parts an application is made of; the only place that names concrete backends."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from app.generated_token import generated_token
+from app.receive import Receiver
+from app.settings import Settings
+from app.storage.base import MessageStore
+from app.storage.sql import SQLStore
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the web side works with."""
+
+    store: MessageStore
+    receiver: Receiver
+    bearer_tokens: tuple[bytes, ...]
+
+    def close(self) -> None:
+        """Release files and connections."""
+        self.store.close()
+
+
+def build(settings: Settings) -> Services:
+    """Open everything that `settings` name; raises StorageUnavailable."""
+    store = SQLStore(settings.storage.data_dir)
+    return Services(
+        store=store,
+        receiver=Receiver(store, settings.mail, now),
+        bearer_tokens=bearer_tokens(settings),
+    )
+
+
+def bearer_tokens(settings: Settings) -> tuple[bytes, ...]:
+    """Return the configured tokens, else the generated one; raises StorageUnavailable."""
+    configured = settings.authentication.bearer_tokens
+    tokens = configured or (generated_token(settings.storage.data_dir),)
+    return tuple(token.encode() for token in tokens)
+
+
+def prepare(settings: Settings) -> None:
+    """Do once what a start needs: tables, token, and a sweep of what a crash left behind.
+
+    Raises StorageUnavailable.
+    """
+    bearer_tokens(settings)
+    store = SQLStore(settings.storage.data_dir)
+    store.sweep()
+    store.close()
+
+
+def now() -> datetime:
+    """Return the time of day in UTC, in the milliseconds that message ids and rows hold."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,0 +1,67 @@
+"""What a store of messages does, whatever it is made of."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from app.model import Message, Receipt, StoredMessage
+from app.storage.body import Body
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which stored messages: `since` inclusive, `until` exclusive, `limit` None for all.
+
+    `recipient` is compared without regard to ASCII case.
+    """
+
+    recipient: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int | None = None
+    oldest_first: bool = False
+
+
+class MessageStore(Protocol):
+    """Durable, idempotent storage. Every method may be called from any thread."""
+
+    def new_body(self) -> Body:
+        """Return an empty body to be filled and then handed to `add`, or discarded."""
+        ...
+
+    def add(self, message: Message, body: Body) -> Receipt:
+        """Store `message` once for each idempotency key; atomic and durable on return.
+
+        Takes the body over in every case. Raises StorageUnavailable, and then the message
+        is not visible.
+        """
+        ...
+
+    def get(self, message_id: str) -> StoredMessage:
+        """Return one message; raises MessageNotFound, StorageUnavailable."""
+        ...
+
+    def read(self, message_id: str) -> bytes:
+        """Return exactly the bytes that were stored.
+
+        Raises MessageNotFound, MessageCorrupt when the checksum doesn't match, and
+        StorageUnavailable.
+        """
+        ...
+
+    def search(self, query: Query) -> Iterator[StoredMessage]:
+        """Yield the matching messages in the order of their arrival; raises StorageUnavailable."""
+        ...
+
+    def count(self, query: Query) -> int:
+        """Return how many messages match, up to the query's limit; raises StorageUnavailable."""
+        ...
+
+    def check(self) -> None:
+        """Raise StorageUnavailable unless something can be written now."""
+        ...
+
+    def close(self) -> None:
+        """Release files and connections; nothing may be called afterwards."""
+        ...

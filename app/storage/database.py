@@ -1,0 +1,57 @@
+"""Opening the SQLite database of a data directory, and bringing its tables up to date."""
+
+import fcntl
+import os
+from pathlib import Path
+from sqlite3 import Connection as SQLiteConnection
+
+import alembic.command
+from alembic.config import Config
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from app.storage.segments import sync_directory
+
+# A writer that finds the database locked for longer answers 503 and the relay comes again.
+BUSY_TIMEOUT_SECONDS = 10
+
+
+def open_database(path: Path) -> Engine:
+    """Return an engine on the database at `path`, which is created (0600) when it is missing.
+
+    Transactions take SQLite's write lock at their first writing statement; a commit is
+    durable on return (synchronous=FULL). Raises OSError when the file can't be made.
+    """
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        sync_directory(path.parent)
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "isolation_level": "IMMEDIATE"},
+    )
+    event.listen(engine, "connect", _set_pragmas)
+    return engine
+
+
+def migrate(engine: Engine, lock_file: Path) -> None:
+    """Bring the tables up to date; several processes may call this at the same moment.
+
+    Raises OSError and sqlalchemy.exc.SQLAlchemyError.
+    """
+    descriptor = os.open(lock_file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with engine.begin() as connection:
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("path_separator", "os")
+            config.set_main_option(
+                "script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%")
+            )
+            alembic.command.upgrade(config, "head")
+    finally:
+        os.close(descriptor)
+
+
+def _set_pragmas(connection: SQLiteConnection, _entry: ConnectionPoolEntry) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")

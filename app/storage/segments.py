@@ -1,0 +1,189 @@
+"""Message bytes in append-only files.
+
+A process appends to a segment of its own, and syncs it before the row that names the bytes
+is committed: bytes that no row names belong to nobody. A segment is locked (flock) by the
+process that writes it for as long as it does, so the sweep at a start knows which segments
+nobody writes any more, even while other processes serve from the same directory.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+SEGMENT_BYTES = 256 * 1024 * 1024
+_NAME = re.compile(r"[0-9a-f]{32}\.segment")
+_MOST_BUFFERS_A_WRITE = 512  # well below IOV_MAX, 1024 on Linux
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where the bytes of one message lie: `length` bytes from `offset` of the file `segment`."""
+
+    segment: str
+    offset: int
+    length: int
+
+
+class SegmentFile:
+    """One segment, open for appending and locked by this process."""
+
+    def __init__(self, directory: Path) -> None:
+        """Create the file (0600) and make its name durable; raises OSError."""
+        self.name = f"{uuid4().hex}.segment"
+        self.size = 0
+        self._path = directory / self.name
+        self._descriptor = _create_locked(self._path)
+        try:
+            sync_directory(directory)
+        except OSError:
+            self.discard()
+            raise
+
+    def write(self, chunks: Sequence[bytes]) -> None:
+        """Append all of `chunks`; on OSError an unknown part of them was appended."""
+        pending = [memoryview(chunk) for chunk in chunks if chunk]
+        while pending:
+            written = os.writev(self._descriptor, pending[:_MOST_BUFFERS_A_WRITE])
+            self.size += written
+            pending = _after(pending, written)
+
+    def sync(self) -> None:
+        """Make everything written durable; after an OSError the file must not be used again."""
+        os.fdatasync(self._descriptor)
+
+    def shorten(self, size: int) -> None:
+        """Drop what was appended after the first `size` bytes; raises OSError."""
+        os.ftruncate(self._descriptor, size)
+        self.size = size
+
+    def close(self) -> None:
+        """Close the file and release its lock."""
+        os.close(self._descriptor)
+
+    def discard(self) -> None:
+        """Remove the file and close it."""
+        with suppress(OSError):  # the sweep at the next start removes it as well
+            self._path.unlink()
+        self.close()
+
+
+class Segments:
+    """The segment files of one data directory. The caller keeps threads out of each other's way."""
+
+    def __init__(self, directory: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        self._directory = directory
+        self._segment_bytes = segment_bytes
+        self._current: SegmentFile | None = None
+
+    def open_file(self) -> SegmentFile:
+        """Return a new segment for one large message; raises OSError."""
+        return SegmentFile(self._directory)
+
+    def append(self, chunks: Sequence[bytes]) -> Span:
+        """Append one message to this process's segment, durable on return; raises OSError."""
+        segment = self._current or self.open_file()
+        self._current = None  # after a failure nothing may follow in this file (see _abandon)
+        offset = segment.size
+        try:
+            segment.write(chunks)
+            segment.sync()
+        except OSError:
+            _abandon(segment, offset)
+            raise
+        span = Span(segment.name, offset, segment.size - offset)
+        if segment.size < self._segment_bytes:
+            self._current = segment
+        else:
+            segment.close()
+        return span
+
+    def read(self, span: Span) -> bytes:
+        """Return the bytes of `span`, fewer if the file is shorter; raises OSError."""
+        descriptor = os.open(self._directory / span.segment, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "rb") as file:
+            file.seek(span.offset)
+            return file.read(span.length)
+
+    def sweep(self, end_of_rows: Callable[[str], int]) -> None:
+        """Remove what no row names from segments that nobody writes any more.
+
+        `end_of_rows` tells where the last message of a segment ends, 0 when there is none.
+        Files that don't carry the name of a segment stay untouched. Raises OSError.
+        """
+        for path in sorted(self._directory.iterdir()):
+            if _NAME.fullmatch(path.name) and not path.is_symlink():
+                _sweep_segment(path, end_of_rows)
+
+    def is_empty(self) -> bool:
+        """Tell whether no segment holds any bytes."""
+        return not any(
+            _NAME.fullmatch(path.name) and path.stat().st_size for path in self._directory.iterdir()
+        )
+
+    def close(self) -> None:
+        """Close the segment that this process writes."""
+        if self._current is not None:
+            self._current.close()
+            self._current = None
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable; raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _create_locked(path: Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            os.close(descriptor)
+            raise
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # a sweep came between the creation and the lock
+
+
+def _abandon(segment: SegmentFile, offset: int) -> None:
+    # A failed fsync is final for a descriptor: a second one can report success for bytes that
+    # were lost, so the next message starts a new segment.
+    if offset == 0:
+        segment.discard()
+        return
+    with suppress(OSError):  # the sweep at the next start cuts the tail as well
+        segment.shorten(offset)
+    segment.close()
+
+
+def _after(pending: list[memoryview], written: int) -> list[memoryview]:
+    for number, chunk in enumerate(pending):
+        if written < len(chunk):
+            return [chunk[written:], *pending[number + 1 :]]
+        written -= len(chunk)
+    return []
+
+
+def _sweep_segment(path: Path, end_of_rows: Callable[[str], int]) -> None:
+    if 0 < path.stat().st_size <= end_of_rows(path.name):
+        return
+    with path.open("rb+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        end = end_of_rows(path.name)  # again: its writer may have committed before it ended
+        if end == 0:
+            path.unlink()
+        else:
+            file.truncate(end)

@@ -1,0 +1,232 @@
+"""The durable store: rows in a SQL database, message bytes in segment files.
+
+The order is what keeps the promise: bytes are synced before the row that names them is
+committed, and the commit is synced before `add` returns.
+"""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Row, Select, func, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
+from app.message_id import first_message_id, milliseconds_since_epoch
+from app.model import Connection, Envelope, Message, Receipt, StoredMessage
+from app.storage.base import Query
+from app.storage.body import Body
+from app.storage.database import migrate, open_database
+from app.storage.probe import WriteProbe
+from app.storage.segments import Segments, Span, sync_directory
+from app.storage.tables import messages
+
+_PAGE_ROWS = 500
+
+
+class SQLStore:
+    """Messages under one data directory, which several processes may share."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Open the store, making the directory (0700) and the tables where they are missing.
+
+        Raises StorageUnavailable, also when there are messages but no database that names them.
+        """
+        with _failures_as_unavailable():
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sync_directory(data_dir.parent)
+            self._segments = Segments(data_dir / "segments")
+            database = data_dir / "gomail.db"
+            _refuse_orphans(database, self._segments)
+            self._engine = open_database(database)
+            migrate(self._engine, data_dir / "migrate.lock")
+        self._probe = WriteProbe(data_dir / "segments")
+        # One writer a process: the database takes one at a time, and waiting here blocks,
+        # where its own busy handler polls.
+        self._writing = threading.Lock()
+
+    def new_body(self) -> Body:
+        """See MessageStore.new_body."""
+        return Body(self._segments.open_file)
+
+    def add(self, message: Message, body: Body) -> Receipt:
+        """See MessageStore.add."""
+        try:
+            with _failures_as_unavailable():
+                if body.segment is not None:
+                    body.segment.sync()
+                with self._writing:
+                    return self._first_receipt(message.idempotency_key) or self._store(
+                        message, body
+                    )
+        finally:
+            body.discard()
+
+    def get(self, message_id: str) -> StoredMessage:
+        """See MessageStore.get."""
+        return _stored(self._row(message_id))
+
+    def read(self, message_id: str) -> bytes:
+        """See MessageStore.read."""
+        row = self._row(message_id)
+        with _failures_as_unavailable():
+            raw = self._segments.read(Span(row.segment, row.segment_offset, row.size))
+        if hashlib.sha256(raw).digest() != row.sha256:
+            raise MessageCorrupt(f"The stored bytes of message {message_id} are damaged.")
+        return raw
+
+    def search(self, query: Query) -> Iterator[StoredMessage]:
+        """See MessageStore.search."""
+        statement, remaining = _selection(query), query.limit
+        while remaining is None or remaining > 0:
+            page_rows = _PAGE_ROWS if remaining is None else min(remaining, _PAGE_ROWS)
+            with _failures_as_unavailable(), self._engine.connect() as connection:
+                page = connection.execute(statement.limit(page_rows)).all()
+            yield from map(_stored, page)
+            if len(page) < page_rows:
+                return
+            remaining = None if remaining is None else remaining - page_rows
+            statement = _selection(query, after=page[-1].id)
+
+    def count(self, query: Query) -> int:
+        """See MessageStore.count."""
+        selection = _selection(query).limit(query.limit).order_by(None).subquery()
+        with _failures_as_unavailable(), self._engine.connect() as connection:
+            return connection.execute(select(func.count()).select_from(selection)).scalar_one()
+
+    def check(self) -> None:
+        """See MessageStore.check."""
+        with _failures_as_unavailable():
+            self._probe.check()
+            with self._engine.connect() as connection:
+                connection.execute(select(messages.c.id).limit(1))
+
+    def sweep(self) -> None:
+        """Remove bytes that no row names, as a crash leaves them; raises StorageUnavailable.
+
+        Safe while other processes serve from the same directory.
+        """
+        with _failures_as_unavailable():
+            self._segments.sweep(self._end_of_rows)
+
+    def close(self) -> None:
+        """See MessageStore.close."""
+        self._segments.close()
+        self._engine.dispose()
+
+    def _store(self, message: Message, body: Body) -> Receipt:
+        if body.segment is None:
+            span = self._segments.append(body.chunks)
+        else:
+            span = Span(body.segment.name, 0, body.size)
+        statement = insert(messages).on_conflict_do_nothing(index_elements=["idempotency_key"])
+        with self._engine.begin() as connection:
+            inserted = connection.execute(statement, _values(message, body, span)).rowcount
+        if not inserted:  # another process was faster; these bytes have no row and are swept
+            return self._first_receipt(message.idempotency_key) or _vanished()
+        if body.segment is not None:
+            body.segment.close()
+            body.segment = None
+        return Receipt(message.message_id, message.received_at, duplicate=False)
+
+    def _first_receipt(self, idempotency_key: str) -> Receipt | None:
+        statement = select(messages.c.id, messages.c.received_at_ms).where(
+            messages.c.idempotency_key == idempotency_key
+        )
+        with self._engine.connect() as connection:
+            row = connection.execute(statement).first()
+        if row is None:
+            return None
+        return Receipt(row.id, _moment(row.received_at_ms), duplicate=True)
+
+    def _row(self, message_id: str) -> Row[Any]:
+        statement = select(messages).where(messages.c.id == message_id)
+        with _failures_as_unavailable(), self._engine.connect() as connection:
+            row = connection.execute(statement).first()
+        if row is None:
+            raise MessageNotFound(f"No message has the id {message_id!r}.")
+        return row
+
+    def _end_of_rows(self, segment: str) -> int:
+        end = messages.c.segment_offset + messages.c.size
+        last = messages.c.segment_offset.desc()
+        statement = select(end).where(messages.c.segment == segment).order_by(last).limit(1)
+        with self._engine.connect() as connection:
+            return connection.execute(statement).scalar() or 0
+
+
+@contextmanager
+def _failures_as_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SQLAlchemyError) as error:
+        raise StorageUnavailable from error
+
+
+def _refuse_orphans(database: Path, segments: Segments) -> None:
+    # A start without the database would take all stored mail for the leavings of a crash.
+    if (not database.exists() or database.stat().st_size == 0) and not segments.is_empty():
+        raise StorageUnavailable(
+            "The data directory holds messages but its database gomail.db is missing or empty: "
+            "restore it, or move the directory segments away to start anew."
+        )
+
+
+def _vanished() -> Receipt:
+    raise StorageUnavailable("The first copy of this message was removed meanwhile.")
+
+
+def _selection(query: Query, after: str | None = None) -> Select[Any]:
+    identity = messages.c.id
+    statement = select(messages).order_by(identity if query.oldest_first else identity.desc())
+    if query.recipient is not None:
+        statement = statement.where(func.lower(messages.c.recipient) == func.lower(query.recipient))
+    if query.since is not None:
+        statement = statement.where(identity >= first_message_id(query.since))
+    if query.until is not None:
+        statement = statement.where(identity < first_message_id(query.until))
+    if after is not None:
+        statement = statement.where(identity > after if query.oldest_first else identity < after)
+    return statement
+
+
+def _values(message: Message, body: Body, span: Span) -> dict[str, object]:
+    envelope = message.envelope
+    return {
+        "id": message.message_id,
+        "received_at_ms": milliseconds_since_epoch(message.received_at),
+        "idempotency_key": message.idempotency_key,
+        "sender": envelope.sender,
+        "recipient": envelope.recipient,
+        "subject": message.subject,
+        "mail_from": envelope.mail_from,
+        "queue_id": envelope.queue_id,
+        "client_address": envelope.connection.client_address,
+        "client_hostname": envelope.connection.client_hostname,
+        "helo": envelope.connection.helo,
+        "size": body.size,
+        "sha256": body.sha256(),
+        "segment": span.segment,
+        "segment_offset": span.offset,
+    }
+
+
+def _stored(row: Row[Any]) -> StoredMessage:
+    connection = Connection(row.client_address, row.client_hostname, row.helo)
+    return StoredMessage(
+        message_id=row.id,
+        received_at=_moment(row.received_at_ms),
+        envelope=Envelope(row.sender, row.recipient, connection, row.mail_from, row.queue_id),
+        subject=row.subject,
+        size=row.size,
+        sha256=row.sha256,
+    )
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

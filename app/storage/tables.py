@@ -1,0 +1,42 @@
+"""The rows: one table, in which a message exists from the commit of its row on."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+)
+
+metadata = MetaData()
+
+# Ids sort by time (UUIDv7), so the primary key serves the listing by time as well.
+messages = Table(
+    "message",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("idempotency_key", String(64), nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("mail_from", Text),
+    Column("queue_id", Text),
+    Column("client_address", Text),
+    Column("client_hostname", Text),
+    Column("helo", Text),
+    Column("size", Integer, nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("segment", String(40), nullable=False),
+    Column("segment_offset", BigInteger, nullable=False),
+    UniqueConstraint("idempotency_key", name="message_idempotency_key"),
+    sqlite_with_rowid=False,
+)
+Index("message_recipient", func.lower(messages.c.recipient), messages.c.id)
+Index("message_segment", messages.c.segment, messages.c.segment_offset)

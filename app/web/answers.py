@@ -1,0 +1,42 @@
+"""What the server answers, described once for the views and the documentation."""
+
+from marshmallow import Schema, fields
+
+
+class ReceiptSchema(Schema):
+    """Answer 200 of POST /mail/inbound: the message would survive a power cut from now on."""
+
+    status = fields.Constant("success")
+    message_id = fields.String(metadata={"description": "UUIDv7 of the stored message"})
+    stored_at = fields.AwareDateTime(format="iso", metadata={"description": "First arrival, UTC"})
+    timestamp = fields.AwareDateTime(format="iso", metadata={"description": "Now, UTC"})
+    request_id = fields.String()
+    duplicate = fields.Boolean(metadata={"description": "True when it was stored before"})
+
+
+class HealthSchema(Schema):
+    """Answer of GET /health."""
+
+    status = fields.String(metadata={"description": "healthy (200) or unhealthy (503)"})
+    version = fields.String()
+    uptime = fields.Float(metadata={"description": "Seconds since the server started"})
+    reasons = fields.List(fields.String(), metadata={"description": "Only when unhealthy"})
+
+
+class FieldFaultSchema(Schema):
+    """One fault in one field."""
+
+    field = fields.String()
+    message = fields.String()
+
+
+class ProblemSchema(Schema):
+    """Every error, as application/problem+json (RFC 9457)."""
+
+    type = fields.String(metadata={"description": "urn:gomail:problem:CODE"})
+    title = fields.String()
+    status = fields.Integer()
+    detail = fields.String()
+    code = fields.String(metadata={"description": "Stable; branch on it, never on words"})
+    request_id = fields.String()
+    errors = fields.List(fields.Nested(FieldFaultSchema))

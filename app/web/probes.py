@@ -1,0 +1,61 @@
+"""GET /health and GET /ready: for load balancers, orchestrators and people."""
+
+import time
+
+from flask import Blueprint, Response, current_app, json
+
+from app.errors import StorageUnavailable
+from app.services import Services
+from app.version import __version__
+from app.web.answers import HealthSchema
+
+blueprint = Blueprint("probes", __name__)
+
+# Read in the master before it forks, so every worker counts from the start of the server.
+_started_at = time.monotonic()
+_SCHEMA = HealthSchema()
+
+
+@blueprint.get("/health")
+def health() -> Response:
+    """Tell whether this process serves and can store.
+
+    Returns:
+    - 200 `healthy`
+    - 503 `unhealthy` with reasons, when nothing can be written
+    """
+    answer = {"version": __version__, "uptime": round(time.monotonic() - _started_at, 3)}
+    try:
+        _services().store.check()
+    except StorageUnavailable as error:
+        return _json({"status": "unhealthy", "reasons": [_reason(error)]} | answer, 503)
+    return _json({"status": "healthy"} | answer, 200)
+
+
+@blueprint.get("/ready")
+def ready() -> Response:
+    """Tell whether mail should be sent here now.
+
+    Returns:
+    - 200 `ready`
+    - 503 `storage_unavailable`, when nothing can be written
+    """
+    _services().store.check()
+    return _json({"status": "ready"}, 200)
+
+
+def _services() -> Services:
+    services: Services = current_app.extensions["gomail"]
+    return services
+
+
+def _json(answer: dict[str, object], status: int) -> Response:
+    document = json.dumps(_SCHEMA.dump(answer))
+    return Response(document, status=status, content_type="application/json")
+
+
+def _reason(error: StorageUnavailable) -> str:
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.strerror:
+        return f"Storage can't be written: {cause.strerror}"  # never the path
+    return "Storage can't be written: the database failed"

@@ -1,0 +1,90 @@
+"""Every error becomes a problem document (RFC 9457) here, and nowhere else."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from app.errors import BadRequest, FieldFault, GoMailError, StorageUnavailable
+from app.web.answers import ProblemSchema
+
+STATUS_OF_CODE = {
+    "bad_request": 400,
+    "unauthorized": 401,
+    "policy_reject": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "message_too_large": 413,
+    "unsupported_media_type": 415,
+    "message_rejected": 422,
+    "recipient_unknown": 422,
+    "internal_error": 500,
+    "storage_unavailable": 503,
+}
+_CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed"}
+_SCHEMA = ProblemSchema()
+_log = logging.getLogger(__name__)
+
+
+def register(app: Flask) -> None:
+    """Answer every error of `app` with a problem document."""
+    app.register_error_handler(GoMailError, _answer_error)
+    app.register_error_handler(HTTPException, _answer_http_exception)
+    app.register_error_handler(Exception, _answer_unexpected)
+
+
+def problem(code: str, detail: str, faults: Sequence[FieldFault] = ()) -> Response:
+    """Return the answer for `code`, one of STATUS_OF_CODE."""
+    document = {
+        "type": f"urn:gomail:problem:{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": STATUS_OF_CODE[code],
+        "detail": detail,
+        "code": code,
+        "request_id": g.request_id,
+    }
+    if faults:
+        document["errors"] = [asdict(fault) for fault in faults]
+    g.code = code
+    return Response(
+        json.dumps(_SCHEMA.dump(document)),
+        status=STATUS_OF_CODE[code],
+        content_type="application/problem+json",
+    )
+
+
+def _answer_error(error: GoMailError) -> Response:
+    if STATUS_OF_CODE[error.code] >= 500:
+        _log.error("%s", error, exc_info=error, extra={"code": error.code})
+    if error.code == "internal_error":
+        return problem(error.code, "Something failed on this side; the log has the reason.")
+    faults = error.faults if isinstance(error, BadRequest) else ()
+    answer = problem(error.code, str(error), faults)
+    if error.code == "unauthorized":
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, StorageUnavailable):
+        answer.headers["Retry-After"] = str(error.retry_after_seconds)
+    return answer
+
+
+def _answer_http_exception(error: HTTPException) -> Response:
+    code = _CODE_OF_STATUS.get(error.code or 500, "bad_request")
+    answer = problem(code, _DETAIL_OF_CODE[code].format(method=request.method))
+    if isinstance(error, MethodNotAllowed) and error.valid_methods is not None:
+        answer.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return answer
+
+
+def _answer_unexpected(error: Exception) -> Response:
+    _log.error("Unexpected failure", exc_info=error, extra={"code": "internal_error"})
+    return problem("internal_error", "Something failed on this side; the log has the reason.")
+
+
+_DETAIL_OF_CODE = {
+    "not_found": "There is nothing at this path.",
+    "method_not_allowed": "{method} isn't allowed here; the header Allow names what is.",
+    "bad_request": "The request can't be understood.",
+}

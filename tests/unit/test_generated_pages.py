@@ -1,0 +1,49 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import generate
+
+from app.settings.schema import flag, properties, variable
+
+GENERATOR = Path(__file__).parents[2] / "docs" / "generate.py"
+
+
+def test_the_pages_in_the_repository_are_up_to_date(tmp_path):
+    """`--check` passes from any directory; `make docs` mends it when this fails."""
+    command = [sys.executable, str(GENERATOR), "--check"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_changed_page_is_named(tmp_path):
+    """A page that was edited by hand, or is missing, is out of date; the others aren't."""
+    generate.write(tmp_path)
+    assert generate.outdated(tmp_path) == []
+    page = tmp_path / "docs" / "configuration.md"
+    page.write_text(page.read_text(encoding="utf-8") + "more", encoding="utf-8")
+    assert generate.outdated(tmp_path) == ["docs/configuration.md"]
+    page.unlink()
+    assert generate.outdated(tmp_path) == ["docs/configuration.md"]
+
+
+def test_the_check_fails_and_tells_how_to_mend_it(tmp_path, monkeypatch, capsys):
+    """The exit code is 1, and each page is named with the command that writes it."""
+    monkeypatch.setattr("ROOT", tmp_path)
+    assert generate.main(["--check"]) == 1
+    assert (
+        "docs/configuration.md is out of date, mend it with: make docs" in capsys.readouterr().err
+    )
+    assert generate.main([]) == 0
+    assert generate.main(["--check"]) == 0
+    assert generate.main(["--chek"]) == 2
+
+
+def test_the_reference_names_each_key_with_its_variable_and_flag():
+    """Nothing that can be set is missing from the page."""
+    page = generate.configuration_page()
+    for key, known in properties().items():
+        section = page.split(f"### {key}\n")[1].split("### ")[0]
+        assert known["description"] in section
+        assert f"`{variable(key)}`" in section
+        assert f"`{flag(key)}`" in section

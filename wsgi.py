@@ -1,0 +1,7 @@
+"""The WSGI entry point: `gunicorn wsgi:app`."""
+
+from app import create_app
+from app.server.configuration import current_settings
+from app.services import build
+
+app = create_app(build(current_settings()))
