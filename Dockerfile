@@ -1,0 +1,26 @@
+FROM python:3.11-slim-bookworm AS build
+WORKDIR /opt/gomail
+RUN python -m venv .venv
+COPY requirements.lock ./
+RUN .venv/bin/pip install --no-cache-dir --require-hashes --requirement requirements.lock
+COPY . .
+RUN .venv/bin/pip install --no-cache-dir --no-deps --editable . \
+    && .venv/bin/pip uninstall --yes pip setuptools
+
+FROM python:3.11-slim-bookworm
+RUN pip uninstall --yes --root-user-action=ignore pip setuptools wheel \
+    && useradd --system --uid 10001 --home-dir /var/lib/gomail --create-home gomail \
+    && install --directory --owner=gomail --group=gomail --mode=0700 /var/lib/gomail/data
+COPY --from=build /opt/gomail /opt/gomail
+ENV PATH=/opt/gomail/.venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    MAIL_HOST=0.0.0.0 \
+    MAIL_DATA_DIR=/var/lib/gomail/data
+WORKDIR /opt/gomail
+USER 10001
+VOLUME /var/lib/gomail/data
+EXPOSE 3000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:3000/health', timeout=2)"]
+ENTRYPOINT ["gunicorn", "wsgi:app"]
