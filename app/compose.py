@@ -10,6 +10,7 @@ from email.utils import format_datetime
 from app.model import Envelope
 
 DEFAULT_HOSTNAME = "gomail.invalid"
+MAX_PLAIN_SUBJECT_CHARACTERS = 900  # a line may have 998 (RFC 5322 section 2.1.1)
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -46,4 +47,6 @@ def content_digest(envelope: Envelope, subject: str, text: str) -> bytes:
 
 
 def _encode(subject: str) -> str:
-    return subject if subject.isascii() else Header(subject, "utf-8").encode(linesep="\r\n")
+    if subject.isascii() and len(subject) <= MAX_PLAIN_SUBJECT_CHARACTERS:
+        return subject
+    return Header(subject, "utf-8").encode(linesep="\r\n")

@@ -29,7 +29,7 @@ def test_a_changed_page_is_named(tmp_path):
 
 def test_the_check_fails_and_tells_how_to_mend_it(tmp_path, monkeypatch, capsys):
     """The exit code is 1, and each page is named with the command that writes it."""
-    monkeypatch.setattr("ROOT", tmp_path)
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
     assert generate.main(["--check"]) == 1
     assert (
         "docs/configuration.md is out of date, mend it with: make docs" in capsys.readouterr().err
