@@ -47,6 +47,7 @@ def content_digest(envelope: Envelope, subject: str, text: str) -> bytes:
 
 
 def _encode(subject: str) -> str:
-    if subject.isascii() and len(subject) <= MAX_PLAIN_SUBJECT_CHARACTERS:
+    is_plain = subject.isascii() and "=?" not in subject
+    if is_plain and len(subject) <= MAX_PLAIN_SUBJECT_CHARACTERS:
         return subject
     return Header(subject, "utf-8").encode(linesep="\r\n")

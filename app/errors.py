@@ -46,12 +46,12 @@ class PolicyReject(GoMailError):
 
 
 class MessageTooLarge(GoMailError):
-    """The message is larger than max_message_size."""
+    """The message is larger than max_message_size, or its JSON than a message could need."""
 
     code = "message_too_large"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"The message is larger than the {limit} bytes that are allowed.")
+        super().__init__(f"This is more than the {limit} bytes that are allowed.")
         self.limit = limit
 
 

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,19 +25,22 @@ def generated_token(data_dir: Path) -> str:
     try:
         if not path.exists():
             _create(path, secrets.token_urlsafe(32))
-        return path.read_text().strip()
-    except OSError as error:
+        token = path.read_text().strip()
+    except (OSError, UnicodeError) as error:
         raise StorageUnavailable("The generated token can't be read or written.") from error
+    if not token:  # it would let in whoever sends none
+        raise StorageUnavailable("The file of the generated token is empty: remove it.")
+    return token
 
 
 def _create(path: Path, token: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f"token.{os.getpid()}")
-    with os.fdopen(os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # 0600
+    with os.fdopen(descriptor, "w") as file:
         file.write(token + "\n")
         file.flush()
         os.fsync(file.fileno())
     with suppress(FileExistsError):  # another process was faster, and its token holds
         os.link(temporary, path)
-    temporary.unlink()
+    Path(temporary).unlink()
     sync_directory(path.parent)

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Never
@@ -11,8 +12,11 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from app.errors import BadRequest, FieldFault
 from app.model import Connection, PartialEnvelope
+from app.printable import UNPRINTABLE
 
 MAX_SUBJECT_CHARACTERS = 998
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,14 @@ class JSONMail:
     text: str
 
 
+class _Refused(ValueError):
+    """JSON that the standard library would take."""
+
+
 class _Text(fields.String):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if _SURROGATE.search(text):
             raise ValidationError("Holds half of a surrogate pair, which is no character.")
         return text
 
@@ -36,7 +44,7 @@ class _Text(fields.String):
 class _Line(_Text):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
-        if any(character < " " and character != "\t" for character in text):
+        if UNPRINTABLE.search(text):
             raise ValidationError("Has to be one line without control characters.")
         return text
 
@@ -114,24 +122,24 @@ def _reason(error: ValueError) -> str:
         return f"{error.msg} at line {error.lineno}, column {error.colno}."
     if isinstance(error, UnicodeDecodeError):
         return f"byte {error.start} isn't UTF-8."
-    return str(error)
+    return str(error) if isinstance(error, _Refused) else "a number is too large."
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise ValueError("a name occurs twice in one object.")
+        raise _Refused("a name occurs twice in one object.")
     return members
 
 
 def _refuse_constant(name: str) -> Never:
-    raise ValueError(f"{name} is no JSON number.")
+    raise _Refused(f"{name} is no JSON number.")
 
 
 def _faults(error: ValidationError) -> list[FieldFault]:
     by_field: dict[str, Any] = error.messages_dict
     return [
-        FieldFault(f"{name}.{inner}" if inner else name, " ".join(messages))
+        FieldFault(name if inner in {"", "_schema"} else f"{name}.{inner}", " ".join(messages))
         for name, found in by_field.items()
         for inner, messages in (found.items() if isinstance(found, dict) else [("", found)])
     ]

@@ -15,7 +15,6 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
-    "request_id",
     "taskName",
     "color_message",
 }
@@ -36,8 +35,13 @@ class TextFormatter(logging.Formatter):
     default_time_format = "%H:%M:%S"
     default_msec_format = "%s.%03d"
 
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line, and the traceback indented: no line of it can pass for another's."""
+        line, *traceback = super().format(record).split("\n")
+        return "\n".join([line, *(f"  {escape(each)}" for each in traceback)])
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        """Return one line; a traceback follows on lines of its own."""
+        """Return the one line."""
         members = {
             name: value
             for name, value in vars(record).items()

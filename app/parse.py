@@ -20,6 +20,8 @@ MAX_VALUE_CHARACTERS = 4096
 MAX_SUBJECT_CHARACTERS = 998  # RFC 5322 section 2.1.1
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+_SPACE_BEFORE_COLON = re.compile(rb"^([!-9;-~]+)[ \t]+:", re.MULTILINE)
+_BROKEN_LINE = re.compile(rb"\n(?![ \t]|[!-9;-~]+:)[^\n]*")  # no field, no folded part of one
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ def parse_head(beginning: bytes, *, is_whole: bool) -> Head:
     """
     # compat32: the modern policy raises on 42 of 787 messages seen in the wild, and a subject
     # of 256 KB makes it take 2 GB.
-    fields = BytesHeaderParser(policy=compat32).parsebytes(_cut_head(beginning, is_whole=is_whole))
+    head = _mend(_cut_head(beginning, is_whole=is_whole))
+    fields = BytesHeaderParser(policy=compat32).parsebytes(head)
     if not fields.keys():
         raise MessageRejected("This is no message: it doesn't begin with a header field.")
     return Head(
@@ -58,6 +61,12 @@ def _cut_head(beginning: bytes, *, is_whole: bool) -> bytes:
     if not is_whole:
         raise MessageRejected(f"The head doesn't end within its first {len(beginning)} bytes.")
     return beginning
+
+
+def _mend(head: bytes) -> bytes:
+    # Relays deliver both what RFC 5322 section 4.5 calls obsolete, a space before the colon, and
+    # a head with a broken line in it; the parser would take the rest for the body.
+    return _BROKEN_LINE.sub(b"", _SPACE_BEFORE_COLON.sub(rb"\1:", head))
 
 
 def _value(fields: Message, name: str) -> str:

@@ -45,7 +45,8 @@ def export_as_mbox(contents: Iterable[Content], directory: Path) -> int:
     for message, content in contents:
         sender = message.envelope.sender or "MAILER-DAEMON"
         received = asctime(message.received_at.utctimetuple())
-        box.add(f"From {sender} {received}\n".encode() + content)
+        lines = content.replace(b"\r\n", b"\n")  # what RFC 4155 and mail programs on Unix expect
+        box.add(f"From {sender} {received}\n".encode() + lines)
         exported += 1
     box.close()
     temporary.replace(directory / "gomail.mbox")

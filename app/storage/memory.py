@@ -29,6 +29,7 @@ class MemoryStore:
             duplicate = first_id in self._messages
             if not duplicate:
                 self._messages[first_id] = (_stored(message, body), b"".join(body.chunks))
+            body.discard()
             return Receipt(first_id, self._messages[first_id][0].received_at, duplicate)
 
     def get(self, message_id: str) -> StoredMessage:
@@ -75,9 +76,12 @@ def _stored(message: Message, body: Body) -> StoredMessage:
 
 
 def _matches(stored: StoredMessage, query: Query) -> bool:
-    recipient = stored.envelope.recipient
     return (
-        (query.recipient is None or recipient.lower() == query.recipient.lower())
+        (query.recipient is None or _fold(stored.envelope.recipient) == _fold(query.recipient))
         and (query.since is None or stored.received_at >= query.since)
         and (query.until is None or stored.received_at < query.until)
     )
+
+
+def _fold(recipient: str) -> bytes:
+    return recipient.encode().lower()  # of bytes, only the ASCII letters change

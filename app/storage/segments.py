@@ -118,7 +118,8 @@ class Segments:
         """
         for path in sorted(self._directory.iterdir()):
             if _NAME.fullmatch(path.name) and not path.is_symlink():
-                _sweep_segment(path, end_of_rows)
+                with suppress(FileNotFoundError):  # its writer has discarded it meanwhile
+                    _sweep_segment(path, end_of_rows)
 
     def is_empty(self) -> bool:
         """Tell whether no segment holds any bytes."""
@@ -185,5 +186,5 @@ def _sweep_segment(path: Path, end_of_rows: Callable[[str], int]) -> None:
         end = end_of_rows(path.name)  # again: its writer may have committed before it ended
         if end == 0:
             path.unlink()
-        else:
+        elif end < path.stat().st_size:  # never the other way: truncate would add zeros
             file.truncate(end)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Engine, Row, Select, func, inspect, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -41,9 +41,8 @@ class SQLStore:
             data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             sync_directory(data_dir.parent)
             self._segments = Segments(data_dir / "segments")
-            database = data_dir / "gomail.db"
-            _refuse_orphans(database, self._segments)
-            self._engine = open_database(database)
+            self._engine = open_database(data_dir / "gomail.db")
+            _refuse_orphans(self._engine, self._segments)
             migrate(self._engine, data_dir / "migrate.lock")
         self._probe = WriteProbe(data_dir / "segments")
         # One writer a process: the database takes one at a time, and waiting here blocks,
@@ -127,7 +126,7 @@ class SQLStore:
         statement = insert(messages).on_conflict_do_nothing(index_elements=["idempotency_key"])
         with self._engine.begin() as connection:
             inserted = connection.execute(statement, _values(message, body, span)).rowcount
-        if not inserted:  # another process was faster; these bytes have no row and are swept
+        if not inserted:  # another process was faster; these bytes belong to nobody
             return self._first_receipt(message.idempotency_key) or _vanished()
         if body.segment is not None:
             body.segment.close()
@@ -168,12 +167,12 @@ def _failures_as_unavailable() -> Iterator[None]:
         raise StorageUnavailable from error
 
 
-def _refuse_orphans(database: Path, segments: Segments) -> None:
+def _refuse_orphans(engine: Engine, segments: Segments) -> None:
     # A start without the database would take all stored mail for the leavings of a crash.
-    if (not database.exists() or database.stat().st_size == 0) and not segments.is_empty():
+    if not inspect(engine).has_table(messages.name) and not segments.is_empty():
         raise StorageUnavailable(
-            "The data directory holds messages but its database gomail.db is missing or empty: "
-            "restore it, or move the directory segments away to start anew."
+            "There are messages in segments/, but no table of them in gomail.db: restore it with"
+            " its -wal file, or move segments/ away to start anew"
         )
 
 

@@ -60,7 +60,7 @@ def _answer_error(error: GoMailError) -> Response:
     if STATUS_OF_CODE[error.code] >= 500:
         _log.error("%s", error, exc_info=error, extra={"code": error.code})
     if error.code == "internal_error":
-        return problem(error.code, "Something failed on this side; the log has the reason.")
+        return problem(error.code, _DETAIL_OF_CODE["internal_error"])
     faults = error.faults if isinstance(error, BadRequest) else ()
     answer = problem(error.code, str(error), faults)
     if error.code == "unauthorized":
@@ -71,7 +71,8 @@ def _answer_error(error: GoMailError) -> Response:
 
 
 def _answer_http_exception(error: HTTPException) -> Response:
-    code = _CODE_OF_STATUS.get(error.code or 500, "bad_request")
+    status = error.code or 500
+    code = _CODE_OF_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
     answer = problem(code, _DETAIL_OF_CODE[code].format(method=request.method))
     if isinstance(error, MethodNotAllowed) and error.valid_methods is not None:
         answer.headers["Allow"] = ", ".join(sorted(error.valid_methods))
@@ -80,11 +81,12 @@ def _answer_http_exception(error: HTTPException) -> Response:
 
 def _answer_unexpected(error: Exception) -> Response:
     _log.error("Unexpected failure", exc_info=error, extra={"code": "internal_error"})
-    return problem("internal_error", "Something failed on this side; the log has the reason.")
+    return problem("internal_error", _DETAIL_OF_CODE["internal_error"])
 
 
 _DETAIL_OF_CODE = {
     "not_found": "There is nothing at this path.",
     "method_not_allowed": "{method} isn't allowed here; the header Allow names what is.",
     "bad_request": "The request can't be understood.",
+    "internal_error": "Something failed on this side; the log has the reason.",
 }

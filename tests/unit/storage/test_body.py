@@ -1,0 +1,48 @@
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from app.errors import StorageUnavailable
+from app.storage.body import HEAD_BYTES, LARGE_MESSAGE_BYTES, Body
+from app.storage.segments import SegmentFile, Segments
+
+
+def test_the_head_is_kept_and_the_whole_is_hashed() -> None:
+    """Size and digest are of all bytes, the head holds the first 256 KiB and no more."""
+    raw = os.urandom(HEAD_BYTES + 1000)
+    body = Body()
+    for start in range(0, len(raw), 999):
+        body.write(raw[start : start + 999])
+    assert (body.size, body.sha256()) == (len(raw), hashlib.sha256(raw).digest())
+    assert body.head == raw[:HEAD_BYTES]
+
+
+def test_a_large_body_moves_to_a_segment(tmp_path: Path) -> None:
+    """Up to 1 MiB stay in memory; one byte more, and all are in a file and none in memory."""
+    body = Body(Segments(tmp_path / "segments").open_file)
+    body.write(b"x" * LARGE_MESSAGE_BYTES)
+    assert body.segment is None
+
+    body.write(b"y")
+    body.write(b"z")
+    assert body.segment is not None
+    assert body.chunks == []
+    path = tmp_path / "segments" / body.segment.name
+    assert path.read_bytes() == b"x" * LARGE_MESSAGE_BYTES + b"yz"
+    body.discard()
+    assert not path.exists()
+
+
+def test_a_segment_that_cannot_be_opened_is_unavailable() -> None:
+    """The error of the file system becomes StorageUnavailable, and the memory is given back."""
+
+    def fail() -> SegmentFile:
+        raise OSError(28, "No space left on device")
+
+    body = Body(fail)
+    with pytest.raises(StorageUnavailable) as caught:
+        body.write(b"x" * (LARGE_MESSAGE_BYTES + 1))
+    assert isinstance(caught.value.__cause__, OSError)
+    assert body.chunks == []

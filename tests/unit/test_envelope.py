@@ -1,0 +1,94 @@
+import pytest
+
+from app.envelope import complete, merge
+from app.errors import BadRequest, FieldFault, MessageRejected
+from app.model import Connection, Envelope, PartialEnvelope
+from app.parse import Head
+
+ANN, BOB = "ann@example.com", "bob@example.com"
+HEAD = Head(sender="from@example.com", recipient="to@example.com", subject="")
+EMPTY_HEAD = Head(sender=None, recipient=None, subject="")
+
+
+def test_headers_and_body_complete_each_other() -> None:
+    """Each part comes from where it is given; the connection's parts prefer the headers."""
+    headers = PartialEnvelope(
+        sender=ANN,
+        connection=Connection("192.0.2.1", None, "helo.header"),
+        mail_from="mail-from",
+        queue_id="queue-id",
+    )
+    body = PartialEnvelope(recipient=BOB, connection=Connection("192.0.2.2", "host", "helo.body"))
+
+    assert merge(headers, body) == PartialEnvelope(
+        ANN, BOB, Connection("192.0.2.1", "host", "helo.header"), "mail-from", "queue-id"
+    )
+
+
+def test_a_null_sender_in_the_headers_is_not_absent() -> None:
+    """An empty sender given by the headers isn't replaced by the body's None."""
+    assert merge(PartialEnvelope(sender=""), PartialEnvelope()).sender == ""
+
+
+def test_the_same_address_twice_is_no_contradiction() -> None:
+    """Headers and body may say the same."""
+    assert merge(PartialEnvelope(sender=ANN), PartialEnvelope(sender=ANN)).sender == ANN
+
+
+@pytest.mark.parametrize("field", ["sender", "recipient"])
+def test_a_contradiction_is_named(field: str) -> None:
+    """Headers and body that differ are refused, with the name of the field."""
+    with pytest.raises(BadRequest) as caught:
+        merge(PartialEnvelope(**{field: ANN}), PartialEnvelope(**{field: BOB}))
+    assert caught.value.faults == (FieldFault(field, "Differs from the header."),)
+    assert f"X-Original-{field.capitalize()}" in str(caught.value)
+
+
+@pytest.mark.parametrize("sender", ["", " ", "<>", " <> "])
+def test_an_empty_sender_is_the_null_sender(sender: str) -> None:
+    """A bounce's sender stays empty, whatever From says."""
+    assert complete(PartialEnvelope(sender=sender), HEAD).sender == ""
+
+
+def test_the_envelope_prevails_over_the_head() -> None:
+    """What the relay gave is kept, bare and whole, and From and To don't matter."""
+    given = PartialEnvelope(f"Ann <{ANN}>", f"<{BOB}>", Connection("192.0.2.1"), "<x@y>", "A1")
+    assert complete(given, HEAD) == Envelope(ANN, BOB, Connection("192.0.2.1"), "<x@y>", "A1")
+
+
+def test_the_head_fills_what_is_absent() -> None:
+    """Without an envelope the message's From and To count."""
+    assert complete(PartialEnvelope(), HEAD) == Envelope("from@example.com", "to@example.com")
+
+
+@pytest.mark.parametrize(("mail_from", "sender"), [(ANN, ANN), ("<>", "")])
+def test_mail_from_stands_in_for_the_sender(mail_from: str, sender: str) -> None:
+    """MAIL FROM is the sender when there is no other, before From is asked."""
+    assert complete(PartialEnvelope(mail_from=mail_from), HEAD).sender == sender
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        PartialEnvelope(sender=f"{ANN}, {BOB}"),
+        PartialEnvelope(sender="nobody"),
+        PartialEnvelope(recipient=f"{ANN}, {BOB}"),
+        PartialEnvelope(recipient=""),
+        PartialEnvelope(recipient="<>"),
+        PartialEnvelope(recipient="../../etc/passwd"),
+    ],
+)
+def test_anything_but_one_address_is_refused(given: PartialEnvelope) -> None:
+    """A given address that is none, or several, is refused even where the head has a good one."""
+    with pytest.raises(MessageRejected, match="has to be one address"):
+        complete(given, HEAD)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [(PartialEnvelope(recipient=BOB), "sender"), (PartialEnvelope(sender=ANN), "recipient")],
+)
+def test_a_missing_address_is_refused(given: PartialEnvelope, missing: str) -> None:
+    """Neither the envelope nor the head: the error says which of the two is missing."""
+    with pytest.raises(MessageRejected, match=f"There is no {missing}"):
+        complete(given, EMPTY_HEAD)

@@ -1,0 +1,56 @@
+"""GET /health and /ready."""
+
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from app.storage.base import MessageStore
+from app.storage.sql import SQLStore
+from app.version import __version__
+
+
+def test_a_healthy_server_says_so(client: FlaskClient) -> None:
+    """200 without a token, with version and uptime."""
+    answer = client.get("/health")
+    assert (answer.status_code, answer.content_type) == (200, "application/json")
+    document = answer.get_json()
+    assert document.keys() == {"status", "version", "uptime"}
+    assert (document["status"], document["version"]) == ("healthy", __version__)
+    assert 0 <= document["uptime"] <= client.get("/health").get_json()["uptime"]
+
+
+def test_a_healthy_server_is_ready(client: FlaskClient) -> None:
+    """200 without a token."""
+    answer = client.get("/ready")
+    assert (answer.status_code, answer.get_json()) == (200, {"status": "ready"})
+
+
+@pytest.mark.parametrize("store", [SQLStore], indirect=True)
+def test_storage_that_cannot_be_written_is_unhealthy(
+    client: FlaskClient, store: MessageStore, data_dir: Path
+) -> None:
+    """503 from both, with the reason and without the path."""
+    (data_dir / "segments").rmdir()
+    health, ready = client.get("/health"), client.get("/ready")
+
+    assert (health.status_code, health.content_type) == (503, "application/json")
+    assert health.get_json()["status"] == "unhealthy"
+    assert health.get_json()["reasons"] == ["Storage can't be written: No such file or directory"]
+    assert health.get_json()["version"] == __version__
+
+    assert (ready.status_code, ready.content_type) == (503, "application/problem+json")
+    assert ready.get_json()["code"] == "storage_unavailable"
+    assert int(ready.headers["Retry-After"]) > 0
+    for answer in (health, ready):
+        assert str(data_dir) not in answer.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("store", [SQLStore], indirect=True)
+def test_a_database_that_fails_is_unhealthy(client: FlaskClient, data_dir: Path) -> None:
+    """A database that can't be read counts as well, and its text isn't shown."""
+    for path in data_dir.glob("gomail.db*"):
+        path.write_bytes(b"garbage" * 1000)
+    answer = client.get("/health")
+    assert answer.status_code == 503
+    assert answer.get_json()["reasons"] == ["Storage can't be written: the database failed"]
