@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, Select, func, inspect, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
 from app.message_id import first_message_id, milliseconds_since_epoch
@@ -163,6 +163,9 @@ class SQLStore:
 def _failures_as_unavailable() -> Iterator[None]:
     try:
         yield
+    except DBAPIError as error:
+        # The driver's own words are one line, without the statement and its parameters.
+        raise StorageUnavailable from error.orig
     except (OSError, SQLAlchemyError) as error:
         raise StorageUnavailable from error
 

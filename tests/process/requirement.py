@@ -1,0 +1,27 @@
+"""What a test needs of the machine it runs on."""
+
+import os
+import shutil
+
+import pytest
+
+
+def require(available, reason):
+    """Skip the test with `reason` unless `available`; with GOMAIL_REQUIRE_ALL=1 fail it."""
+    if available:
+        return
+    if os.environ.get("GOMAIL_REQUIRE_ALL") == "1":
+        pytest.fail(f"GOMAIL_REQUIRE_ALL=1, but {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def require_program(name):
+    """Skip or fail unless the program `name` is installed; return its path."""
+    path = shutil.which(name)
+    require(path, f"the program {name} is missing")
+    return path
+
+
+def require_root():
+    """Skip or fail unless the tests run as root."""
+    require(os.geteuid() == 0, "this needs root")

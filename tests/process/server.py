@@ -1,0 +1,238 @@
+"""GoMail in a process of its own, as its users run it."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
+FLASK = Path(sys.executable).with_name("flask")
+GUNICORN = (sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "wsgi:app")
+FLASK_SERVER = (FLASK, "gomail", "server")
+START_SECONDS = 30
+STOP_SECONDS = 40
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server answered."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    def json(self):
+        """Return the body as JSON."""
+        return json.loads(self.body)
+
+
+class Server:
+    """One server below `directory`, which can be started again and again on the same data.
+
+    `settings` become MAIL_* variables; None leaves one of the defaults here unset. As a context
+    manager it ends what it started and prints what that wrote, for the report of a failed test.
+    """
+
+    def __init__(self, directory, **settings):
+        self.data_dir = settings.get("data_dir") or directory / "data"
+        self.output_file = directory / "stdout"
+        self.error_file = directory / "stderr"
+        self.port = free_port()
+        given = {
+            "port": self.port,
+            "data_dir": self.data_dir,
+            "metrics_port": free_port(),
+            "workers": 2,
+            "rate_limit_per_minute": 0,
+        } | settings
+        self.environment = clean_environment() | {
+            f"MAIL_{key.upper()}": str(value) for key, value in given.items() if value is not None
+        }
+        self._process = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        try:
+            if self.is_running():
+                self.stop()
+        finally:
+            self.kill()
+            for file in filter(Path.exists, (self.output_file, self.error_file)):
+                print(f"--- {file}\n{file.read_text(encoding='utf-8', errors='replace')}")
+
+    @property
+    def url(self):
+        """The address that clients use, without a path."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def token(self):
+        """The first valid bearer token."""
+        configured = self.environment.get("MAIL_BEARER_TOKEN", "").split(",")[0]
+        return configured or (self.data_dir / "token").read_text(encoding="ascii").strip()
+
+    @property
+    def pid(self):
+        """The process id of the master."""
+        return self._process.pid
+
+    def is_running(self):
+        """Tell whether the master lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def worker_pids(self):
+        """Return the process ids of the master's children at this moment."""
+        return children(self.pid)
+
+    def start(self, command=GUNICORN, cwd=CHECKOUT):
+        """Start the server and return it when it is ready."""
+        self.launch(command, cwd)
+        wait_for(self._is_ready, START_SECONDS)
+        wait_for(self._has_all_workers, START_SECONDS)
+        return self
+
+    def launch(self, command=GUNICORN, cwd=CHECKOUT):
+        """Start the process without waiting for anything."""
+        with self.output_file.open("ab") as output, self.error_file.open("ab") as errors:
+            self._process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+            )
+
+    def wait(self, seconds=STOP_SECONDS):
+        """Return the exit code once the process has ended."""
+        return self._process.wait(seconds)
+
+    def stop(self):
+        """Ask the server to stop as an operator would, and return its exit code."""
+        self._process.terminate()
+        return self.wait()
+
+    def kill(self):
+        """End master and workers at once, as the kernel does when memory runs out."""
+        if not self.is_running():
+            return
+        self._process.send_signal(signal.SIGSTOP)  # it must not replace the workers meanwhile
+        for pid in self.worker_pids():
+            kill_process(pid)
+        self._process.kill()
+        self._process.wait()
+
+    def request(self, method, path, body=None, headers=(), seconds=30):
+        """Return the answer to one request on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
+        with closing(connection):
+            connection.request(method, path, body, dict(headers))
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
+
+    def deliver(self, raw, content_type="message/rfc822", **headers):
+        """Post `raw` with the token; the header X-Original-Sender is written X_Original_Sender."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        fixed = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
+        return self.request("POST", "/mail/inbound", raw, fixed | named)
+
+    def connect(self, seconds=30):
+        """Return a connected socket for bytes that no HTTP library would send."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
+
+    def output(self):
+        """Return the lines on standard output so far, of all starts."""
+        return self.output_file.read_text(encoding="utf-8").splitlines()
+
+    def log(self):
+        """Return the log so far: each line of standard output as the JSON object that it is."""
+        return [json.loads(line) for line in self.output()]
+
+    def errors(self):
+        """Return what was written to standard error so far."""
+        return self.error_file.read_text(encoding="utf-8")
+
+    def gomail(self, *arguments):
+        """Run `flask gomail …` with the settings of this server, in another directory."""
+        return subprocess.run(
+            [FLASK, "gomail", *map(str, arguments)],
+            cwd=self.output_file.parent,
+            env=self.environment,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+
+    def _is_ready(self):
+        if not self.is_running():
+            raise AssertionError(
+                f"The server ended with {self._process.returncode}: {self.errors()}"
+            )
+        with suppress(OSError, http.client.HTTPException):
+            return self.request("GET", "/ready", seconds=5).status == 200
+        return False
+
+    def _has_all_workers(self):
+        # A worker loses a SIGTERM that comes before it has replaced the master's handlers, of
+        # which the one for SIGHUP has no successor.
+        settled = [pid for pid in self.worker_pids() if not catches(pid, signal.SIGHUP)]
+        return len(settled) >= int(self.environment.get("MAIL_WORKERS", "1"))
+
+
+def clean_environment():
+    """Return this process's environment without any setting for GoMail or Flask."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MAIL_", "FLASK_", "GUNICORN_"))
+    }
+
+
+def free_port():
+    """Return a port that nothing listens on at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def wait_for(condition, seconds=10):
+    """Return the first true result of `condition`; fail when there is none within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        result = condition()
+        if result:
+            return result
+        time.sleep(0.02)
+    raise AssertionError(f"{condition} did not come true within {seconds} seconds")
+
+
+def children(pid):
+    """Return the process ids of the children of `pid`."""
+    with suppress(FileNotFoundError):
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+        return [int(child) for child in found.split()]
+    return []
+
+
+def catches(pid, number):
+    """Tell whether the process `pid` has a handler for the signal `number`; True if it is gone."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+        mask = int(status.partition("SigCgt:")[2].split()[0], 16)
+        return bool(mask >> (number - 1) & 1)
+    return True
+
+
+def kill_process(pid):
+    """Send SIGKILL to `pid`, which may have ended already."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,220 @@
+import json
+import subprocess
+from contextlib import closing, contextmanager
+
+import pytest
+from requirement import require, require_program, require_root
+from server import wait_for
+
+from app.storage.base import Query
+from app.storage.sql import SQLStore
+
+DISK_BYTES = 16 * 1024 * 1024
+SMALL, LARGE = 20_000, 2_000_000  # below and above what gets a segment of its own
+PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
+
+
+def message(number, size=SMALL):
+    """Return a message of at least `size` bytes."""
+    head = f"From: a@example.com\r\nTo: b@example.com\r\nSubject: number {number}\r\n\r\n"
+    return head.encode() + b"x" * size
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return a directory with a file system of its own that holds DISK_BYTES."""
+    require_root()
+    mount = require_program("mount")
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    command = [mount, "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(directory)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    require(mounted.returncode == 0, f"tmpfs can't be mounted: {mounted.stderr.strip()}")
+    yield directory
+    subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+@pytest.fixture
+def server_on_small_disk(small_disk, new_server):
+    """Return a running server that stores on the small disk."""
+    return new_server(workers=1, data_dir=small_disk / "data").start()
+
+
+@contextmanager
+def full(directory):
+    """Fill the file system of `directory` to the last byte, and free it again."""
+    filler = directory / "filler"
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            write_endlessly(filler)
+        yield
+    finally:
+        filler.unlink()
+
+
+def write_endlessly(path):
+    """Append to the file at `path` until that fails."""
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+@contextmanager
+def immutable(directory):
+    """Make `directory` and what is in it unwritable, also for root and through open files.
+
+    A file system with files open for writing can't be remounted read-only.
+    """
+    require_root()
+    chattr = require_program("chattr")
+    # SQLite maps this file into memory, and Linux answers a write there with SIGBUS.
+    found = [path for path in directory.rglob("*") if not path.name.endswith("-shm")]
+    made = subprocess.run([chattr, "+i", directory, *found], capture_output=True, check=False)
+    try:
+        require(made.returncode == 0, "this file system has no immutable files")
+        yield
+    finally:
+        subprocess.run([chattr, "-i", directory, *found], check=True)
+
+
+def assert_unavailable(server, raw):
+    """Check that `raw` isn't taken, and how that is said."""
+    answer = server.deliver(raw)
+    problem = answer.json()
+    assert (answer.status, problem["code"]) == (503, "storage_unavailable")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert set(problem) == PROBLEM_MEMBERS
+    assert str(server.data_dir) not in answer.body.decode()
+
+
+def is_reported_unhealthy(server):
+    """Tell whether /health and /ready of this moment say that nothing can be stored."""
+    ready, health = server.request("GET", "/ready"), server.request("GET", "/health")
+    if (ready.status, health.status) != (503, 503):
+        return False
+    assert ready.json()["code"] == "storage_unavailable"
+    assert health.json()["status"] == "unhealthy"
+    [reason] = health.json()["reasons"]
+    assert reason.startswith("Storage can't be written: ")
+    assert "/" not in reason
+    return True
+
+
+def is_ready(server):
+    """Tell whether the server says that it takes mail."""
+    return server.request("GET", "/ready").status == 200
+
+
+def assert_only(server, expected):
+    """Check that exactly the messages of `expected`, bytes by id, are stored and whole."""
+    with closing(SQLStore(server.data_dir)) as store:
+        ids = [stored.message_id for stored in store.search(Query())]
+        assert {message_id: store.read(message_id) for message_id in ids} == expected
+
+
+def deliver(server, raw, stored):
+    """Deliver `raw` and note it in `stored`."""
+    answer = server.deliver(raw)
+    assert answer.status == 200, answer.body
+    assert answer.json()["duplicate"] is False
+    stored[answer.json()["message_id"]] = raw
+
+
+def test_a_full_disk_is_said_and_survived(server_on_small_disk, small_disk):
+    """503 for small and large messages while it lasts, 200 afterwards, without a restart."""
+    server, stored = server_on_small_disk, {}
+    pid, workers = server.pid, server.worker_pids()
+    deliver(server, message(0), stored)
+    with full(small_disk):
+        for number in range(1, 4):
+            assert_unavailable(server, message(number))
+        assert_unavailable(server, message(9, LARGE))
+        wait_for(lambda: is_reported_unhealthy(server))
+        assert_only(server, stored)
+    wait_for(lambda: is_ready(server))
+    deliver(server, message(1), stored)
+    deliver(server, message(9, LARGE), stored)
+    assert_only(server, stored)
+    assert (server.pid, server.worker_pids()) == (pid, workers)
+    files = (server.data_dir / "segments").iterdir()
+    assert sum(file.stat().st_size for file in files) == sum(map(len, stored.values()))
+
+
+def test_a_directory_that_becomes_read_only_is_said_and_survived(new_server):
+    """Files that are open already can't be written either; then all is well again."""
+    server, stored = new_server(workers=1).start(), {}
+    deliver(server, message(0), stored)
+    with immutable(server.data_dir):
+        for number in range(1, 4):
+            assert_unavailable(server, message(number))
+        assert_unavailable(server, message(9, LARGE))
+        wait_for(lambda: is_reported_unhealthy(server))
+    wait_for(lambda: is_ready(server))
+    deliver(server, message(1), stored)
+    deliver(server, message(9, LARGE), stored)
+    assert_only(server, stored)
+
+
+def test_the_cause_is_in_the_log(server_on_small_disk, small_disk):
+    """The operator reads what the client doesn't: the error of the system."""
+    with full(small_disk):
+        answer = server_on_small_disk.deliver(message(1))
+    request_id = answer.headers["X-Request-ID"]
+    lines = [line for line in server_on_small_disk.log() if line["request_id"] == request_id]
+    assert [line["level"] for line in lines] == ["ERROR", "INFO"]
+    assert "No space left on device" in json.dumps(lines[0])
+
+
+def refusal(server):
+    """Start `server`, which must refuse; return its exit code and what it said."""
+    server.launch()
+    code = server.wait()
+    return code, server.errors()
+
+
+def test_a_start_without_a_usable_data_directory_is_refused(new_server, tmp_path):
+    """A file stands in its way: one line that names the setting and the path, no traceback."""
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("in the way", encoding="ascii")
+    code, said = refusal(new_server(data_dir=in_the_way / "data"))
+    assert code != 0
+    [line] = said.splitlines()
+    assert line.startswith(f"data_dir: {in_the_way / 'data'} can't be used: ")
+    assert "Not a directory" in line
+
+
+def test_a_start_on_a_read_only_directory_is_refused(small_disk, new_server):
+    """The same for a file system that is mounted read-only."""
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    code, said = refusal(new_server(data_dir=small_disk / "data"))
+    assert code != 0
+    [line] = said.splitlines()
+    assert line.startswith(f"data_dir: {small_disk / 'data'} can't be used: ")
+    assert "Read-only file system" in line
+
+
+def test_a_start_on_a_directory_that_became_read_only_is_refused(small_disk, new_server):
+    """Also when everything is there already: better no start than one that stores nothing."""
+    server = new_server(data_dir=small_disk / "data")
+    server.start()
+    server.stop()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    code, said = refusal(server)
+    assert code != 0
+    [line] = said.splitlines()
+    assert line.startswith(f"data_dir: {small_disk / 'data'} can't be used: ")
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    server.start()
+
+
+def test_a_start_without_the_database_of_stored_messages_is_refused(server):
+    """The sweep would take all mail for leavings."""
+    deliver(server, message(0), {})
+    server.stop()
+    (server.data_dir / "gomail.db").unlink()
+    code, said = refusal(server)
+    assert code != 0
+    [line] = said.splitlines()
+    assert "gomail.db" in line
+    assert sum(file.stat().st_size for file in (server.data_dir / "segments").iterdir()) > 0

@@ -1,0 +1,218 @@
+import json
+import mailbox
+import os
+import subprocess
+import time
+from contextlib import closing
+from datetime import datetime
+
+import pytest
+from requirement import require_program
+from server import FLASK, FLASK_SERVER, free_port
+
+MESSAGE = (
+    b"From: a@example.com\r\nTo: b@example.com\r\nSubject: =?utf-8?q?gr=C3=BCn?=\r\n\r\n"
+    b"Hi \xff\r\nFrom me\r\n"
+)
+
+
+def try_it_line(server):
+    """Return the command that the start-up message shows."""
+    messages = [
+        json.loads(line)["message"] if line.startswith("{") else line for line in server.output()
+    ]
+    [shown] = [message for message in messages if "Try it: " in message]
+    return shown.partition("Try it: ")[2]
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_the_line_shown_at_the_start_works_as_it_is_pasted(new_server, tmp_path, log_format):
+    """A newcomer copies it into a shell in any directory, and a message is stored."""
+    require_program("curl")
+    server = new_server(log_format=log_format).start()
+    command = try_it_line(server)
+    pasted = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, capture_output=True, check=True, timeout=30
+    )
+    message_id = json.loads(pasted.stdout)["message_id"]
+    assert b"Subject: Hello from curl" in server.gomail("messages", "show", message_id).stdout
+    assert server.token not in server.output_file.read_text() + server.errors()
+
+
+def test_the_line_works_with_a_data_directory_that_needs_quoting(new_server, tmp_path):
+    """Spaces and quotes in the path stay harmless."""
+    require_program("curl")
+    server = new_server(data_dir=tmp_path / "it's my mail; $HOME").start()
+    pasted = subprocess.run(
+        ["sh", "-c", try_it_line(server)], capture_output=True, check=True, timeout=30
+    )
+    assert json.loads(pasted.stdout)["status"] == "success"
+
+
+@pytest.fixture(scope="module")
+def filled(shared_server):
+    """Return a server with three messages of two recipients, and their ids in order."""
+    envelopes = [
+        ("one@example.com", "ann@example.com"),
+        ("", "bob@example.com"),
+        ("three@example.com", "ann@example.com"),
+    ]
+    ids = []
+    for number, (sender, recipient) in enumerate(envelopes):
+        answer = shared_server.deliver(
+            MESSAGE,
+            X_Original_Sender=sender,
+            X_Original_Recipient=recipient,
+            X_Original_Queue_Id=f"queue{number}",
+        )
+        ids.append(answer.json()["message_id"])
+        time.sleep(0.002)  # ids of one millisecond have no order, and times no filter between them
+    return shared_server, ids
+
+
+def listed(server, *options):
+    """Return the ids that `messages list --json` shows."""
+    result = server.gomail("messages", "list", "--json", *options)
+    assert (result.returncode, result.stderr) == (0, b"")
+    return [message["id"] for message in json.loads(result.stdout)]
+
+
+def test_the_list_shows_what_a_person_wants_to_know(filled):
+    """A line for each message, the newest first, with the subject decoded."""
+    server, ids = filled
+    result = server.gomail("messages", "list")
+    heading, *lines = result.stdout.decode().splitlines()
+    assert heading.split()[0] == "ID"
+    assert [line.split()[0] for line in lines] == ids[::-1]
+    assert lines[0].split()[3:] == [
+        str(len(MESSAGE)),
+        "three@example.com",
+        "ann@example.com",
+        "grün",
+    ]
+    assert lines[1].split()[4:6] == ["<>", "bob@example.com"]
+
+
+def test_the_list_as_json_holds_the_envelope(filled):
+    """A script gets what the table shows, and more, without parsing columns."""
+    server, ids = filled
+    [newest, *_] = json.loads(server.gomail("messages", "list", "--json").stdout)
+    assert newest["id"] == ids[-1]
+    assert newest["sender"] == "three@example.com"
+    assert newest["queue_id"] == "queue2"
+    assert newest["size"] == len(MESSAGE)
+    assert datetime.fromisoformat(newest["received_at"]).tzinfo is not None
+
+
+def test_the_list_is_filtered_by_recipient_time_and_number(filled):
+    """Each filter alone: recipients in any case, since inclusive, until exclusive, the newest N."""
+    server, ids = filled
+    assert listed(server, "--recipient", "ANN@example.com") == [ids[2], ids[0]]
+    assert listed(server, "--limit", "2") == [ids[2], ids[1]]
+    received = json.loads(server.gomail("messages", "list", "--json").stdout)
+    times = [message["received_at"] for message in reversed(received)]
+    assert listed(server, "--since", times[1]) == [ids[2], ids[1]]
+    assert listed(server, "--until", times[1]) == [ids[0]]
+
+
+def test_a_message_is_shown_readable_and_raw(filled):
+    """For people with its envelope and nothing that a terminal obeys; raw is byte for byte."""
+    server, ids = filled
+    shown = server.gomail("messages", "show", ids[1])
+    assert b"bob@example.com" in shown.stdout
+    assert shown.stdout.decode().endswith("\nHi �\nFrom me\n")
+    assert server.gomail("messages", "show", ids[1], "--raw").stdout == MESSAGE
+
+
+def test_the_export_as_files_is_byte_for_byte(filled, tmp_path):
+    """One file for each message, under its id."""
+    server, ids = filled
+    result = server.gomail("messages", "export", tmp_path / "out")
+    assert (result.returncode, result.stdout) == (
+        0,
+        f"Exported 3 messages to {tmp_path / 'out'}\n".encode(),
+    )
+    exported = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert exported == {f"{message_id}.eml": MESSAGE for message_id in ids}
+
+
+def test_the_export_as_mbox_is_read_by_mail_programs(filled, tmp_path):
+    """Python's mailbox module finds each message, the oldest first."""
+    server, _ = filled
+    assert server.gomail("messages", "export", tmp_path, "--format", "mbox").returncode == 0
+    with closing(mailbox.mbox(tmp_path / "gomail.mbox", create=False)) as box:
+        found = list(box)
+    assert [message.get_from().split()[0] for message in found] == [
+        "one@example.com",
+        "MAILER-DAEMON",
+        "three@example.com",
+    ]
+    assert {message["Subject"] for message in found} == {"=?utf-8?q?gr=C3=BCn?="}
+    assert {message.get_payload(decode=True) for message in found} == {b"Hi \xff\n>From me\n"}
+
+
+def test_an_unknown_id_is_said_in_a_line(filled):
+    """No traceback, and a code that a script sees."""
+    server, _ = filled
+    result = server.gomail("messages", "show", "nothing")
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert result.stderr == b"No message has the id 'nothing'.\n"
+
+
+def test_an_empty_data_directory_is_said_in_a_line(new_server):
+    """Before the first start there is nothing to list, and looking creates nothing."""
+    server = new_server()
+    result = server.gomail("messages", "list")
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert result.stderr.decode() == f"Nothing is stored in {server.data_dir} yet.\n"
+    assert not server.data_dir.exists()
+
+
+def test_the_flask_command_starts_from_any_directory(new_server, tmp_path):
+    """Flags alone configure it, outside the checkout, with no configuration file."""
+    server = new_server(port=None, data_dir=None)
+    flags = ["--config", os.devnull, "--port", server.port, "--data-dir", server.data_dir]
+    server.start([*FLASK_SERVER, *map(str, flags)], cwd=tmp_path)
+    assert server.deliver(MESSAGE).status == 200
+    assert [path.name for path in tmp_path.iterdir()] == ["server0"]
+    assert {path.name for path in server.data_dir.iterdir()} >= {"token", "gomail.db", "segments"}
+
+
+def test_a_short_token_in_a_file_starts_with_a_warning(new_server, tmp_path):
+    """The simplest configuration that people write works, and says what is unwise about it."""
+    server = new_server(port=None, metrics_port=None)
+    file = tmp_path / "gomail.yaml"
+    file.write_text(
+        f"port: {server.port}\nbearer_token: test-token\nmetrics_enabled: true\n"
+        f"metrics_port: {free_port()}\nmetrics_path: /metrics\n",
+        encoding="utf-8",
+    )
+    file.chmod(0o600)
+    server.start([*FLASK_SERVER, "--config", str(file)], cwd=tmp_path)
+    headers = {"Authorization": "Bearer test-token", "Content-Type": "message/rfc822"}
+    assert server.request("POST", "/mail/inbound", MESSAGE, headers).status == 200
+    assert server.errors() == "warning: bearer_token: is shorter than 32 characters\n"
+    assert not (server.data_dir / "token").exists()
+    assert "test-token" not in server.output_file.read_text(encoding="utf-8")
+
+
+def test_a_generated_token_stays_the_same_and_secret(new_server):
+    """It survives a restart, only its owner can read it, and no line shows it."""
+    server = new_server().start()
+    first = server.token
+    server.stop()
+    server.start()
+    assert server.token == first
+    assert len(first) >= 32
+    assert (server.data_dir / "token").stat().st_mode & 0o777 == 0o600
+    assert server.deliver(MESSAGE).status == 200
+    assert first not in server.output_file.read_text(encoding="utf-8") + server.errors()
+
+
+def test_help_works_without_any_configuration(tmp_path):
+    """The first thing people type."""
+    result = subprocess.run(
+        [FLASK, "gomail", "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "messages" in result.stdout
+    assert result.stderr == ""

@@ -1,0 +1,117 @@
+import hashlib
+import http.client
+import random
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+from server import kill_process
+
+from app.storage.base import Query
+from app.storage.sql import SQLStore
+
+MESSAGES = 1000
+CLIENTS = 8
+ATTEMPTS = 200
+PAUSE_SECONDS = 0.05
+KILLS_AT_LEAST = 5
+
+
+def message(number):
+    """Return a message of its own for each number; one in 25 is larger than 1 MiB."""
+    size = 1_200_000 if number % 25 == 0 else random.Random(number).randrange(200, 40_000)
+    head = f"From: a@example.com\r\nTo: b@example.com\r\nSubject: number {number}\r\n\r\n".encode()
+    return head + random.Random(number).randbytes(size)
+
+
+def deliver_until_answered(server, number):
+    """Send as a relay does: again, with the same queue id, until there is an answer.
+
+    Returns the receipt and how many attempts were left without an answer.
+    """
+    raw = message(number)
+    for failures in range(ATTEMPTS):
+        try:
+            answer = server.deliver(raw, X_Original_Queue_Id=f"queue{number}")
+        except (OSError, http.client.HTTPException):
+            threading.Event().wait(PAUSE_SECONDS)
+            continue
+        if answer.status == 200:
+            return answer.json(), failures
+        assert answer.status == 503, answer.body
+    raise AssertionError(f"message {number} was not answered in {ATTEMPTS} attempts")
+
+
+@contextmanager
+def workers_being_killed(server):
+    """Kill a random worker of `server` at random moments; yields the list of those killed."""
+    killed, done = [], threading.Event()
+
+    def kill_some():
+        while not done.wait(random.uniform(0.05, 0.4)):
+            alive = server.worker_pids()
+            for pid in random.sample(alive, k=min(1, len(alive))):
+                kill_process(pid)
+                killed.append(pid)
+
+    killer = threading.Thread(target=kill_some)
+    killer.start()
+    try:
+        yield killed
+    finally:
+        done.set()
+        killer.join()
+
+
+def segment_sizes(server):
+    """Return the size of each segment file that holds anything."""
+    files = (server.data_dir / "segments").iterdir()
+    return {file.name: file.stat().st_size for file in files if file.stat().st_size}
+
+
+def test_what_was_answered_is_stored_once_whatever_is_killed(new_server):
+    """1,000 messages while workers die: each acknowledged one is there, whole, exactly once.
+
+    A restart then removes the bytes of those that were cut off, and nothing else.
+    """
+    server = new_server(workers=3).start()
+    with workers_being_killed(server) as killed, ThreadPoolExecutor(CLIENTS) as pool:
+        numbers = range(MESSAGES)
+        answers = list(pool.map(lambda number: deliver_until_answered(server, number), numbers))
+        # As if these answers had been lost on their way.
+        again = pool.map(lambda number: deliver_until_answered(server, number), numbers[::10])
+        check_repeats(list(again), answers[::10])
+    assert len(killed) >= KILLS_AT_LEAST
+    assert sum(failures for _, failures in answers) > 0, "no request was hit"
+    receipts = [receipt for receipt, _ in answers]
+    check_stored(server, receipts)
+
+    server.stop()
+    server.start()
+    check_stored(server, receipts)
+    with closing(SQLStore(server.data_dir)) as store:
+        sizes = sum(stored.size for stored in store.search(Query()))
+    assert sum(segment_sizes(server).values()) == sizes
+
+
+def check_repeats(again, first):
+    """Compare the answers to messages that were sent once more with the first ones."""
+    for (repeat, _), (receipt, _) in zip(again, first, strict=True):
+        assert repeat["duplicate"] is True
+        assert repeat["message_id"] == receipt["message_id"]
+        assert repeat["stored_at"] == receipt["stored_at"]
+
+
+def check_stored(server, receipts):
+    """Compare every row and its bytes with what was sent and acknowledged."""
+    with closing(SQLStore(server.data_dir)) as store:
+        rows = list(store.search(Query()))
+        assert Counter(row.message_id for row in rows) == Counter(
+            receipt["message_id"] for receipt in receipts
+        )
+        for number, receipt in enumerate(receipts):
+            row, raw = store.get(receipt["message_id"]), message(number)
+            assert row.envelope.queue_id == f"queue{number}"
+            assert store.read(row.message_id) == raw
+            assert (row.size, row.sha256) == (len(raw), hashlib.sha256(raw).digest())
