@@ -7,7 +7,7 @@ from app.generated_token import generated_token
 from app.receive import Receiver
 from app.settings import Settings
 from app.storage.base import MessageStore
-from app.storage.sql import SQLStore
+from app.storage.sql import SQLStore, create_store
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def prepare(settings: Settings) -> None:
 
     Raises StorageUnavailable.
     """
+    store = create_store(settings.storage.data_dir)
     bearer_tokens(settings)
-    store = SQLStore(settings.storage.data_dir)
     store.sweep()
     store.close()
 

@@ -16,15 +16,18 @@ from app.storage.segments import sync_directory
 BUSY_TIMEOUT_SECONDS = 10
 
 
-def open_database(path: Path) -> Engine:
-    """Return an engine on the database at `path`, which is created (0600) when it is missing.
+def create_database(path: Path) -> None:
+    """Make an empty database (0600) at `path` unless there is one; raises OSError."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    sync_directory(path.parent)
+
+
+def connect(path: Path) -> Engine:
+    """Return an engine on the database at `path`, which is opened at the first use.
 
     Transactions take SQLite's write lock at their first writing statement; a commit is
-    durable on return (synchronous=FULL). Raises OSError when the file can't be made.
+    durable on return (synchronous=FULL).
     """
-    if not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        sync_directory(path.parent)
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "isolation_level": "IMMEDIATE"},

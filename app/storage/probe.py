@@ -31,7 +31,8 @@ class WriteProbe:
                 self._failure = _try_writing(self._directory)
                 self._expires_at = self._clock() + MAX_AGE_SECONDS
             if self._failure is not None:
-                raise self._failure
+                # A new one each time: an exception keeps the traceback of every raise.
+                raise OSError(self._failure.errno, self._failure.strerror)
 
 
 def _try_writing(directory: Path) -> OSError | None:

@@ -76,7 +76,6 @@ class Segments:
     """The segment files of one data directory. The caller keeps threads out of each other's way."""
 
     def __init__(self, directory: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
-        directory.mkdir(mode=0o700, exist_ok=True)
         self._directory = directory
         self._segment_bytes = segment_bytes
         self._current: SegmentFile | None = None
@@ -102,6 +101,11 @@ class Segments:
         else:
             segment.close()
         return span
+
+    def take_back(self, span: Span) -> None:
+        """Drop the message appended last, of which no row was made; raises OSError."""
+        if self._current is not None and self._current.name == span.segment:
+            self._current.shorten(span.offset)
 
     def read(self, span: Span) -> bytes:
         """Return the bytes of `span`, fewer if the file is shorter; raises OSError."""
@@ -144,8 +148,9 @@ def sync_directory(directory: Path) -> None:
 
 
 def _create_locked(path: Path) -> int:
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
     while True:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, flags, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError:

@@ -21,7 +21,7 @@ from app.message_id import first_message_id, milliseconds_since_epoch
 from app.model import Connection, Envelope, Message, Receipt, StoredMessage
 from app.storage.base import Query
 from app.storage.body import Body
-from app.storage.database import migrate, open_database
+from app.storage.database import connect, create_database, migrate
 from app.storage.probe import WriteProbe
 from app.storage.segments import Segments, Span, sync_directory
 from app.storage.tables import messages
@@ -33,17 +33,12 @@ class SQLStore:
     """Messages under one data directory, which several processes may share."""
 
     def __init__(self, data_dir: Path) -> None:
-        """Open the store, making the directory (0700) and the tables where they are missing.
+        """Connect to a store that `create_store` has made; nothing is read or written yet.
 
-        Raises StorageUnavailable, also when there are messages but no database that names them.
+        So a worker can start, and say what is wrong, while the disk can't be written.
         """
-        with _failures_as_unavailable():
-            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            sync_directory(data_dir.parent)
-            self._segments = Segments(data_dir / "segments")
-            self._engine = open_database(data_dir / "gomail.db")
-            _refuse_orphans(self._engine, self._segments)
-            migrate(self._engine, data_dir / "migrate.lock")
+        self._segments = Segments(data_dir / "segments")
+        self._engine = connect(data_dir / "gomail.db")
         self._probe = WriteProbe(data_dir / "segments")
         # One writer a process: the database takes one at a time, and waiting here blocks,
         # where its own busy handler polls.
@@ -60,9 +55,11 @@ class SQLStore:
                 if body.segment is not None:
                     body.segment.sync()
                 with self._writing:
-                    return self._first_receipt(message.idempotency_key) or self._store(
-                        message, body
-                    )
+                    return self._add(message, body)
+        except StorageUnavailable:
+            # A connection that was opened while nothing could be written would stay that way.
+            self._engine.dispose()
+            raise
         finally:
             body.discard()
 
@@ -105,6 +102,15 @@ class SQLStore:
             with self._engine.connect() as connection:
                 connection.execute(select(messages.c.id).limit(1))
 
+    def migrate(self, lock_file: Path) -> None:
+        """Bring the tables up to date; several processes may do so at the same moment.
+
+        Raises StorageUnavailable, also when there are messages but no table that names them.
+        """
+        with _failures_as_unavailable():
+            _refuse_orphans(self._engine, self._segments)
+            migrate(self._engine, lock_file)
+
     def sweep(self) -> None:
         """Remove bytes that no row names, as a crash leaves them; raises StorageUnavailable.
 
@@ -118,6 +124,10 @@ class SQLStore:
         self._segments.close()
         self._engine.dispose()
 
+    def _add(self, message: Message, body: Body) -> Receipt:
+        first = self._first_receipt(message.idempotency_key)
+        return first or self._store(message, body)
+
     def _store(self, message: Message, body: Body) -> Receipt:
         if body.segment is None:
             span = self._segments.append(body.chunks)
@@ -126,12 +136,18 @@ class SQLStore:
         statement = insert(messages).on_conflict_do_nothing(index_elements=["idempotency_key"])
         with self._engine.begin() as connection:
             inserted = connection.execute(statement, _values(message, body, span)).rowcount
-        if not inserted:  # another process was faster; these bytes belong to nobody
+        if not inserted:  # another process was faster
+            self._take_back(body, span)
             return self._first_receipt(message.idempotency_key) or _vanished()
         if body.segment is not None:
             body.segment.close()
             body.segment = None
         return Receipt(message.message_id, message.received_at, duplicate=False)
+
+    def _take_back(self, body: Body, span: Span) -> None:
+        # Not after a failed commit: its row may still turn up when the database recovers.
+        if body.segment is None:
+            self._segments.take_back(span)
 
     def _first_receipt(self, idempotency_key: str) -> Receipt | None:
         statement = select(messages.c.id, messages.c.received_at_ms).where(
@@ -157,6 +173,21 @@ class SQLStore:
         statement = select(end).where(messages.c.segment == segment).order_by(last).limit(1)
         with self._engine.connect() as connection:
             return connection.execute(statement).scalar() or 0
+
+
+def create_store(data_dir: Path) -> SQLStore:
+    """Return the store in `data_dir` with directories (0700) and tables made where missing.
+
+    Raises StorageUnavailable.
+    """
+    with _failures_as_unavailable():
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_directory(data_dir.parent)
+        (data_dir / "segments").mkdir(mode=0o700, exist_ok=True)
+        create_database(data_dir / "gomail.db")
+    store = SQLStore(data_dir)
+    store.migrate(data_dir / "migrate.lock")
+    return store
 
 
 @contextmanager

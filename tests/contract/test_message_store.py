@@ -17,7 +17,7 @@ from app.model import Connection, Envelope, Message, Receipt, StoredMessage
 from app.storage.base import MessageStore, Query
 from app.storage.body import LARGE_MESSAGE_BYTES, Body
 from app.storage.memory import MemoryStore
-from app.storage.sql import SQLStore
+from app.storage.sql import SQLStore, create_store
 
 START = datetime(2026, 3, 1, 12, 0, 0, 1000, tzinfo=UTC)
 ENVELOPE = Envelope("ann@example.com", "bob@example.com")
@@ -26,7 +26,7 @@ _keys = itertools.count()
 
 @pytest.fixture(params=[MemoryStore, SQLStore])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MessageStore]:
-    store = MemoryStore() if request.param is MemoryStore else SQLStore(tmp_path / "data")
+    store = MemoryStore() if request.param is MemoryStore else create_store(tmp_path / "data")
     yield store
     store.close()
 
@@ -236,7 +236,7 @@ def crowded(
 ) -> Iterator[tuple[MessageStore, list[str]]]:
     """Return a store with 1,001 messages, and their ids in the order of arrival."""
     directory = tmp_path_factory.mktemp("crowded")
-    store = MemoryStore() if request.param is MemoryStore else SQLStore(directory)
+    store = MemoryStore() if request.param is MemoryStore else create_store(directory)
     arrivals = [message(seconds=number) for number in range(1001)]
     for new in random.Random(6).sample(arrivals, k=len(arrivals)):
         add(store, new)

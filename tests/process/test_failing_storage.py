@@ -4,7 +4,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 from requirement import require, require_program, require_root
-from server import wait_for
+from server import kill_process, wait_for
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore
@@ -153,6 +153,21 @@ def test_a_directory_that_becomes_read_only_is_said_and_survived(new_server):
     wait_for(lambda: is_ready(server))
     deliver(server, message(1), stored)
     deliver(server, message(9, LARGE), stored)
+    assert_only(server, stored)
+
+
+def test_a_worker_that_starts_while_nothing_can_be_written_waits_for_better_days(new_server):
+    """Its predecessor dies during the outage: the server says so and goes on, by itself."""
+    server, stored = new_server(workers=1).start(), {}
+    deliver(server, message(0), stored)
+    [first] = server.worker_pids()
+    with immutable(server.data_dir):
+        kill_process(first)
+        wait_for(lambda: set(server.worker_pids()) - {first})
+        wait_for(lambda: is_reported_unhealthy(server))
+        assert_unavailable(server, message(1))
+    wait_for(lambda: is_ready(server))
+    deliver(server, message(1), stored)
     assert_only(server, stored)
 
 

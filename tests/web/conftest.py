@@ -14,7 +14,7 @@ from app.services import Services
 from app.settings import Mail
 from app.storage.base import MessageStore
 from app.storage.memory import MemoryStore
-from app.storage.sql import SQLStore
+from app.storage.sql import SQLStore, create_store
 
 TOKEN = "the-token-of-these-tests"
 MAX_MESSAGE_SIZE = 2_000_000
@@ -41,7 +41,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=[MemoryStore, SQLStore])
 def store(request: pytest.FixtureRequest, data_dir: Path) -> Iterator[MessageStore]:
-    store = MemoryStore() if request.param is MemoryStore else SQLStore(data_dir)
+    store = MemoryStore() if request.param is MemoryStore else create_store(data_dir)
     yield store
     store.close()
 

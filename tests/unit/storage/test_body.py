@@ -21,7 +21,7 @@ def test_the_head_is_kept_and_the_whole_is_hashed() -> None:
 
 def test_a_large_body_moves_to_a_segment(tmp_path: Path) -> None:
     """Up to 1 MiB stay in memory; one byte more, and all are in a file and none in memory."""
-    body = Body(Segments(tmp_path / "segments").open_file)
+    body = Body(Segments(tmp_path).open_file)
     body.write(b"x" * LARGE_MESSAGE_BYTES)
     assert body.segment is None
 
@@ -29,7 +29,7 @@ def test_a_large_body_moves_to_a_segment(tmp_path: Path) -> None:
     body.write(b"z")
     assert body.segment is not None
     assert body.chunks == []
-    path = tmp_path / "segments" / body.segment.name
+    path = tmp_path / body.segment.name
     assert path.read_bytes() == b"x" * LARGE_MESSAGE_BYTES + b"yz"
     body.discard()
     assert not path.exists()

@@ -6,13 +6,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
-from app.storage.database import migrate, open_database
+from app.storage.database import connect, create_database, migrate
 from app.storage.tables import metadata
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(tmp_path / "gomail.db")
+    create_database(tmp_path / "gomail.db")
+    engine = connect(tmp_path / "gomail.db")
     migrate(engine, tmp_path / "migrate.lock")
     yield engine
     engine.dispose()
@@ -38,7 +39,7 @@ def test_the_migrations_make_the_tables(engine: Engine) -> None:
 
 def test_the_migrations_make_the_same_statements(engine: Engine, tmp_path: Path) -> None:
     """Indexes, constraints and WITHOUT ROWID are those that the tables would be made with."""
-    direct = open_database(tmp_path / "direct.db")
+    direct = connect(tmp_path / "direct.db")
     metadata.create_all(direct)
     assert described(engine) == described(direct)
     assert len(described(engine)) >= 3

@@ -15,7 +15,7 @@ from app.message_id import new_message_id
 from app.model import Envelope, Message
 from app.storage.base import MessageStore, Query
 from app.storage.body import LARGE_MESSAGE_BYTES
-from app.storage.sql import SQLStore
+from app.storage.sql import SQLStore, create_store
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -27,7 +27,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(data_dir: Path) -> Iterator[SQLStore]:
-    store = SQLStore(data_dir)
+    store = create_store(data_dir)
     yield store
     store.close()
 
@@ -55,7 +55,7 @@ def test_everything_is_for_the_owner_alone(data_dir: Path) -> None:
     """Directories are 0700 and files 0600, with a umask that would allow everything."""
     old = os.umask(0)
     try:
-        store = SQLStore(data_dir)
+        store = create_store(data_dir)
         add(store, b"small", "1")
         add(store, b"x" * 2 * LARGE_MESSAGE_BYTES, "2")
     finally:
@@ -71,10 +71,10 @@ def test_everything_is_for_the_owner_alone(data_dir: Path) -> None:
 
 def test_messages_outlive_the_process(data_dir: Path) -> None:
     """A store opened again on the same directory has what the first one stored."""
-    first = SQLStore(data_dir)
+    first = create_store(data_dir)
     message_id = add(first, b"bytes")
     first.close()
-    second = SQLStore(data_dir)
+    second = create_store(data_dir)
     second.sweep()
     assert second.read(message_id) == b"bytes"
     second.close()
@@ -82,7 +82,7 @@ def test_messages_outlive_the_process(data_dir: Path) -> None:
 
 def test_two_stores_share_a_directory(store: SQLStore, data_dir: Path) -> None:
     """Each sees the other's messages, and a key that one knows is a duplicate for the other."""
-    other = SQLStore(data_dir)
+    other = create_store(data_dir)
     mine, theirs = add(store, b"mine", "1"), add(other, b"theirs", "2")
     assert (store.read(theirs), other.read(mine)) == (b"theirs", b"mine")
     assert add(other, b"mine", "1") == mine
@@ -111,7 +111,7 @@ def test_damaged_bytes_are_never_returned(
 
 def test_what_a_crash_leaves_is_swept(data_dir: Path) -> None:
     """Of a segment its tail without a row goes, of the rest everything stays readable."""
-    store = SQLStore(data_dir)
+    store = create_store(data_dir)
     message_id = add(store, b"kept")
     large_id = add(store, b"L" * 2 * LARGE_MESSAGE_BYTES, "large")
     store.close()
@@ -120,7 +120,7 @@ def test_what_a_crash_leaves_is_swept(data_dir: Path) -> None:
             file.write(b"torn")
     (data_dir / "segments" / ("0" * 32 + ".segment")).write_bytes(b"no row")
 
-    store = SQLStore(data_dir)
+    store = create_store(data_dir)
     store.sweep()
     assert sorted(path.stat().st_size for path in segments(data_dir)) == [4, 2**21]
     assert store.read(message_id) == b"kept"
@@ -132,7 +132,7 @@ def test_the_sweep_spares_a_store_that_serves(store: SQLStore, data_dir: Path) -
     """A body that another store is just taking in isn't removed under its hands."""
     body = store.new_body()
     body.write(b"x" * (LARGE_MESSAGE_BYTES + 1))
-    starting = SQLStore(data_dir)
+    starting = create_store(data_dir)
     starting.sweep()
     starting.close()
     message = Message(new_message_id(AT), AT, Envelope("a@b", "c@d"), "", "key")
@@ -142,7 +142,7 @@ def test_the_sweep_spares_a_store_that_serves(store: SQLStore, data_dir: Path) -
 @pytest.mark.parametrize("is_emptied", [False, True])
 def test_mail_without_its_database_is_refused(data_dir: Path, is_emptied: bool) -> None:
     """A lost database doesn't make all stored mail the leavings of a crash."""
-    store = SQLStore(data_dir)
+    store = create_store(data_dir)
     add(store, b"precious")
     store.close()
     database = data_dir / "gomail.db"
@@ -151,7 +151,7 @@ def test_mail_without_its_database_is_refused(data_dir: Path, is_emptied: bool) 
         database.touch()
 
     with pytest.raises(StorageUnavailable, match=r"no table of them in gomail\.db"):
-        SQLStore(data_dir)
+        create_store(data_dir)
     (path,) = segments(data_dir)
     assert path.read_bytes() == b"precious"
 
@@ -174,7 +174,7 @@ def test_a_large_duplicate_leaves_no_segment(store: SQLStore, data_dir: Path) ->
 
 def test_another_process_may_win(store: SQLStore, data_dir: Path) -> None:
     """The key that another store commits between look-up and insert makes a duplicate."""
-    other = SQLStore(data_dir)
+    other = create_store(data_dir)
     winner = add(other, b"x" * 2 * LARGE_MESSAGE_BYTES)
     # The trigger does what the other process does in that moment.
     _slip_in_before_insert(data_dir, winner)
@@ -233,7 +233,7 @@ def test_a_place_that_is_no_directory_is_unavailable(tmp_path: Path) -> None:
     """A data directory below a file can't be opened."""
     (tmp_path / "file").touch()
     with pytest.raises(StorageUnavailable):
-        SQLStore(tmp_path / "file" / "data")
+        create_store(tmp_path / "file" / "data")
 
 
 def test_rows_removed_by_hand_are_gone(store: SQLStore, data_dir: Path) -> None:
@@ -254,10 +254,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from app.message_id import new_message_id
 from app.model import Envelope, Message
-from app.storage.sql import SQLStore
+from app.storage.sql import SQLStore, create_store
 print("ready", flush=True)
 sys.stdin.read()
-store = SQLStore(Path(sys.argv[1]))
+store = create_store(Path(sys.argv[1]))
 store.sweep()
 receipts = []
 for key in ("same", sys.argv[2]):
@@ -296,7 +296,7 @@ def test_processes_that_start_together_succeed(data_dir: Path) -> None:
     assert len({message_id for message_id, _duplicate in common}) == 1
     assert not any(duplicate for _same, (_id, duplicate) in receipts)
 
-    store = SQLStore(data_dir)
+    store = create_store(data_dir)
     assert store.count(Query()) == 9
     stored = sorted(store.read(each.message_id) for each in store.search(Query()))
     assert stored == [*(str(number).encode() for number in range(8)), b"same"]
