@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SQLiteConnection
 
@@ -36,23 +38,26 @@ def connect(path: Path) -> Engine:
     return engine
 
 
-def migrate(engine: Engine, lock_file: Path) -> None:
-    """Bring the tables up to date; several processes may call this at the same moment.
-
-    Raises OSError and sqlalchemy.exc.SQLAlchemyError.
-    """
+@contextmanager
+def locked(lock_file: Path) -> Iterator[None]:
+    """Keep out other processes that would migrate the same database; raises OSError."""
     descriptor = os.open(lock_file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with engine.begin() as connection:
-            config = Config(attributes={"connection": connection})
-            config.set_main_option("path_separator", "os")
-            config.set_main_option(
-                "script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%")
-            )
-            alembic.command.upgrade(config, "head")
+        yield
     finally:
         os.close(descriptor)
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables up to date; raises sqlalchemy.exc.SQLAlchemyError."""
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("path_separator", "os")
+        config.set_main_option(
+            "script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%")
+        )
+        alembic.command.upgrade(config, "head")
 
 
 def _set_pragmas(connection: SQLiteConnection, _entry: ConnectionPoolEntry) -> None:

@@ -1,4 +1,4 @@
-"""Whether the data directory can be written at this moment."""
+"""Whether the store can be written at this moment."""
 
 import os
 import tempfile
@@ -12,13 +12,21 @@ MAX_AGE_SECONDS = 1.0
 
 
 class WriteProbe:
-    """Writes and syncs a nameless file; the result is kept for MAX_AGE_SECONDS.
+    """Writes and syncs a nameless file, then tries the database.
 
-    Without that, anybody who may ask for /health could keep the disk busy with syncs.
+    The result is kept for MAX_AGE_SECONDS: without that, anybody who may ask for /health could
+    keep the disk busy with syncs.
     """
 
-    def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        try_database: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`try_database` raises OSError when it can't be written."""
         self._directory = directory
+        self._try_database = try_database
         self._clock = clock
         self._lock = threading.Lock()
         self._expires_at = clock()
@@ -28,19 +36,23 @@ class WriteProbe:
         """Raise the OSError that the last probe met."""
         with self._lock:
             if self._clock() >= self._expires_at:
-                self._failure = _try_writing(self._directory)
+                self._failure = self._try()
                 self._expires_at = self._clock() + MAX_AGE_SECONDS
             if self._failure is not None:
                 # A new one each time: an exception keeps the traceback of every raise.
                 raise OSError(self._failure.errno, self._failure.strerror)
 
+    def _try(self) -> OSError | None:
+        try:
+            _write_file(self._directory)
+            self._try_database()
+        except OSError as error:
+            return error
+        return None
 
-def _try_writing(directory: Path) -> OSError | None:
-    try:
-        with tempfile.TemporaryFile(dir=directory) as file:
-            file.write(bytes(PROBE_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        return error
-    return None
+
+def _write_file(directory: Path) -> None:
+    with tempfile.TemporaryFile(dir=directory) as file:
+        file.write(bytes(PROBE_BYTES))
+        file.flush()
+        os.fsync(file.fileno())

@@ -4,6 +4,7 @@ The order is what keeps the promise: bytes are synced before the row that names 
 committed, and the commit is synced before `add` returns.
 """
 
+import errno
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, func, inspect, select
+from sqlalchemy import Engine, Row, Select, func, inspect, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -21,7 +22,7 @@ from app.message_id import first_message_id, milliseconds_since_epoch
 from app.model import Connection, Envelope, Message, Receipt, StoredMessage
 from app.storage.base import Query
 from app.storage.body import Body
-from app.storage.database import connect, create_database, migrate
+from app.storage.database import connect, create_database, locked, migrate
 from app.storage.probe import WriteProbe
 from app.storage.segments import Segments, Span, sync_directory
 from app.storage.tables import messages
@@ -39,7 +40,7 @@ class SQLStore:
         """
         self._segments = Segments(data_dir / "segments")
         self._engine = connect(data_dir / "gomail.db")
-        self._probe = WriteProbe(data_dir / "segments")
+        self._probe = WriteProbe(data_dir / "segments", self._try_writing_rows)
         # One writer a process: the database takes one at a time, and waiting here blocks,
         # where its own busy handler polls.
         self._writing = threading.Lock()
@@ -56,10 +57,6 @@ class SQLStore:
                     body.segment.sync()
                 with self._writing:
                     return self._add(message, body)
-        except StorageUnavailable:
-            # A connection that was opened while nothing could be written would stay that way.
-            self._engine.dispose()
-            raise
         finally:
             body.discard()
 
@@ -99,17 +96,15 @@ class SQLStore:
         """See MessageStore.check."""
         with _failures_as_unavailable():
             self._probe.check()
-            with self._engine.connect() as connection:
-                connection.execute(select(messages.c.id).limit(1))
 
     def migrate(self, lock_file: Path) -> None:
         """Bring the tables up to date; several processes may do so at the same moment.
 
         Raises StorageUnavailable, also when there are messages but no table that names them.
         """
-        with _failures_as_unavailable():
+        with _failures_as_unavailable(), locked(lock_file):
             _refuse_orphans(self._engine, self._segments)
-            migrate(self._engine, lock_file)
+            migrate(self._engine)
 
     def sweep(self) -> None:
         """Remove bytes that no row names, as a crash leaves them; raises StorageUnavailable.
@@ -123,6 +118,15 @@ class SQLStore:
         """See MessageStore.close."""
         self._segments.close()
         self._engine.dispose()
+
+    def _try_writing_rows(self) -> None:
+        try:
+            with self._engine.connect() as connection:
+                connection.execute(update(messages).where(messages.c.id == "").values(size=0))
+        except DBAPIError as error:
+            # A connection that was opened while nothing could be written would stay that way.
+            self._engine.dispose()
+            raise OSError(errno.EIO, f"the database: {error.orig}") from error
 
     def _add(self, message: Message, body: Body) -> Receipt:
         first = self._first_receipt(message.idempotency_key)

@@ -56,6 +56,5 @@ def _json(answer: dict[str, object], status: int) -> Response:
 
 def _reason(error: StorageUnavailable) -> str:
     cause = error.__cause__
-    if isinstance(cause, OSError) and cause.strerror:
-        return f"Storage can't be written: {cause.strerror}"  # never the path
-    return "Storage can't be written: the database failed"
+    reason = cause.strerror if isinstance(cause, OSError) else None  # never the path
+    return f"Storage can't be written: {reason or 'the log has the reason'}"

@@ -14,7 +14,7 @@ from app.storage.tables import metadata
 def engine(tmp_path: Path) -> Iterator[Engine]:
     create_database(tmp_path / "gomail.db")
     engine = connect(tmp_path / "gomail.db")
-    migrate(engine, tmp_path / "migrate.lock")
+    migrate(engine)
     yield engine
     engine.dispose()
 
@@ -49,7 +49,7 @@ def test_the_migrations_make_the_same_statements(engine: Engine, tmp_path: Path)
 def test_migrating_twice_changes_nothing(engine: Engine, tmp_path: Path) -> None:
     """Every start migrates: a database up to date stays as it is."""
     before = described(engine)
-    migrate(engine, tmp_path / "migrate.lock")
+    migrate(engine)
     assert described(engine) == before
     assert inspect(engine).get_table_names() == ["alembic_version", "message"]
 
@@ -65,4 +65,3 @@ def test_commits_are_durable(engine: Engine) -> None:
 def test_the_database_is_for_the_owner_alone(engine: Engine, tmp_path: Path) -> None:
     """The file is made 0600, whatever SQLite's default is."""
     assert (tmp_path / "gomail.db").stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "migrate.lock").stat().st_mode & 0o777 == 0o600

@@ -16,7 +16,7 @@ class Clock:
 
 def test_a_writable_directory_passes_and_stays_empty(tmp_path: Path) -> None:
     """Probing leaves no file."""
-    WriteProbe(tmp_path).check()
+    WriteProbe(tmp_path, lambda: None).check()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -24,7 +24,7 @@ def test_a_failure_and_its_end_are_seen(tmp_path: Path) -> None:
     """A result holds for MAX_AGE_SECONDS, then the directory is tried again, both ways."""
     clock, directory = Clock(), tmp_path / "segments"
     directory.mkdir()
-    probe = WriteProbe(directory, clock)
+    probe = WriteProbe(directory, lambda: None, clock)
     probe.check()
 
     directory.rmdir()
@@ -40,3 +40,17 @@ def test_a_failure_and_its_end_are_seen(tmp_path: Path) -> None:
         probe.check()
     clock.now = MAX_AGE_SECONDS * 2
     probe.check()
+
+
+def test_the_database_is_tried_as_well(tmp_path: Path) -> None:
+    """A directory that can be written isn't enough, and a kept failure keeps no tracebacks."""
+    clock = Clock()
+
+    def fail() -> None:
+        raise OSError(5, "the database: locked")
+
+    probe = WriteProbe(tmp_path, fail, clock)
+    for _ in range(3):
+        with pytest.raises(OSError, match="locked") as caught:
+            probe.check()
+        assert len(caught.traceback) == 2
