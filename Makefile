@@ -4,7 +4,7 @@ BIN := .venv/bin
 # A person at a terminal reads text; a deployment logs JSON by default.
 run: export MAIL_LOG_FORMAT ?= text
 
-.PHONY: help run test check format docs lock clean
+.PHONY: help run test bench check format docs lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ test: $(BIN)/dev-installed ## Install and run all tests with branch coverage
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+bench: $(BIN)/runtime-installed ## Measure what the rate limit costs a request
+	$(BIN)/python benchmarks/bench_rate_limit.py
 
 check: $(BIN)/dev-installed ## Lint, type-check, and compare generated pages with their sources
 	$(BIN)/ruff check

@@ -1,7 +1,7 @@
 """The WSGI entry point: `gunicorn wsgi:app`."""
 
 from app import create_app
-from app.server.configuration import current_settings
+from app.server.configuration import current_settings, shared_state
 from app.services import build
 
-app = create_app(build(current_settings()))
+app = create_app(build(current_settings(), shared_state))

@@ -73,6 +73,16 @@ class RecipientUnknown(GoMailError):
     code = "recipient_unknown"
 
 
+class RateLimited(GoMailError):
+    """The client has used up its requests; one more passes after `retry_after_seconds`."""
+
+    code = "rate_limited"
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__("Too many requests: wait as long as the header Retry-After says.")
+        self.retry_after_seconds = retry_after_seconds
+
+
 class StorageUnavailable(GoMailError):
     """Nothing can be stored at the moment; nothing of the message was kept.
 

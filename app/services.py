@@ -4,8 +4,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from app.generated_token import generated_token
+from app.ratelimit.redis import RedisLimiter
+from app.ratelimit.shared import SharedLimiter
+from app.ratelimit.token_bucket import Limiter, token_bucket
 from app.receive import Receiver
-from app.settings import Settings
+from app.server.shared_state import SharedState
+from app.settings import RateLimit, Settings
 from app.storage.base import MessageStore
 from app.storage.sql import SQLStore, create_store
 
@@ -17,20 +21,34 @@ class Services:
     store: MessageStore
     receiver: Receiver
     bearer_tokens: tuple[bytes, ...]
+    rate_limit: RateLimit
+    limiter: Limiter | None = None
 
     def close(self) -> None:
         """Release files and connections."""
         self.store.close()
 
 
-def build(settings: Settings) -> Services:
+def build(settings: Settings, shared: SharedState) -> Services:
     """Open everything that `settings` name; raises StorageUnavailable."""
     store = SQLStore(settings.storage.data_dir)
     return Services(
         store=store,
         receiver=Receiver(store, settings.mail, now),
         bearer_tokens=bearer_tokens(settings),
+        rate_limit=settings.rate_limit,
+        limiter=_limiter(settings.rate_limit, shared),
     )
+
+
+def _limiter(settings: RateLimit, shared: SharedState) -> Limiter | None:
+    if settings.per_minute == 0:
+        return None
+    bucket = token_bucket(settings.per_minute, settings.burst)
+    limiter = SharedLimiter(shared.buckets, bucket)
+    if settings.url is None:
+        return limiter
+    return RedisLimiter(settings.url, bucket, limiter, shared.limiter_outage)
 
 
 def bearer_tokens(settings: Settings) -> tuple[bytes, ...]:

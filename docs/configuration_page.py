@@ -107,6 +107,6 @@ def _example(key: str) -> str:
 def _example_line(key: str, known: Property) -> str:
     if "default" in known:
         return f"{key}: {json.dumps(known['default'])}\n"
-    if is_secret(key):
-        return f"# {key}: the output of openssl rand -hex 32\n"
-    return f"# {key}: {json.dumps(known['examples'][0])}\n"
+    if "examples" in known:
+        return f"# {key}: {json.dumps(known['examples'][0])}\n"
+    return f"# {key}: the output of openssl rand -hex 32\n"

@@ -1,6 +1,9 @@
-"""The settings in force: loaded once by the master, inherited by the workers it forks."""
+"""What the workers inherit from the master that forks them: settings and shared memory."""
 
+from app.server.shared_state import SharedState
 from app.settings import Settings, load
+
+shared_state = SharedState()
 
 _current: Settings | None = None
 

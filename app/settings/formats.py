@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from jsonschema import FormatChecker
 
@@ -82,6 +83,15 @@ def check_network(network: str) -> None:
         raise ValueError(f"has host bits set, {meant} may be meant") from error
 
 
+def check_redis_url(url: str) -> None:
+    """Refuse what doesn't name a Redis or Valkey server."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"redis", "rediss", "valkey", "valkeys"} or not parts.hostname:
+        raise ValueError("is no URL of a Redis or Valkey server")
+    if not re.fullmatch(r"/?[0-9]*", parts.path) or (parts.port or 1) < 1:
+        raise ValueError("names no port or database that can be")
+
+
 def check_path(path: str) -> None:
     """Refuse what can't be the path of a URL."""
     if not re.fullmatch(r"/[!-~]*", path) or set("?#") & set(path):
@@ -106,3 +116,4 @@ _register("gomail-domain", check_domain)
 _register("gomail-host", check_host)
 _register("gomail-network", check_network)
 _register("gomail-path", check_path)
+_register("gomail-redis-url", check_redis_url)

@@ -78,6 +78,7 @@ class RateLimit:
 
     per_minute: int = field(metadata=_from("rate_limit_per_minute"))
     burst: int = field(metadata=_from("rate_limit_burst"))
+    url: str | None = field(metadata=_from("rate_limit_url"), repr=False)
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = field(
         metadata=_from("trusted_proxies", _networks)
     )

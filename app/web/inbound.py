@@ -13,6 +13,8 @@ from app.web.answers import ReceiptSchema
 
 blueprint = Blueprint("inbound", __name__)
 
+PATHS = ("/mail/inbound", "/email")
+
 _KIND_OF_TYPE = {
     "message/rfc822": BodyKind.RAW,
     "application/json": BodyKind.JSON,
@@ -24,8 +26,8 @@ _SCHEMA = ReceiptSchema()
 _log = logging.getLogger(__name__)
 
 
-@blueprint.post("/mail/inbound")
-@blueprint.post("/email")
+@blueprint.post(PATHS[0])
+@blueprint.post(PATHS[1])
 def inbound() -> Response:
     """Take one message in.
 
@@ -38,6 +40,7 @@ def inbound() -> Response:
     - 415 `unsupported_media_type` for other types and encodings
     - 422 `message_rejected` when this is no message, or has no usable address
     - 422 `recipient_unknown` when no mail is received for the recipient's domain
+    - 429 `rate_limited` when the client has used up its requests
     - 503 `storage_unavailable` when nothing can be stored now
     """
     services: Services = current_app.extensions["gomail"]

@@ -2,13 +2,14 @@
 
 import json
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from app.errors import BadRequest, FieldFault, GoMailError, StorageUnavailable
+from app.errors import BadRequest, FieldFault, GoMailError, RateLimited, StorageUnavailable
 from app.web.answers import ProblemSchema
 
 STATUS_OF_CODE = {
@@ -21,6 +22,7 @@ STATUS_OF_CODE = {
     "unsupported_media_type": 415,
     "message_rejected": 422,
     "recipient_unknown": 422,
+    "rate_limited": 429,
     "internal_error": 500,
     "storage_unavailable": 503,
 }
@@ -65,8 +67,8 @@ def _answer_error(error: GoMailError) -> Response:
     answer = problem(error.code, str(error), faults)
     if error.code == "unauthorized":
         answer.headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, StorageUnavailable):
-        answer.headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, RateLimited | StorageUnavailable):
+        answer.headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
     return answer
 
 

@@ -4,7 +4,10 @@ import pytest
 
 from app.errors import StorageUnavailable
 from app.generated_token import generated_token
-from app.services import bearer_tokens, build, now, prepare
+from app.ratelimit.redis import RedisLimiter
+from app.ratelimit.shared import SharedLimiter
+from app.server.shared_state import SharedState
+from app.services import Services, bearer_tokens, build, now, prepare
 from app.settings import Settings, load
 from app.storage.base import Query
 
@@ -38,7 +41,7 @@ def test_a_start_prepares_everything(tmp_path: Path) -> None:
     assert not leftover.exists()
     assert generated_token(data_dir).encode() in bearer_tokens(settings(data_dir))
 
-    services = build(settings(data_dir))
+    services = build(settings(data_dir), SharedState())
     assert services.store.count(Query()) == 0
     services.close()
 
@@ -46,9 +49,24 @@ def test_a_start_prepares_everything(tmp_path: Path) -> None:
 def test_a_data_directory_that_is_none_is_unavailable(tmp_path: Path) -> None:
     """Neither the preparation nor the assembly passes over a place that can't hold mail."""
     (tmp_path / "file").touch()
-    for start in (prepare, build):
-        with pytest.raises(StorageUnavailable):
-            start(settings(tmp_path / "file" / "data"))
+    unfit = settings(tmp_path / "file" / "data")
+    with pytest.raises(StorageUnavailable):
+        prepare(unfit)
+    with pytest.raises(StorageUnavailable):
+        build(unfit, SharedState())
+
+
+def limiter_type(tmp_path: Path, **flags: object) -> type:
+    services: Services = build(settings(tmp_path, **flags), SharedState())
+    services.close()
+    return type(services.limiter)
+
+
+def test_the_settings_choose_the_limiter(tmp_path: Path) -> None:
+    """Shared memory by default, Redis or Valkey when one is named, nothing at 0 a minute."""
+    assert limiter_type(tmp_path) is SharedLimiter
+    assert limiter_type(tmp_path, rate_limit_url="valkey://127.0.0.1/1") is RedisLimiter
+    assert limiter_type(tmp_path, rate_limit_per_minute=0) is type(None)
 
 
 def test_the_time_has_milliseconds() -> None:

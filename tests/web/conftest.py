@@ -11,13 +11,14 @@ from flask.testing import FlaskClient
 from app import create_app
 from app.receive import Receiver
 from app.services import Services
-from app.settings import Mail
+from app.settings import Mail, RateLimit
 from app.storage.base import MessageStore
 from app.storage.memory import MemoryStore
 from app.storage.sql import SQLStore, create_store
 
 TOKEN = "the-token-of-these-tests"
 MAX_MESSAGE_SIZE = 2_000_000
+UNLIMITED = RateLimit(per_minute=0, burst=1, url=None, trusted_proxies=())
 
 
 class Clock:
@@ -55,7 +56,8 @@ def app(store: MessageStore, clock: Clock) -> Flask:
         blocked_domains=frozenset({"spam.example"}),
         allowed_recipient_domains=frozenset({"example.com", "xn--bcher-kva.example"}),
     )
-    return create_app(Services(store, Receiver(store, mail, clock), (b"old-token", TOKEN.encode())))
+    receiver = Receiver(store, mail, clock)
+    return create_app(Services(store, receiver, (b"old-token", TOKEN.encode()), UNLIMITED))
 
 
 @pytest.fixture

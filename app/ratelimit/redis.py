@@ -1,0 +1,85 @@
+"""The buckets of all clients in a Redis or Valkey server, which several hosts share."""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+
+from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from app.ratelimit.outage import Outage
+from app.ratelimit.token_bucket import Decision, Limiter, TokenBucket
+
+TIMEOUT_SECONDS = 0.05
+PAUSE_SECONDS = 1.0
+
+# The arithmetic of TokenBucket.take, on the server's clock, which all hosts share.
+_TAKE = """
+local interval, capacity = tonumber(ARGV[1]), tonumber(ARGV[2])
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local arrival = tonumber(redis.call('GET', KEYS[1])) or 0
+local backlog = math.min(math.max(arrival - now, 0), capacity)
+local allowed = 0
+if backlog + interval <= capacity then
+    allowed, backlog = 1, backlog + interval
+end
+redis.call('SET', KEYS[1], string.format('%.0f', now + backlog), 'PX', math.ceil(backlog / 1000))
+return {allowed, backlog}
+"""
+
+_log = logging.getLogger(__name__)
+
+
+class RedisLimiter:
+    """Token buckets in Redis; while it is away, those of `fallback`.
+
+    A request costs one round trip and TIMEOUT_SECONDS at most. After a failure the server is left
+    alone for PAUSE_SECONDS, so that an outage doesn't slow every request down.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        bucket: TokenBucket,
+        fallback: Limiter,
+        outage: Outage,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`url` begins with redis:, rediss:, valkey: or valkeys:. Connects at the first use."""
+        redis = Redis.from_url(
+            re.sub("^valkey", "redis", url),
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),  # a token that may have been taken isn't taken again
+        )
+        self._script = redis.register_script(_TAKE)
+        self._bucket = bucket
+        self._fallback = fallback
+        self._outage = outage
+        self._clock = clock
+        self._paused_until = clock()
+
+    def take(self, client: str) -> Decision:
+        """See Limiter.take."""
+        if self._clock() < self._paused_until:
+            return self._fallback.take(client)
+        arguments = [self._bucket.interval_us, self._bucket.capacity_us]
+        try:
+            allowed, backlog = self._script([f"gomail:bucket:{client}"], arguments)
+        except RedisError as error:
+            self._pause(error)
+            return self._fallback.take(client)
+        if self._outage.end():
+            _log.info("The rate limit server answers again; its buckets count.")
+        return self._bucket.decision(bool(allowed), backlog)
+
+    def _pause(self, error: RedisError) -> None:
+        self._paused_until = self._clock() + PAUSE_SECONDS
+        if self._outage.begin():
+            _log.warning(
+                "The rate limit server is away; each host limits by itself meanwhile.",
+                extra={"reason": type(error).__name__},  # its text may hold the password
+            )

@@ -1,0 +1,66 @@
+"""The token bucket, as arithmetic on one number a client.
+
+This is the generic cell rate algorithm (ITU-T I.371, annex A, virtual scheduling): the token
+bucket written as the theoretical arrival time of the next request. It was chosen over the classic
+form because one integer is the whole state: no refill loop, no rounding, and an exact time to
+wait.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+MINUTE_US = 60_000_000
+
+
+class Decision(NamedTuple):  # made for every request, at a third of a dataclass's price
+    """Whether a request passes; times are in microseconds from the moment of the decision.
+
+    `remaining` more requests would pass at this moment; `retry_after_us` is 0 when this one
+    passes; after `full_after_us` the bucket is full again.
+    """
+
+    allowed: bool
+    remaining: int
+    retry_after_us: int
+    full_after_us: int
+
+
+@dataclass(frozen=True)
+class TokenBucket:
+    """A token comes every `interval_us`; the bucket is full with `capacity_us` worth of them."""
+
+    interval_us: int
+    capacity_us: int
+
+    def take(self, arrival_us: int, now_us: int) -> tuple[int, Decision]:
+        """Take one token at `now_us` from the bucket whose state is `arrival_us`.
+
+        Return the new state and the decision. The state of a new client is 0. If the clock was
+        set back, the bucket counts as empty at most: nobody is locked out, and nobody gets more.
+        """
+        backlog = min(max(arrival_us - now_us, 0), self.capacity_us)
+        allowed = backlog + self.interval_us <= self.capacity_us
+        if allowed:
+            backlog += self.interval_us
+        return now_us + backlog, self.decision(allowed, backlog)
+
+    def decision(self, allowed: bool, backlog_us: int) -> Decision:
+        """Return the decision that leaves the bucket `backlog_us` away from being full."""
+        room = self.capacity_us - backlog_us
+        retry_after = 0 if allowed else self.interval_us - room
+        return Decision(allowed, room // self.interval_us, retry_after, backlog_us)
+
+
+def token_bucket(per_minute: int, burst: int) -> TokenBucket:
+    """Return the bucket for `per_minute` requests a minute (at least 1) and bursts of `burst`."""
+    # Rounded up, so that no minute holds more than was allowed.
+    interval = -(-MINUTE_US // per_minute)
+    return TokenBucket(interval_us=interval, capacity_us=interval * burst)
+
+
+class Limiter(Protocol):
+    """The buckets of many clients; safe for threads and processes."""
+
+    def take(self, client: str) -> Decision:
+        """Take one token from the bucket of `client`; atomic. Never raises."""
+        ...

@@ -1,0 +1,64 @@
+"""A Redis server on loopback that can be killed and started again."""
+
+import subprocess
+from contextlib import closing
+
+from redis import Redis, RedisError
+from requirement import require_program
+from server import free_port, wait_for
+
+START_SECONDS = 10
+
+
+class RedisServer:
+    """One server that keeps nothing; a context manager, which ends what it started."""
+
+    def __init__(self, directory):
+        self.program = require_program("redis-server")
+        self.directory = directory
+        self.port = free_port()
+        self._process = None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.kill()
+
+    @property
+    def url(self):
+        """What rate_limit_url is set to."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self):
+        """Start the server and return it when it answers."""
+        options = {
+            "bind": "127.0.0.1",
+            "port": self.port,
+            "dir": self.directory,
+            "save": "",
+            "appendonly": "no",
+            "daemonize": "no",
+        }
+        arguments = [part for key, value in options.items() for part in (f"--{key}", str(value))]
+        self._process = subprocess.Popen(
+            [self.program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        wait_for(self._answers, START_SECONDS)
+        return self
+
+    def kill(self):
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+
+    def client(self):
+        """Return a connection that is to be closed."""
+        return closing(Redis.from_url(self.url, socket_timeout=5))
+
+    def _answers(self):
+        with self.client() as client:
+            try:
+                return client.ping()
+            except RedisError:
+                return False
