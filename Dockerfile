@@ -15,6 +15,8 @@ COPY --from=build /opt/gomail /opt/gomail
 ENV PATH=/opt/gomail/.venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     MAIL_HOST=0.0.0.0 \
+    MAIL_METRICS_HOST=0.0.0.0 \
+    MAIL_PORT=3000 \
     MAIL_DATA_DIR=/var/lib/gomail/data
 WORKDIR /opt/gomail
 USER 10001
@@ -22,5 +24,5 @@ VOLUME /var/lib/gomail/data
 EXPOSE 3000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:3000/health', timeout=2)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"MAIL_PORT\"]}/health', timeout=2)"]
 ENTRYPOINT ["gunicorn", "wsgi:app"]

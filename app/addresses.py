@@ -5,7 +5,7 @@ from email.utils import getaddresses
 
 MAX_ADDRESS_CHARACTERS = 998  # far beyond RFC 5321's 256, which relays don't enforce
 
-_CONTROLS = r"\x00-\x1f\x7f-\x9f"
+_CONTROLS = r"\x00-\x1f\x7f-\x9f\ufffd"  # and what a character that got lost becomes
 _SPECIALS = r"\s\",;:<>()\[\]\\@"
 _QUOTED = rf'"(?:[^"\\{_CONTROLS}]|\\[^{_CONTROLS}])*"'
 _LOCAL_PART = rf"(?:{_QUOTED}|[^{_SPECIALS}{_CONTROLS}]+)"

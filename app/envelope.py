@@ -12,9 +12,15 @@ def merge(headers: PartialEnvelope, body: PartialEnvelope) -> PartialEnvelope:
         sender=_agree("sender", headers.sender, body.sender),
         recipient=_agree("recipient", headers.recipient, body.recipient),
         connection=Connection(
-            client_address=headers.connection.client_address or body.connection.client_address,
-            client_hostname=headers.connection.client_hostname or body.connection.client_hostname,
-            helo=headers.connection.helo or body.connection.helo,
+            client_address=_agree(
+                "client-address", headers.connection.client_address, body.connection.client_address
+            ),
+            client_hostname=_agree(
+                "client-hostname",
+                headers.connection.client_hostname,
+                body.connection.client_hostname,
+            ),
+            helo=_agree("helo", headers.connection.helo, body.connection.helo),
         ),
         mail_from=headers.mail_from,
         queue_id=headers.queue_id,
@@ -22,12 +28,16 @@ def merge(headers: PartialEnvelope, body: PartialEnvelope) -> PartialEnvelope:
 
 
 def _agree(field: str, header: str | None, body: str | None) -> str | None:
-    if header is not None and body is not None and header != body:
+    if header is not None and body is not None and not _is_same(header, body):
         raise BadRequest(
-            f"The {field} in the header X-Original-{field.capitalize()} contradicts the body's.",
+            f"The header X-Original-{field.title()} contradicts the body.",
             [FieldFault(field, "Differs from the header.")],
         )
     return body if header is None else header
+
+
+def _is_same(one: str, other: str) -> bool:
+    return one == other or find_addresses(one) == find_addresses(other) != []
 
 
 def complete(given: PartialEnvelope, head: Head) -> Envelope:

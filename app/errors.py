@@ -52,7 +52,6 @@ class MessageTooLarge(GoMailError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"This is more than the {limit} bytes that are allowed.")
-        self.limit = limit
 
 
 class UnsupportedMediaType(GoMailError):
@@ -92,7 +91,7 @@ class StorageUnavailable(GoMailError):
     code = "storage_unavailable"
     retry_after_seconds: ClassVar[int] = 5
 
-    def __init__(self, detail: str = "The message can't be stored at the moment.") -> None:
+    def __init__(self, detail: str = "The store can't be used at the moment.") -> None:
         super().__init__(detail)
 
 

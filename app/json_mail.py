@@ -12,9 +12,8 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from app.errors import BadRequest, FieldFault
 from app.model import Connection, PartialEnvelope
+from app.parse import MAX_SUBJECT_CHARACTERS
 from app.printable import UNPRINTABLE
-
-MAX_SUBJECT_CHARACTERS = 998
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 

@@ -46,9 +46,9 @@ def parse_head(beginning: bytes, *, is_whole: bool) -> Head:
     if not fields.keys():
         raise MessageRejected("This is no message: it doesn't begin with a header field.")
     return Head(
-        sender=_first_address(fields, "From"),
-        recipient=_first_address(fields, "To"),
-        subject=_decode(_value(fields, "Subject"))[:MAX_SUBJECT_CHARACTERS],
+        sender=_first_address(fields, "from"),
+        recipient=_first_address(fields, "to"),
+        subject=_decode(_value(fields, "subject"))[:MAX_SUBJECT_CHARACTERS],
     )
 
 
@@ -70,8 +70,10 @@ def _mend(head: bytes) -> bytes:
 
 
 def _value(fields: Message, name: str) -> str:
-    value = fields.get(name)
-    return "" if value is None else str(value)[:MAX_VALUE_CHARACTERS]
+    # What Message.get returns for 8-bit headers has lost the bytes; many are in UTF-8 (RFC 6532).
+    values = (value for key, value in fields.raw_items() if key.lower() == name)
+    value = str(next(values, ""))[:MAX_VALUE_CHARACTERS]
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _first_address(fields: Message, name: str) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import asctime
 
-from app.errors import MessageCorrupt
+from app.errors import MessageCorrupt, StorageUnavailable
 from app.model import StoredMessage
 from app.storage.base import MessageStore
 
@@ -19,8 +19,8 @@ def read_all(
     for message in messages:
         try:
             content = store.read(message.message_id)
-        except MessageCorrupt as error:
-            faults.append(str(error))
+        except (MessageCorrupt, StorageUnavailable) as error:
+            faults.append(f"{message.message_id}: {error}")
             continue
         yield message, content
 
@@ -46,6 +46,8 @@ def export_as_mbox(contents: Iterable[Content], directory: Path) -> int:
         sender = message.envelope.sender or "MAILER-DAEMON"
         received = asctime(message.received_at.utctimetuple())
         lines = content.replace(b"\r\n", b"\n")  # what RFC 4155 and mail programs on Unix expect
+        if lines.startswith(b"From "):
+            lines = b">" + lines
         box.add(f"From {sender} {received}\n".encode() + lines)
         exported += 1
     box.close()

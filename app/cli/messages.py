@@ -128,12 +128,15 @@ def _open_store(config: Path | None) -> Iterator[MessageStore]:
         sys.exit("\n".join(str(fault) for fault in error.faults))
     if not (data_dir / "gomail.db").exists():
         sys.exit(f"Nothing is stored in {data_dir} yet.")
+    store = SQLStore(data_dir)
     try:
-        store = SQLStore(data_dir)
         yield store
     except GoMailError as error:
         sys.exit(f"{error} ({error.__cause__})" if error.__cause__ else str(error))
-    store.close()
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}")
+    finally:
+        store.close()
 
 
 def _as_json(message: StoredMessage) -> dict[str, object]:

@@ -8,7 +8,7 @@ from app.errors import GoMailError
 from app.generated_token import token_file
 from app.server.configuration import load_settings
 from app.services import prepare
-from app.settings import InvalidSettings, Settings
+from app.settings import InvalidSettings, Settings, inspect
 from app.version import __version__
 
 _log = logging.getLogger("gomail")
@@ -34,6 +34,8 @@ def prepare_or_exit(settings: Settings) -> None:
 def announce(settings: Settings) -> None:
     """Log where the server listens, and a curl line that works as it is pasted."""
     server = settings.server
+    for warning in inspect().warnings:
+        _log.warning("%s", warning)
     _log.info("GoMail %s listens on http://%s", __version__, address(server.host, server.port))
     _log.info("Try it: %s", _curl_line(settings))
 

@@ -88,10 +88,12 @@ def inspect(
     sources = (read_flags(flags or {}), read_environment(environment), from_file)
     values = merge(*sources)
     errors = [fault for source in sources for fault in source.faults] + checks.errors(values)
+    settings = None if errors else assemble(values)
+    effective = {} if settings is None else {"data_dir": str(settings.storage.data_dir)}
     return Inspection(
-        values=checks.masked(values),
+        values=checks.masked(values) | effective,
         errors=tuple(errors),
         warnings=tuple(checks.warnings(values, file, from_file.values)),
         file=file,
-        settings=None if errors else assemble(values),
+        settings=settings,
     )

@@ -51,7 +51,10 @@ class MessageStore(Protocol):
         ...
 
     def search(self, query: Query) -> Iterator[StoredMessage]:
-        """Yield the matching messages in the order of their arrival; raises StorageUnavailable."""
+        """Yield the matching messages, the newest first unless the query says otherwise.
+
+        Raises StorageUnavailable.
+        """
         ...
 
     def count(self, query: Query) -> int:

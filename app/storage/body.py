@@ -13,13 +13,15 @@ HEAD_BYTES = 256 * 1024
 class Body:
     """Collects chunks in memory; from LARGE_MESSAGE_BYTES on they go to a segment of their own.
 
-    Memory is bounded by LARGE_MESSAGE_BYTES and one chunk. Not safe for several threads.
+    `is_named` is set once a row may name that segment: then it stays, whatever happens. Memory is
+    bounded by LARGE_MESSAGE_BYTES and one chunk. Not safe for several threads.
     """
 
     def __init__(self, open_segment: Callable[[], SegmentFile] | None = None) -> None:
         self.size = 0
         self.chunks: list[bytes] = []
         self.segment: SegmentFile | None = None
+        self.is_named = False
         self.head = b""
         self._open_segment = open_segment
         self._hash = hashlib.sha256()
@@ -40,10 +42,11 @@ class Body:
         return self._hash.digest()
 
     def discard(self) -> None:
-        """Forget the bytes and remove the segment they were written to; may be called twice."""
+        """Forget the bytes, and remove their segment unless it is named; may be called twice."""
         self.chunks.clear()
         if self.segment is not None:
-            self.segment.discard()
+            end = self.segment.close if self.is_named else self.segment.discard
+            end()
             self.segment = None
 
     def _write_to_segment(self, open_segment: Callable[[], SegmentFile], chunk: bytes) -> None:

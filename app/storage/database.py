@@ -24,7 +24,7 @@ def create_database(path: Path) -> None:
     sync_directory(path.parent)
 
 
-def connect(path: Path) -> Engine:
+def connect(path: Path, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> Engine:
     """Return an engine on the database at `path`, which is opened at the first use.
 
     Transactions take SQLite's write lock at their first writing statement; a commit is
@@ -32,7 +32,7 @@ def connect(path: Path) -> Engine:
     """
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "isolation_level": "IMMEDIATE"},
+        connect_args={"timeout": busy_timeout_seconds, "isolation_level": "IMMEDIATE"},
     )
     event.listen(engine, "connect", _set_pragmas)
     return engine

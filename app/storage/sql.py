@@ -40,6 +40,7 @@ class SQLStore:
         """
         self._segments = Segments(data_dir / "segments")
         self._engine = connect(data_dir / "gomail.db")
+        self._probing = connect(data_dir / "gomail.db", busy_timeout_seconds=1)
         self._probe = WriteProbe(data_dir / "segments", self._try_writing_rows)
         # One writer a process: the database takes one at a time, and waiting here blocks,
         # where its own busy handler polls.
@@ -117,14 +118,16 @@ class SQLStore:
     def close(self) -> None:
         """See MessageStore.close."""
         self._segments.close()
+        self._probing.dispose()
         self._engine.dispose()
 
     def _try_writing_rows(self) -> None:
         try:
-            with self._engine.connect() as connection:
+            with self._probing.connect() as connection:
                 connection.execute(update(messages).where(messages.c.id == "").values(size=0))
         except DBAPIError as error:
             # A connection that was opened while nothing could be written would stay that way.
+            self._probing.dispose()
             self._engine.dispose()
             raise OSError(errno.EIO, f"the database: {error.orig}") from error
 
@@ -133,25 +136,29 @@ class SQLStore:
         return first or self._store(message, body)
 
     def _store(self, message: Message, body: Body) -> Receipt:
-        if body.segment is None:
-            span = self._segments.append(body.chunks)
-        else:
-            span = Span(body.segment.name, 0, body.size)
+        span = self._write(body)
         statement = insert(messages).on_conflict_do_nothing(index_elements=["idempotency_key"])
         with self._engine.begin() as connection:
             inserted = connection.execute(statement, _values(message, body, span)).rowcount
-        if not inserted:  # another process was faster
-            self._take_back(body, span)
-            return self._first_receipt(message.idempotency_key) or _vanished()
-        if body.segment is not None:
-            body.segment.close()
-            body.segment = None
-        return Receipt(message.message_id, message.received_at, duplicate=False)
+        if inserted:
+            return Receipt(message.message_id, message.received_at, duplicate=False)
+        self._take_back(body, span)  # another process was faster
+        first = self._first_receipt(message.idempotency_key)
+        if first is None:
+            raise StorageUnavailable("The first copy of this message was removed meanwhile.")
+        return first
+
+    def _write(self, body: Body) -> Span:
+        if body.segment is None:
+            return self._segments.append(body.chunks)
+        # It stays after a failed commit: the row may still turn up when the database recovers.
+        body.is_named = True
+        return Span(body.segment.name, 0, body.size)
 
     def _take_back(self, body: Body, span: Span) -> None:
-        # Not after a failed commit: its row may still turn up when the database recovers.
         if body.segment is None:
             self._segments.take_back(span)
+        body.is_named = False
 
     def _first_receipt(self, idempotency_key: str) -> Receipt | None:
         statement = select(messages.c.id, messages.c.received_at_ms).where(
@@ -185,13 +192,18 @@ def create_store(data_dir: Path) -> SQLStore:
     Raises StorageUnavailable.
     """
     with _failures_as_unavailable():
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sync_directory(data_dir.parent)
-        (data_dir / "segments").mkdir(mode=0o700, exist_ok=True)
+        for directory in [*reversed(data_dir.parents), data_dir, data_dir / "segments"]:
+            _make_directory(directory)
         create_database(data_dir / "gomail.db")
     store = SQLStore(data_dir)
     store.migrate(data_dir / "migrate.lock")
     return store
+
+
+def _make_directory(directory: Path) -> None:
+    if not directory.is_dir():
+        directory.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(directory.parent)
 
 
 @contextmanager
@@ -212,10 +224,6 @@ def _refuse_orphans(engine: Engine, segments: Segments) -> None:
             "There are messages in segments/, but no table of them in gomail.db: restore it with"
             " its -wal file, or move segments/ away to start anew"
         )
-
-
-def _vanished() -> Receipt:
-    raise StorageUnavailable("The first copy of this message was removed meanwhile.")
 
 
 def _selection(query: Query, after: str | None = None) -> Select[Any]:

@@ -87,8 +87,9 @@ def _envelope() -> PartialEnvelope:
 
 def _header(name: str) -> str | None:
     value = _header_bytes(name)
-    # Internationalised addresses come in UTF-8 (RFC 6531).
-    return None if value is None else value.decode("utf-8", "replace")
+    # Internationalised addresses come in UTF-8 (RFC 6531). Other bytes become backslashes, so
+    # that different values stay different; no address has one.
+    return None if value is None else value.decode("utf-8", "backslashreplace")
 
 
 def _header_bytes(name: str) -> bytes | None:

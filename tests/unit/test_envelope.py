@@ -11,17 +11,17 @@ EMPTY_HEAD = Head(sender=None, recipient=None, subject="")
 
 
 def test_headers_and_body_complete_each_other() -> None:
-    """Each part comes from where it is given; the connection's parts prefer the headers."""
+    """Each part comes from where it is given."""
     headers = PartialEnvelope(
         sender=ANN,
-        connection=Connection("192.0.2.1", None, "helo.header"),
+        connection=Connection("192.0.2.1", None, "helo"),
         mail_from="mail-from",
         queue_id="queue-id",
     )
-    body = PartialEnvelope(recipient=BOB, connection=Connection("192.0.2.2", "host", "helo.body"))
+    body = PartialEnvelope(recipient=BOB, connection=Connection(None, "host", "helo"))
 
     assert merge(headers, body) == PartialEnvelope(
-        ANN, BOB, Connection("192.0.2.1", "host", "helo.header"), "mail-from", "queue-id"
+        ANN, BOB, Connection("192.0.2.1", "host", "helo"), "mail-from", "queue-id"
     )
 
 
@@ -31,8 +31,17 @@ def test_a_null_sender_in_the_headers_is_not_absent() -> None:
 
 
 def test_the_same_address_twice_is_no_contradiction() -> None:
-    """Headers and body may say the same."""
-    assert merge(PartialEnvelope(sender=ANN), PartialEnvelope(sender=ANN)).sender == ANN
+    """Headers and body may say the same, with brackets or without."""
+    for same in (ANN, f"<{ANN}>"):
+        assert merge(PartialEnvelope(sender=ANN), PartialEnvelope(sender=same)).sender == ANN
+
+
+def test_two_clients_are_a_contradiction() -> None:
+    """The connection's parts are compared as well."""
+    headers = PartialEnvelope(connection=Connection("192.0.2.1"))
+    body = PartialEnvelope(connection=Connection("192.0.2.2"))
+    with pytest.raises(BadRequest, match="X-Original-Client-Address"):
+        merge(headers, body)
 
 
 @pytest.mark.parametrize("field", ["sender", "recipient"])

@@ -52,7 +52,7 @@ def test_too_much_announced_is_refused_unread() -> None:
     stream = RecordingStream(b"x" * 11)
     with pytest.raises(MessageTooLarge) as caught:
         next(read_chunks(stream, 11, 10))
-    assert caught.value.limit == 10
+    assert "10 bytes" in str(caught.value)
     assert stream.asked == 0
 
 

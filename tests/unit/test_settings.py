@@ -400,7 +400,7 @@ def test_the_example_file_is_complete_valid_and_holds_the_defaults():
     assert [key for key in named if key in properties()] == list(properties())
     inspection = inspect(None, {}, path)
     assert inspection.errors == inspection.warnings == ()
-    assert inspection.values == defaults()
+    assert inspection.values == defaults() | {"data_dir": str(Path("data").absolute())}
 
 
 def test_the_schema_is_a_schema_and_names_are_unique():

@@ -290,3 +290,21 @@ class TestRepeats:
         """The same message raw, then in JSON, is a repeat."""
         body = as_json(raw_base64=base64.b64encode(RAW).decode())
         assert self.is_duplicate(post(RAW), post(body, Content_Type=JSON))
+
+
+def test_utf8_in_the_head_is_read(post: Post, store: MessageStore) -> None:
+    """Internationalised mail (RFC 6532) keeps its addresses and its subject."""
+    raw = "From: j\u00f6rg@example.org\nTo: z\u00f6e@example.com\nSubject: Gr\u00fc\u00dfe\n\nx"
+    assert post(raw.encode()).status_code == 200
+    stored = only(store)
+    assert stored.envelope.sender == "j\u00f6rg@example.org"
+    assert stored.envelope.recipient == "z\u00f6e@example.com"
+    assert stored.subject == "Gr\u00fc\u00dfe"
+
+
+def test_headers_that_differ_in_8_bit_bytes_differ(post: Post, store: MessageStore) -> None:
+    """Two keys that aren't UTF-8 are still two keys: no second message is lost."""
+    for number, key in enumerate(("k\xf6", "k\xe4")):
+        answer = post(RAW + bytes([number]), Idempotency_Key=key)
+        assert answer.get_json()["duplicate"] is False
+    assert store.count(Query()) == 2

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
 from app.message_id import new_message_id
@@ -311,3 +313,20 @@ def test_times_come_back_in_utc(store: SQLStore) -> None:
     stored = store.get(message.message_id).received_at
     assert stored == at
     assert stored.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize("raw", [b"small", b"x" * 2 * LARGE_MESSAGE_BYTES])
+def test_a_failed_commit_removes_no_bytes(store: SQLStore, data_dir: Path, raw: bytes) -> None:
+    """Its row may still turn up when the database recovers, and then its bytes have to be there."""
+
+    def fail(_connection: Connection) -> None:
+        raise OperationalError("COMMIT", None, sqlite3.OperationalError("disk I/O error"))
+
+    event.listen(Engine, "commit", fail)
+    try:
+        with pytest.raises(StorageUnavailable):
+            add(store, raw)
+    finally:
+        event.remove(Engine, "commit", fail)
+    assert rows(data_dir) == 0
+    assert [path.read_bytes() for path in segments(data_dir)] == [raw]
