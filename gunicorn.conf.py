@@ -1,14 +1,15 @@
-"""What Gunicorn reads at its start: numbers from the settings, hooks into app.server."""
+"""What Gunicorn reads at its start and at a reload: numbers from the settings, hooks into app."""
 
 from app.logs import log_config
-from app.server import start
+from app.server import hooks, start
 
 settings = start.settings_or_exit()
 
 bind = start.address(settings.server.host, settings.server.port)
 workers = settings.server.workers
 threads = settings.server.threads
-worker_class = "gthread"  # with sync workers one stalled client holds a whole worker
+worker_class = "app.server.worker.Worker"
+keepalive = settings.timeouts.idle
 graceful_timeout = settings.server.shutdown_timeout
 control_socket_disable = True  # it would be shared by all services of one user
 logconfig_dict = log_config(settings.logging.level, settings.logging.format)
@@ -20,4 +21,12 @@ def on_starting(server):
 
 
 def when_ready(server):
+    hooks.take_over_signals(server, settings)
     start.announce(settings)
+
+
+pre_fork = hooks.assign_slot
+post_fork = hooks.begin_worker
+child_exit = hooks.release_slot
+pre_request = hooks.begin_request
+post_request = hooks.end_request

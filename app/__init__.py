@@ -3,7 +3,7 @@
 from flask import Flask
 
 from app.services import Services
-from app.web import inbound, instrument, limit, probes, problems
+from app.web import drain, inbound, instrument, limit, probes, problems
 
 
 def create_app(services: Services) -> Flask:
@@ -11,6 +11,7 @@ def create_app(services: Services) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.extensions["gomail"] = services
     instrument.register(app)
+    drain.register(app)
     limit.register(app)
     problems.register(app)
     app.register_blueprint(inbound.blueprint)

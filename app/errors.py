@@ -82,6 +82,19 @@ class RateLimited(GoMailError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class RequestTimeout(GoMailError):
+    """The client was slower than read_timeout or handler_timeout."""
+
+    code = "timeout"
+
+
+class ShuttingDown(GoMailError):
+    """The server takes no new requests; the next one starts in a moment."""
+
+    code = "shutting_down"
+    retry_after_seconds: ClassVar[int] = 5
+
+
 class StorageUnavailable(GoMailError):
     """Nothing can be stored at the moment; nothing of the message was kept.
 

@@ -4,6 +4,7 @@ HTTP lies behind it (app.web.inbound), durability before it (app.storage).
 """
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,7 +39,8 @@ class BodyKind(Enum):
 class Upload:
     """One request, as far as the way of a message is concerned.
 
-    `content_length` is in bytes, None for a chunked body.
+    `content_length` is in bytes, None for a chunked body. `is_late` tells whether the server
+    has ended the reading because the client's time is up.
     """
 
     stream: Stream
@@ -46,6 +48,7 @@ class Upload:
     kind: BodyKind
     envelope: PartialEnvelope
     idempotency_key: str | None = None
+    is_late: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)
@@ -60,26 +63,35 @@ class Received:
 class Receiver:
     """Takes uploads in; every message it answers for is durable in `store`."""
 
-    def __init__(self, store: MessageStore, settings: Mail, clock: Callable[[], datetime]) -> None:
-        """`clock` returns the time of day as an aware datetime."""
+    def __init__(
+        self, store: MessageStore, settings: Mail, clock: Callable[[], datetime], at_once: int
+    ) -> None:
+        """`clock` returns the time of day as an aware datetime.
+
+        `at_once` messages are worked on at the same time; any number may be on their way in.
+        """
         self._store = store
         self._settings = settings
         self._clock = clock
+        self._turns = threading.BoundedSemaphore(at_once)
 
     def receive(self, upload: Upload) -> Received:
         """Take one message in; raises an error of app.errors, and then nothing was stored."""
         limit = self._settings.max_message_size
         # Base64 makes four bytes of three.
         largest = limit if upload.kind is BodyKind.RAW else limit * 4 // 3 + JSON_OVERHEAD_BYTES
-        chunks = read_chunks(upload.stream, upload.content_length, largest)
+        chunks = read_chunks(upload.stream, upload.content_length, largest, upload.is_late)
         first = next(chunks, b"")
         body = self._store.new_body()
         try:
             if _is_json(upload.kind, first):
-                return self._receive_json(upload, b"".join(chain([first], chunks)), body)
+                data = b"".join(chain([first], chunks))
+                with self._turns:
+                    return self._receive_json(upload, data, body)
             _refuse_announced(upload, limit)
             self._fill(body, chain([first], chunks))
-            return self._receive_raw(upload.envelope, upload.idempotency_key, body)
+            with self._turns:
+                return self._receive_raw(upload.envelope, upload.idempotency_key, body)
         except BaseException:
             body.discard()
             raise

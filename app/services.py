@@ -1,6 +1,7 @@
 """The parts an application is made of; the only place that names concrete backends."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from app.generated_token import generated_token
@@ -9,9 +10,16 @@ from app.ratelimit.shared import SharedLimiter
 from app.ratelimit.token_bucket import Limiter, token_bucket
 from app.receive import Receiver
 from app.server.shared_state import SharedState
+from app.server.slots import Slots
 from app.settings import RateLimit, Settings
 from app.storage.base import MessageStore
 from app.storage.sql import SQLStore, create_store
+
+
+def now() -> datetime:
+    """Return the time of day in UTC, in the milliseconds that message ids and rows hold."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,9 @@ class Services:
     bearer_tokens: tuple[bytes, ...]
     rate_limit: RateLimit
     limiter: Limiter | None = None
+    slots: Slots = field(default_factory=Slots)
+    write_timeout: float = 30
+    clock: Callable[[], datetime] = now
 
     def close(self) -> None:
         """Release files and connections."""
@@ -34,10 +45,12 @@ def build(settings: Settings, shared: SharedState) -> Services:
     store = SQLStore(settings.storage.data_dir)
     return Services(
         store=store,
-        receiver=Receiver(store, settings.mail, now),
+        receiver=Receiver(store, settings.mail, now, settings.server.threads),
         bearer_tokens=bearer_tokens(settings),
         rate_limit=settings.rate_limit,
         limiter=_limiter(settings.rate_limit, shared),
+        slots=shared.slots,
+        write_timeout=settings.timeouts.write,
     )
 
 
@@ -67,9 +80,3 @@ def prepare(settings: Settings) -> None:
     bearer_tokens(settings)
     store.sweep()
     store.close()
-
-
-def now() -> datetime:
-    """Return the time of day in UTC, in the milliseconds that message ids and rows hold."""
-    moment = datetime.now(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

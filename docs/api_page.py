@@ -6,8 +6,8 @@ from marshmallow import Schema, fields
 
 from app import errors
 from app.json_mail import ConnectionSchema, JSONMailSchema
-from app.web.answers import HealthSchema, ProblemSchema, ReceiptSchema
-from app.web.problems import STATUS_OF_CODE
+from app.problem import STATUS_OF_CODE
+from app.web.answers import HealthSchema, ProblemSchema, ReceiptSchema, TotalsSchema
 
 HEAD = """\
 # The API
@@ -64,6 +64,12 @@ READY = """\
 token is needed.
 """
 
+METRICS = """\
+## GET /metrics
+
+A summary for people; Prometheus has a port of its own. No token is needed.
+"""
+
 PROBLEMS = """\
 ## Errors
 
@@ -84,6 +90,8 @@ def api_page() -> str:
         PROBES,
         _members(HealthSchema()),
         READY,
+        METRICS,
+        _members(TotalsSchema()),
         PROBLEMS,
         _members(ProblemSchema()),
         _codes(),

@@ -15,6 +15,11 @@ def load_settings() -> Settings:
     return _current
 
 
+def loaded_settings() -> Settings | None:
+    """Return the settings in force, None before the first load."""
+    return _current
+
+
 def current_settings() -> Settings:
     """Return what the master has loaded; without a master, load it."""
     return _current or load_settings()

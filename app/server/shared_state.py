@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from app.ratelimit.outage import Outage
 from app.ratelimit.shared import SharedTable
+from app.server.slots import Slots
 
 
 @dataclass(frozen=True)
@@ -11,4 +12,5 @@ class SharedState:
     """Anonymous memory; it goes with the last process that has it."""
 
     buckets: SharedTable = field(default_factory=SharedTable)
+    slots: Slots = field(default_factory=Slots)
     limiter_outage: Outage = field(default_factory=Outage)

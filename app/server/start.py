@@ -1,12 +1,13 @@
 """What the master does before its first worker starts."""
 
 import logging
+import os
 import shlex
 import sys
 
 from app.errors import GoMailError
 from app.generated_token import token_file
-from app.server.configuration import load_settings
+from app.server.configuration import load_settings, loaded_settings
 from app.services import prepare
 from app.settings import InvalidSettings, Settings, inspect
 from app.version import __version__
@@ -15,15 +16,26 @@ _log = logging.getLogger("gomail")
 
 
 def settings_or_exit() -> Settings:
-    """Return the settings; with faults, print a line for each and end the process with 1."""
+    """Return the settings.
+
+    With faults, a start prints a line for each and ends the process with 1; a reload logs them
+    and keeps the settings in force.
+    """
     try:
         return load_settings()
     except InvalidSettings as error:
-        sys.exit("\n".join(str(fault) for fault in error.faults))
+        in_force = loaded_settings()
+        if in_force is None:
+            sys.exit("\n".join(str(fault) for fault in error.faults))
+        for fault in error.faults:
+            _log.error("The new configuration is refused, the old one stays: %s", fault)
+        return in_force
 
 
 def prepare_or_exit(settings: Settings) -> None:
     """Make the data directory fit for use; when that can't be done, say why and end with 1."""
+    if settings.server.mode == "socket" and "LISTEN_FDS" not in os.environ:
+        sys.exit("mode: socket needs a socket from systemd, and LISTEN_FDS names none")
     try:
         prepare(settings)
     except GoMailError as error:

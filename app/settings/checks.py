@@ -122,6 +122,20 @@ def _shown(value: object) -> str:
 
 
 def _rules_between_keys(values: Mapping[str, Any], faulty: set[str]) -> list[Fault]:
+    return _handler_shorter_than_read(values, faulty) + _ports_apart(values, faulty)
+
+
+def _handler_shorter_than_read(values: Mapping[str, Any], faulty: set[str]) -> list[Fault]:
+    keys = ("handler_timeout", "read_timeout")
+    if set(keys) & faulty or values["handler_timeout"] < values["read_timeout"]:
+        return []
+    handler, read = (values[key] for key in keys)
+    return [
+        Fault("handler_timeout", f"{handler} is not below read_timeout (allowed: below {read})")
+    ]
+
+
+def _ports_apart(values: Mapping[str, Any], faulty: set[str]) -> list[Fault]:
     keys = {"host", "port", "metrics_enabled", "metrics_host", "metrics_port"}
     if keys & faulty or not values["metrics_enabled"]:
         return []

@@ -38,11 +38,22 @@ def _from(key: str, convert: Callable[[Any], Any] | None = None) -> Mapping[str,
 class Server:
     """The API port and its processes; `shutdown_timeout` in seconds."""
 
+    mode: str
     host: str
     port: int
     workers: int
     threads: int
     shutdown_timeout: int
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long a client may take, in seconds: for a request, an answer, between two, in all."""
+
+    read: int = field(metadata=_from("read_timeout"))
+    write: int = field(metadata=_from("write_timeout"))
+    idle: int = field(metadata=_from("idle_timeout"))
+    handler: int = field(metadata=_from("handler_timeout"))
 
 
 @dataclass(frozen=True)
@@ -107,6 +118,7 @@ class Settings:
     """Every setting, valid and typed."""
 
     server: Server
+    timeouts: Timeouts
     storage: Storage
     authentication: Authentication
     mail: Mail
@@ -119,6 +131,7 @@ def assemble(values: Mapping[str, Any]) -> Settings:
     """Return the settings made of `values`, which must have passed every check."""
     return Settings(
         server=_part(Server, values),
+        timeouts=_part(Timeouts, values),
         storage=_part(Storage, values),
         authentication=_part(Authentication, values),
         mail=_part(Mail, values),

@@ -23,6 +23,18 @@ class HealthSchema(Schema):
     reasons = fields.List(fields.String(), metadata={"description": "Only when unhealthy"})
 
 
+class TotalsSchema(Schema):
+    """Answer of GET /metrics, summed over all workers since the start."""
+
+    total_emails = fields.Integer(metadata={"description": "Messages stored, without duplicates"})
+    total_bytes = fields.Integer(metadata={"description": "Their bytes"})
+    last_received = fields.AwareDateTime(format="iso", allow_none=True)
+    uptime_seconds = fields.Float()
+    start_time = fields.AwareDateTime(format="iso")
+    active_requests = fields.Integer(metadata={"description": "Requests in flight, this included"})
+    shutting_down = fields.Boolean()
+
+
 class FieldFaultSchema(Schema):
     """One fault in one field."""
 

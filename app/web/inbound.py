@@ -1,14 +1,17 @@
 """POST /mail/inbound: where a message comes in."""
 
 import logging
+from datetime import datetime
 
 from flask import Blueprint, Response, current_app, g, json, request
 
 from app.authenticate import authenticate
 from app.errors import UnsupportedMediaType
+from app.message_id import milliseconds_since_epoch
 from app.model import Connection, PartialEnvelope
 from app.receive import BodyKind, Received, Upload
-from app.services import Services, now
+from app.server import flow
+from app.services import Services
 from app.web.answers import ReceiptSchema
 
 blueprint = Blueprint("inbound", __name__)
@@ -36,18 +39,22 @@ def inbound() -> Response:
     - 400 `bad_request` when the body is cut short, is no JSON, or contradicts itself
     - 401 `unauthorized` without a valid bearer token
     - 403 `policy_reject` when the sender's domain is blocked
+    - 408 `timeout` when the body takes longer than read_timeout or handler_timeout
     - 413 `message_too_large` beyond max_message_size
     - 415 `unsupported_media_type` for other types and encodings
     - 422 `message_rejected` when this is no message, or has no usable address
     - 422 `recipient_unknown` when no mail is received for the recipient's domain
     - 429 `rate_limited` when the client has used up its requests
+    - 503 `shutting_down` when the server drains
     - 503 `storage_unavailable` when nothing can be stored now
     """
     services: Services = current_app.extensions["gomail"]
     authenticate(_header_bytes("Authorization"), services.bearer_tokens)
     received = services.receiver.receive(_upload())
+    if not received.receipt.duplicate:
+        services.slots.count_message(received.size, _milliseconds(received))
     _log_receipt(received)
-    return _answer(received)
+    return _answer(received, services.clock())
 
 
 def _upload() -> Upload:
@@ -68,6 +75,7 @@ def _upload() -> Upload:
         kind=kind,
         envelope=_envelope(),
         idempotency_key=_header("Idempotency-Key") or None,
+        is_late=flow.is_late,
     )
 
 
@@ -97,6 +105,10 @@ def _header_bytes(name: str) -> bytes | None:
     return None if value is None else value.encode("latin-1")  # as WSGI has decoded it (PEP 3333)
 
 
+def _milliseconds(received: Received) -> int:
+    return milliseconds_since_epoch(received.receipt.stored_at)
+
+
 def _log_receipt(received: Received) -> None:
     _log.info(
         "Message stored before" if received.receipt.duplicate else "Message stored",
@@ -110,12 +122,12 @@ def _log_receipt(received: Received) -> None:
     )
 
 
-def _answer(received: Received) -> Response:
+def _answer(received: Received, timestamp: datetime) -> Response:
     answer = _SCHEMA.dump(
         {
             "message_id": received.receipt.message_id,
             "stored_at": received.receipt.stored_at,
-            "timestamp": now(),
+            "timestamp": timestamp,
             "request_id": g.request_id,
             "duplicate": received.receipt.duplicate,
         }

@@ -1,7 +1,6 @@
 """The rate limit, taken before anything else so that guessing tokens is limited too."""
 
 import math
-import time
 
 from flask import Flask, Response, current_app, g, request
 
@@ -48,7 +47,7 @@ def _add_headers(answer: Response) -> Response:
     per_minute = services.rate_limit.per_minute
     answer.headers["X-RateLimit-Limit"] = str(per_minute)
     answer.headers["X-RateLimit-Remaining"] = str(decision.remaining)
-    answer.headers["X-RateLimit-Reset"] = str(math.ceil(time.time() + full_after))
+    answer.headers["X-RateLimit-Reset"] = str(math.ceil(services.clock().timestamp() + full_after))
     # draft-ietf-httpapi-ratelimit-headers-10
     answer.headers["RateLimit-Policy"] = f'"minute";q={per_minute};w=60'
     answer.headers["RateLimit"] = f'"minute";r={decision.remaining};t={math.ceil(full_after)}'

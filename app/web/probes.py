@@ -1,19 +1,21 @@
-"""GET /health and GET /ready: for load balancers, orchestrators and people."""
+"""GET /health, /ready and /metrics: for load balancers, orchestrators and people."""
 
 import time
+from datetime import UTC, datetime
 
 from flask import Blueprint, Response, current_app, json
 
 from app.errors import StorageUnavailable
 from app.services import Services
 from app.version import __version__
-from app.web.answers import HealthSchema
+from app.web.answers import HealthSchema, TotalsSchema
 
 blueprint = Blueprint("probes", __name__)
 
 # Read in the master before it forks, so every worker counts from the start of the server.
 _started_at = time.monotonic()
 _SCHEMA = HealthSchema()
+_TOTALS_SCHEMA = TotalsSchema()
 
 
 @blueprint.get("/health")
@@ -42,6 +44,32 @@ def ready() -> Response:
     """
     _services().store.check()
     return _json({"status": "ready"}, 200)
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """Tell a person what the server has done since its start, summed over all workers.
+
+    Returns:
+    - 200
+    """
+    slots = _services().slots
+    totals = slots.totals()
+    started = time.time() - (time.monotonic() - _started_at)
+    answer = {
+        "total_emails": totals.messages,
+        "total_bytes": totals.bytes,
+        "last_received": _time(totals.last_received_ms / 1000) if totals.messages else None,
+        "uptime_seconds": round(time.monotonic() - _started_at, 3),
+        "start_time": _time(started),
+        "active_requests": slots.in_flight(),
+        "shutting_down": slots.draining,
+    }
+    return Response(json.dumps(_TOTALS_SCHEMA.dump(answer)), content_type="application/json")
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _services() -> Services:

@@ -4,28 +4,21 @@ import json
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from app.errors import BadRequest, FieldFault, GoMailError, RateLimited, StorageUnavailable
+from app.errors import (
+    BadRequest,
+    FieldFault,
+    GoMailError,
+    RateLimited,
+    ShuttingDown,
+    StorageUnavailable,
+)
+from app.problem import STATUS_OF_CODE, problem_document
 from app.web.answers import ProblemSchema
 
-STATUS_OF_CODE = {
-    "bad_request": 400,
-    "unauthorized": 401,
-    "policy_reject": 403,
-    "not_found": 404,
-    "method_not_allowed": 405,
-    "message_too_large": 413,
-    "unsupported_media_type": 415,
-    "message_rejected": 422,
-    "recipient_unknown": 422,
-    "rate_limited": 429,
-    "internal_error": 500,
-    "storage_unavailable": 503,
-}
 _CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed"}
 _SCHEMA = ProblemSchema()
 _log = logging.getLogger(__name__)
@@ -40,16 +33,7 @@ def register(app: Flask) -> None:
 
 def problem(code: str, detail: str, faults: Sequence[FieldFault] = ()) -> Response:
     """Return the answer for `code`, one of STATUS_OF_CODE."""
-    document = {
-        "type": f"urn:gomail:problem:{code}",
-        "title": code.replace("_", " ").capitalize(),
-        "status": STATUS_OF_CODE[code],
-        "detail": detail,
-        "code": code,
-        "request_id": g.request_id,
-    }
-    if faults:
-        document["errors"] = [asdict(fault) for fault in faults]
+    document = problem_document(code, detail, g.request_id, faults)
     g.code = code
     return Response(
         json.dumps(_SCHEMA.dump(document)),
@@ -59,7 +43,7 @@ def problem(code: str, detail: str, faults: Sequence[FieldFault] = ()) -> Respon
 
 
 def _answer_error(error: GoMailError) -> Response:
-    if STATUS_OF_CODE[error.code] >= 500:
+    if STATUS_OF_CODE[error.code] >= 500 and not isinstance(error, ShuttingDown):
         _log.error("%s", error, exc_info=error, extra={"code": error.code})
     if error.code == "internal_error":
         return problem(error.code, _DETAIL_OF_CODE["internal_error"])
@@ -67,7 +51,7 @@ def _answer_error(error: GoMailError) -> Response:
     answer = problem(error.code, str(error), faults)
     if error.code == "unauthorized":
         answer.headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, RateLimited | StorageUnavailable):
+    if isinstance(error, RateLimited | ShuttingDown | StorageUnavailable):
         answer.headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
     return answer
 

@@ -56,7 +56,7 @@ def app(store: MessageStore, clock: Clock) -> Flask:
         blocked_domains=frozenset({"spam.example"}),
         allowed_recipient_domains=frozenset({"example.com", "xn--bcher-kva.example"}),
     )
-    receiver = Receiver(store, mail, clock)
+    receiver = Receiver(store, mail, clock, 8)
     return create_app(Services(store, receiver, (b"old-token", TOKEN.encode()), UNLIMITED))
 
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from ipaddress import ip_network
-from types import SimpleNamespace
 
 import pytest
 from flask import Flask
@@ -22,7 +21,7 @@ from app.storage.memory import MemoryStore
 
 TOKEN = "the-token-of-these-tests"
 RAW = b"From: ann@example.org\r\nTo: bob@example.com\r\nSubject: Hi\r\n\r\nBody"
-NOW = 1_700_000_000.25
+NOW = datetime.fromtimestamp(1_700_000_000.25, UTC)
 NAMES = {
     "X-RateLimit-Limit",
     "X-RateLimit-Remaining",
@@ -50,9 +49,8 @@ class Clock:
 
 
 @pytest.fixture
-def limiter_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def limiter_clock() -> Clock:
     """Return the clock of the buckets; the time of day stands still at NOW."""
-    monkeypatch.setattr("app.web.limit.time", SimpleNamespace(time=lambda: NOW))
     return Clock()
 
 
@@ -62,12 +60,13 @@ def store() -> MemoryStore:
 
 
 def limited_app(store: MessageStore, clock: Clock, per_minute: int, burst: int) -> Flask:
-    receiver = Receiver(store, MAIL, lambda: datetime(2026, 3, 1, tzinfo=UTC))
+    receiver = Receiver(store, MAIL, lambda: datetime(2026, 3, 1, tzinfo=UTC), 8)
     limit = RateLimit(per_minute, burst, url=None, trusted_proxies=TRUSTED)
     limiter = None
     if per_minute:
         limiter = SharedLimiter(SharedTable(), token_bucket(per_minute, burst), clock_ns=clock)
-    return create_app(Services(store, receiver, (TOKEN.encode(),), limit, limiter))
+    services = Services(store, receiver, (TOKEN.encode(),), limit, limiter, clock=lambda: NOW)
+    return create_app(services)
 
 
 @pytest.fixture

@@ -1,0 +1,38 @@
+"""What the server knows of the request that a thread handles, and the application wants to know."""
+
+import time
+from contextvars import ContextVar
+
+
+class Deadline:
+    """When the client's time is up. The worker's main loop enforces it, see app.server.worker.
+
+    Times are seconds of the monotonic clock.
+    """
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        self.expired = False
+        self.answering = False
+
+    def handle_within(self, seconds: float) -> None:
+        """The head has been read: the rest has to be done in `seconds`."""
+        self.at = min(self.at, time.monotonic() + seconds)
+
+    def answer_within(self, seconds: float) -> None:
+        """The answer is ready: the client has to take it in `seconds`."""
+        self.at = time.monotonic() + seconds
+        self.answering = True
+
+
+deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+"""The deadline of the current request; None outside Gunicorn."""
+
+admitted: ContextVar[bool] = ContextVar("admitted", default=True)
+"""False for a request that came after the drain began."""
+
+
+def is_late() -> bool:
+    """Tell whether the current request's time is up."""
+    current = deadline.get()
+    return current is not None and current.expired

@@ -1,0 +1,46 @@
+"""How often the server was shut down and how long it took, kept over restarts."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from app.storage.segments import sync_directory
+
+Kind = Literal["graceful", "forced"]
+
+BUCKET_SECONDS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+def read_shutdowns(data_dir: Path) -> dict[str, dict[str, Any]]:
+    """Return for each kind `count`, `seconds` in all, and `buckets`, the counts up to each bound.
+
+    What can't be read counts as nothing.
+    """
+    empty = {"count": 0, "seconds": 0.0, "buckets": [0] * len(BUCKET_SECONDS)}
+    try:
+        kept = json.loads((data_dir / "shutdowns.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        kept = {}
+    return {kind: empty | kept.get(kind, {}) for kind in ("graceful", "forced")}
+
+
+def record_shutdown(data_dir: Path, kind: Kind, seconds: float) -> None:
+    """Add a shutdown that took `seconds`; atomic and durable. Raises OSError."""
+    shutdowns = read_shutdowns(data_dir)
+    one = shutdowns[kind]
+    shutdowns[kind] = {
+        "count": one["count"] + 1,
+        "seconds": one["seconds"] + seconds,
+        "buckets": [
+            count + (seconds <= bound)
+            for count, bound in zip(one["buckets"], BUCKET_SECONDS, strict=True)
+        ],
+    }
+    temporary = data_dir / "shutdowns.json.new"
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(shutdowns, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(data_dir / "shutdowns.json")
+    sync_directory(data_dir)

@@ -1,0 +1,99 @@
+"""What each worker has in flight and has done, in memory shared with the master.
+
+A worker writes to its own slot only, so a thread lock is all it needs. The slot of a dead worker
+passes to the one that replaces it: what was in flight died with it, what was done stays done.
+"""
+
+import mmap
+import struct
+import threading
+from dataclasses import dataclass
+
+SLOTS = 1024  # a reload has twice the workers for a moment, 256 of which are allowed
+
+_SLOT = struct.Struct("=qqqq")  # in flight, messages, bytes, last received (ms since 1970)
+_DRAINING_OFFSET = SLOTS * _SLOT.size
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Over all workers since the start; `last_received_ms` is 0 when there was no message."""
+
+    messages: int
+    bytes: int
+    last_received_ms: int
+
+
+class Slots:
+    """Made before the fork. Each worker binds itself to the slot that the master assigned."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _DRAINING_OFFSET + 8)
+        self._lock = threading.Lock()
+        self._own = 0
+        self._assigned: set[int] = set()
+
+    def assign(self) -> int:
+        """Return a free slot for a worker that is about to be forked."""
+        slot = next(number for number in range(SLOTS) if number not in self._assigned)
+        self._assigned.add(slot)
+        return slot
+
+    def release(self, slot: int) -> None:
+        """Take back the slot of a worker that has ended."""
+        _, *done = self._read(slot)
+        self._write(slot, 0, *done)
+        self._assigned.discard(slot)
+
+    def bind(self, slot: int) -> None:
+        """Make `slot` the one that this process writes to."""
+        self._own = slot
+
+    def enter(self) -> bool:
+        """Count a request in, unless the server drains; return whether it was counted."""
+        # Counted first, looked second: the master sees this request, or this sees the drain.
+        self._add(in_flight=1)
+        if self.draining:
+            self._add(in_flight=-1)
+            return False
+        return True
+
+    def leave(self) -> None:
+        """Count a request out."""
+        self._add(in_flight=-1)
+
+    def count_message(self, size: int, received_at_ms: int) -> None:
+        """Note that a message of `size` bytes was stored."""
+        self._add(messages=1, size=size, received_at_ms=received_at_ms)
+
+    def in_flight(self) -> int:
+        """Return how many requests all workers have in flight."""
+        return sum(self._read(slot)[0] for slot in range(SLOTS))
+
+    def totals(self) -> Totals:
+        """Return what all workers have done."""
+        _, messages, size, last = zip(*map(self._read, range(SLOTS)), strict=True)
+        return Totals(sum(messages), sum(size), max(last))
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server takes no new requests any more."""
+        return self._memory[_DRAINING_OFFSET] != 0
+
+    def drain(self) -> None:
+        """Take no new requests from now on."""
+        self._memory[_DRAINING_OFFSET] = 1
+
+    def _add(
+        self, in_flight: int = 0, messages: int = 0, size: int = 0, received_at_ms: int = 0
+    ) -> None:
+        with self._lock:
+            old = self._read(self._own)
+            last = max(old[3], received_at_ms)
+            self._write(self._own, old[0] + in_flight, old[1] + messages, old[2] + size, last)
+
+    def _read(self, slot: int) -> tuple[int, int, int, int]:
+        return _SLOT.unpack_from(self._memory, slot * _SLOT.size)
+
+    def _write(self, slot: int, *values: int) -> None:
+        _SLOT.pack_into(self._memory, slot * _SLOT.size, *values)

@@ -1,0 +1,153 @@
+"""Gunicorn's threaded worker, with what slow and hostile clients make necessary.
+
+Gunicorn is pinned below the next major version, since this reaches into `gthread`. The reasons,
+each with a test in tests/process/:
+
+- A connection gets a thread when it has bytes to read, not when it is made, and there are more
+  threads than requests worked on: clients that send slowly, or nothing, keep nobody waiting.
+- Each request has a deadline, which the main loop enforces by shutting down the socket: `timeout`
+  is about workers that hang, and nothing in gthread ends a read once bytes have come.
+- A connection is closed in a thread of the pool, and the rest of an upload that was refused is
+  read first: a reset would destroy the answer, and the main loop would stand still meanwhile.
+- A request that can't be parsed gets a problem document like every other error.
+- A process that is out of file descriptors waits for one to come back.
+"""
+
+import errno
+import json
+import socket
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from selectors import EVENT_READ
+from typing import Any
+
+from gunicorn import util
+from gunicorn.http.errors import ParseException, UnsupportedTransferCoding
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from app.problem import problem_document
+from app.server import flow
+from app.server.configuration import current_settings
+from app.server.flow import Deadline
+
+WAITING_THREADS = 120
+LINGER_SECONDS = 5.0
+LINGER_BYTES = 64 * 1024 * 1024
+ANSWER_GRACE_SECONDS = 1.0
+ENFORCE_EVERY_SECONDS = 0.5
+_OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
+_NOTHING_TO_ACCEPT = {errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED}
+
+
+class Connection(TConn):
+    """A connection that may have been closed by the thread that handled it."""
+
+    def close(self, graceful: bool = False) -> None:
+        """Close it unless it is closed."""
+        if self.sock.fileno() >= 0:
+            super().close(graceful)
+
+
+class Worker(ThreadWorker):
+    """See the module."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._timeouts = current_settings().timeouts
+        self._deadlines: dict[TConn, Deadline] = {}
+        self._enforce_at = 0.0
+        self._stopping_at: float | None = None
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """Return a pool in which slow uploads wait beside the requests that are worked on."""
+        return ThreadPoolExecutor(max_workers=self.cfg.threads + WAITING_THREADS)
+
+    def accept(self, listener: Any) -> None:
+        """Accept a connection and wait for its first bytes without a thread."""
+        try:
+            client, address = listener.accept()
+        except OSError as error:
+            if error.errno in _OUT_OF_DESCRIPTORS:
+                self.set_accept_enabled(False)  # the main loop enables it in its next round
+            elif error.errno not in _NOTHING_TO_ACCEPT:
+                raise
+            return
+        connection = Connection(self.cfg, client, address, listener.getsockname())
+        connection.timeout = time.monotonic() + self._timeouts.read
+        self.nr_conns += 1
+        self.pending_conns.append(connection)
+        self.poller.register(
+            client, EVENT_READ, partial(self.on_pending_socket_readable, connection)
+        )
+
+    def handle(self, conn: TConn) -> Any:
+        """Handle a request within its deadline; runs in a thread of the pool."""
+        deadline = Deadline(time.monotonic() + self._timeouts.read)
+        flow.deadline.set(deadline)
+        self._deadlines[conn] = deadline
+        try:
+            keep = super().handle(conn)
+        finally:
+            del self._deadlines[conn]
+        if not keep:
+            util.close_graceful(conn.sock, timeout=LINGER_SECONDS, max_drain=LINGER_BYTES)
+        return keep
+
+    def murder_pending(self) -> None:
+        """Close connections that wait in vain, and enforce deadlines; called by the main loop."""
+        if not self.alive:
+            self._cap_pending()
+        super().murder_pending()
+        now = time.monotonic()
+        if now >= self._enforce_at:
+            self._enforce_at = now + ENFORCE_EVERY_SECONDS
+            for conn, deadline in list(self._deadlines.items()):
+                if now >= deadline.at:
+                    self._enforce(conn, deadline)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
+        """Answer what can't be parsed, or what failed outside of the application."""
+        if isinstance(exc, UnsupportedTransferCoding):
+            code, detail = "unsupported_media_type", "This Transfer-Encoding isn't taken."
+        elif isinstance(exc, ParseException):
+            code, detail = "bad_request", "The request isn't framed as HTTP/1.1 demands."
+        else:
+            code, detail = "internal_error", "Something failed on this side."
+            self.log.error("Unexpected failure", exc_info=exc)
+        peer = addr[0] if addr else ""
+        self.log.info("A request was refused unparsed: %s", code, extra={"peer": peer})
+        with suppress(OSError):
+            client.sendall(_raw_problem(code, detail))
+
+    def _cap_pending(self) -> None:
+        if self._stopping_at is None:
+            self._stopping_at = time.monotonic()
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout or 0, self._stopping_at + ANSWER_GRACE_SECONDS)
+
+    def _enforce(self, conn: Any, deadline: Deadline) -> None:
+        # First the reading ends, so that the application can answer 408; then all of it.
+        is_first = not deadline.expired and not deadline.answering
+        deadline.expired = True
+        deadline.at = time.monotonic() + ANSWER_GRACE_SECONDS
+        with suppress(OSError):  # it may have been closed this moment
+            conn.sock.shutdown(socket.SHUT_RD if is_first else socket.SHUT_RDWR)
+        if is_first:
+            self.log.info("A request ran out of time", extra={"peer": conn.client[0]})
+
+
+def _raw_problem(code: str, detail: str) -> bytes:
+    request_id = uuid.uuid4().hex
+    document = problem_document(code, detail, request_id)
+    body = json.dumps(document)
+    head = [
+        f"HTTP/1.1 {document['status']} {document['title']}",
+        "Connection: close",
+        "Content-Type: application/problem+json",
+        f"Content-Length: {len(body)}",
+        f"X-Request-ID: {request_id}",
+    ]
+    return "\r\n".join([*head, "", body]).encode()
