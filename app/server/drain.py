@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -36,6 +36,7 @@ class Arbiter(Protocol):
     systemd: bool
     master_pid: int
     reexec_pid: int
+    handle_hup: Callable[[], None]
 
     def signal(self, number: int, frame: FrameType | None) -> None:
         """Queue a signal for the main loop."""
@@ -50,9 +51,11 @@ class Drain:
         self._slots = slots
         self._data_dir = data_dir
         self._ending = False
+        self._reload = arbiter.handle_hup
 
     def install(self) -> None:
-        """Take SIGTERM and SIGINT over from Gunicorn."""
+        """Take SIGTERM and SIGINT over from Gunicorn, and SIGHUP while it drains."""
+        self._arbiter.handle_hup = self._reload_unless_draining
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
@@ -62,6 +65,11 @@ class Drain:
             return
         self._slots.drain()
         threading.Thread(target=self._run, name="drain", daemon=True).start()
+
+    def _reload_unless_draining(self) -> None:
+        # A reload would delay the end, and undo the graceful_timeout that it is given.
+        if not self._slots.draining:
+            self._reload()
 
     def _run(self) -> None:
         began = time.monotonic()
@@ -81,20 +89,21 @@ class Drain:
             quiet = 0 if active else quiet + 1
             if quiet == QUIET_POLLS or self._ending or time.monotonic() >= deadline:
                 return active
-            if time.monotonic() >= report_at:
+            if active and time.monotonic() >= report_at:
                 _log.info("Still waiting for %d active requests", active)
                 report_at += REPORT_SECONDS
             time.sleep(POLL_SECONDS)
 
     def _finish(self, kind: Kind, began: float, close_seconds: int) -> None:
-        if kind == "graceful" and not self._listeners_live_on():
-            turn_away([_socket(each) for each in self._arbiter.LISTENERS], TURN_AWAY_SECONDS)
         try:
+            if kind == "graceful" and not self._listeners_live_on():
+                turn_away([_socket(each) for each in self._arbiter.LISTENERS], TURN_AWAY_SECONDS)
             record_shutdown(self._data_dir, kind, time.monotonic() - began)
         except OSError as error:
             _log.warning("The shutdown can't be recorded: %s", error.strerror)
-        self._arbiter.cfg.set("graceful_timeout", close_seconds)
-        self._arbiter.signal(signal.SIGTERM, None)
+        finally:  # whatever happened, the end comes
+            self._arbiter.cfg.set("graceful_timeout", close_seconds)
+            self._arbiter.signal(signal.SIGTERM, None)
 
     def _listeners_live_on(self) -> bool:
         # systemd keeps its socket, and a binary upgrade shares it with the next master.

@@ -17,12 +17,21 @@ def read_shutdowns(data_dir: Path) -> dict[str, dict[str, Any]]:
 
     What can't be read counts as nothing.
     """
-    empty = {"count": 0, "seconds": 0.0, "buckets": [0] * len(BUCKET_SECONDS)}
     try:
         kept = json.loads((data_dir / "shutdowns.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        kept = {}
-    return {kind: empty | kept.get(kind, {}) for kind in ("graceful", "forced")}
+        return {kind: _checked(kept[kind]) for kind in ("graceful", "forced")}
+    except (OSError, ValueError, TypeError, LookupError):
+        empty = {"count": 0, "seconds": 0.0, "buckets": [0] * len(BUCKET_SECONDS)}
+        return {"graceful": empty, "forced": empty}
+
+
+def _checked(one: dict[str, Any]) -> dict[str, Any]:
+    counts = zip(one["buckets"], BUCKET_SECONDS, strict=True)
+    return {
+        "count": int(one["count"]),
+        "seconds": float(one["seconds"]),
+        "buckets": [int(count) for count, _ in counts],
+    }
 
 
 def record_shutdown(data_dir: Path, kind: Kind, seconds: float) -> None:

@@ -23,7 +23,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def receiver(store: MemoryStore) -> Receiver:
-    return Receiver(store, Mail(None, None, LIMIT, frozenset(), frozenset()), lambda: AT)
+    return Receiver(store, Mail(None, None, LIMIT, frozenset(), frozenset()), lambda: AT, at_once=1)
 
 
 def upload(stream: BytesIO, length: int | None, kind: BodyKind = BodyKind.RAW) -> Upload:

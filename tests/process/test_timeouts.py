@@ -1,0 +1,267 @@
+import http.client
+import json
+import socket
+import statistics
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+from server import Server, wait_for
+from upload import MESSAGE, Upload, metrics, uploads_in_flight
+
+from app.storage.base import Query
+from app.storage.sql import SQLStore
+
+READ, HANDLER, IDLE, WRITE = 2, 1, 2, 2
+SLACK_SECONDS = 1.5
+LARGE = bytes(24 * 1024 * 1024)
+
+
+@pytest.fixture(scope="module")
+def impatient_server(tmp_path_factory):
+    """Return a running server whose clients have a second or two."""
+    with Server(
+        tmp_path_factory.mktemp("impatient"),
+        read_timeout=READ,
+        handler_timeout=HANDLER,
+        idle_timeout=IDLE,
+        write_timeout=WRITE,
+    ) as server:
+        yield server.start()
+
+
+def seconds_until_closed(connection, began):
+    """Read until the server closes; return the seconds since `began`, and what came."""
+    connection.settimeout(20)
+    received = b""
+    while True:
+        try:
+            data = connection.recv(65536)
+        except ConnectionError:
+            data = b""
+        if not data:
+            return time.monotonic() - began, received
+        received += data
+
+
+def send_slowly(connection, data, stop):
+    """Send a byte five times a second until the server has had enough, or `stop` is set."""
+    try:
+        for byte in data:
+            connection.sendall(bytes([byte]))
+            if stop.wait(0.2):
+                return
+    except OSError:
+        return
+
+
+def is_empty(server):
+    """Tell whether nothing is stored."""
+    with closing(SQLStore(server.data_dir)) as store:
+        return store.count(Query()) == 0
+
+
+@pytest.mark.parametrize(
+    ("beginning", "rest"),
+    [
+        pytest.param(b"", b"", id="silent"),
+        pytest.param(b"GET /health HTTP/1.1\r\n", b"", id="stalled"),
+        pytest.param(b"GET /health HTTP/1.1\r\n", b"X-Slow: " + b"x" * 1000, id="slow"),
+    ],
+)
+def test_a_head_that_does_not_come_ends_the_connection(impatient_server, beginning, rest):
+    """After read_timeout a client that sent nothing, half a head, or a byte at a time is gone."""
+    stop = threading.Event()
+    with closing(impatient_server.connect()) as connection, ThreadPoolExecutor(1) as pool:
+        began = time.monotonic()
+        connection.sendall(beginning)
+        pool.submit(send_slowly, connection, rest, stop)
+        took, _ = seconds_until_closed(connection, began)
+        stop.set()
+    assert READ - 0.5 <= took <= READ + SLACK_SECONDS
+
+
+@pytest.mark.parametrize("goes_on", [False, True], ids=["stalled", "slow"])
+def test_a_body_that_does_not_come_is_answered_408(impatient_server, goes_on):
+    """After handler_timeout the client hears why, and nothing of the message is kept."""
+    stop = threading.Event()
+    began = time.monotonic()
+    upload = Upload(impatient_server)
+    with closing(upload), ThreadPoolExecutor(1) as pool:
+        # The last byte never comes.
+        pool.submit(send_slowly, upload.socket, upload.left[:-1] if goes_on else b"", stop)
+        answer = upload.answer()
+        took = time.monotonic() - began
+        stop.set()
+    assert answer.status == 408
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["code"] == "timeout"
+    assert HANDLER - 0.1 <= took <= HANDLER + SLACK_SECONDS
+    assert is_empty(impatient_server)
+    assert metrics(impatient_server)["active_requests"] == 1
+
+
+def test_a_connection_without_a_next_request_is_closed(impatient_server):
+    """A kept-alive connection ends idle_timeout after its last answer."""
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with closing(impatient_server.connect()) as connection:
+        connection.sendall(request)
+        wait_for(lambda: b'"healthy"' in connection.recv(65536))
+        took, more = seconds_until_closed(connection, time.monotonic())
+    assert IDLE - 0.5 <= took <= IDLE + SLACK_SECONDS
+    assert more == b""
+
+
+def test_a_client_that_does_not_take_its_answers_is_cut_off(impatient_server):
+    """When the buffers between are full, an answer may wait for write_timeout, no longer."""
+    with closing(socket.socket()) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+        connection.connect(("127.0.0.1", impatient_server.port))
+        connection.setblocking(False)
+        requests = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500
+        began = time.monotonic()
+        while not is_full(connection, requests) and time.monotonic() < began + 20:
+            time.sleep(0.02)
+        wait_for(lambda: metrics(impatient_server)["active_requests"] == 2)
+        stuck = time.monotonic()
+        wait_for(lambda: metrics(impatient_server)["active_requests"] == 1)
+        assert time.monotonic() - stuck <= WRITE + SLACK_SECONDS
+
+
+def is_full(connection, data):
+    """Send what goes; tell whether some of `data` has to wait."""
+    try:
+        return connection.send(data) < len(data)
+    except BlockingIOError:
+        return True
+
+
+class SlowClient:
+    """Sends a byte a second, in the head or in the body, and connects again when it is cut off."""
+
+    def __init__(self, server, in_body):
+        self._server = server
+        self._in_body = in_body
+        self.lifetimes = []
+
+    def run(self, until):
+        """Note for each connection begun before `until` how many seconds it lived."""
+        while time.monotonic() < until:
+            began = time.monotonic()
+            with closing(self._begin()) as connection:
+                self._send_until_closed(connection, began + 20)
+            self.lifetimes.append(time.monotonic() - began)
+
+    def _begin(self):
+        if self._in_body:
+            return Upload(self._server).socket
+        connection = self._server.connect()
+        connection.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
+        return connection
+
+    def _send_until_closed(self, connection, give_up_at):
+        connection.settimeout(1)
+        while time.monotonic() < give_up_at:
+            try:
+                connection.send(b"x")
+                if connection.recv(65536) != b"":
+                    continue  # a 408, the end is near
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                pass
+            return
+
+
+def test_slow_clients_keep_nobody_waiting(new_server):
+    """50 clients with a byte a second: an honest one is served within a second all the time."""
+    server = new_server(read_timeout=4, handler_timeout=3).start()
+    slow = [SlowClient(server, in_body=number % 2 == 0) for number in range(50)]
+    until = time.monotonic() + 6
+    with ThreadPoolExecutor(len(slow)) as pool:
+        running = [pool.submit(client.run, until) for client in slow]
+        waits = []
+        while not all(each.done() for each in running):
+            began = time.monotonic()
+            answer = server.deliver(MESSAGE, X_Original_Queue_Id=f"honest{len(waits)}")
+            waits.append(time.monotonic() - began)
+            assert answer.status == 200
+        for each in running:
+            each.result()
+    longest = max(lifetime for client in slow for lifetime in client.lifetimes)
+    p99 = statistics.quantiles(waits, n=100)[98]
+    print(f"{len(waits)} honest requests, p99 {p99:.3f} s; a slow one lived {longest:.2f} s")
+    assert p99 < 1
+    assert longest <= 4 + SLACK_SECONDS + 1  # it looks once a second
+    assert metrics(server)["active_requests"] == 1
+
+
+def test_a_probe_is_answered_while_every_thread_is_busy(shared_server):
+    """/health takes less than 100 ms beside as many stalled uploads as messages are worked on."""
+    workers, threads = 2, 8
+    waits = []
+    with uploads_in_flight(shared_server, workers * threads):
+        for _ in range(100):
+            began = time.monotonic()
+            assert shared_server.request("GET", "/health").status == 200
+            waits.append(time.monotonic() - began)
+    print(f"median {statistics.median(waits):.4f} s, at most {max(waits):.4f} s")
+    assert statistics.median(waits) < 0.1
+    assert max(waits) < 0.3
+
+
+@pytest.fixture(scope="module")
+def narrow_server(tmp_path_factory):
+    """Return a running server that takes messages of at most 1 MiB."""
+    with Server(tmp_path_factory.mktemp("narrow"), max_message_size=1024 * 1024) as server:
+        yield server.start()
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        pytest.param({}, 413, id="too large"),
+        pytest.param({"Authorization": "Bearer wrong-token"}, 401, id="no token"),
+        pytest.param({"Content-Type": "image/png"}, 415, id="no message"),
+    ],
+)
+def test_a_large_upload_that_is_refused_gets_its_answer(narrow_server, fields, status):
+    """24 MiB of which nothing is wanted: the client can send them and then reads why, each time."""
+    for _ in range(10):
+        answer = narrow_server.request("POST", "/mail/inbound", LARGE, head(narrow_server) | fields)
+        assert answer.status == status
+        assert answer.json()["status"] == status
+    assert is_empty(narrow_server)
+
+
+def head(server):
+    """Return the header fields of a delivery."""
+    return {"Authorization": f"Bearer {server.token}", "Content-Type": "message/rfc822"}
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code"),
+    [
+        (b"GET / HTTP/1.1\r\nBad Header\r\n\r\n", 400, "bad_request"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "bad_request"),
+        (
+            b"POST /mail/inbound HTTP/1.1\r\nTransfer-Encoding: mystery\r\n\r\n",
+            415,
+            "unsupported_media_type",
+        ),
+    ],
+    ids=["header", "TLS", "encoding"],
+)
+def test_what_cannot_be_parsed_gets_a_problem_document(shared_server, request_bytes, status, code):
+    """Even before there is a request, an error looks like every other, and has an id."""
+    with closing(shared_server.connect()) as connection:
+        connection.sendall(request_bytes)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        problem = json.loads(answer.read())
+    assert answer.status == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert (problem["code"], problem["status"]) == (code, status)
+    assert answer.headers["X-Request-ID"] == problem["request_id"] != ""
