@@ -58,6 +58,10 @@ class SQLStore:
                     body.segment.sync()
                 with self._writing:
                     return self._add(message, body)
+        except StorageUnavailable:
+            # A connection that was opened while nothing could be written would stay that way.
+            self._engine.dispose()
+            raise
         finally:
             body.discard()
 
@@ -126,9 +130,7 @@ class SQLStore:
             with self._probing.connect() as connection:
                 connection.execute(update(messages).where(messages.c.id == "").values(size=0))
         except DBAPIError as error:
-            # A connection that was opened while nothing could be written would stay that way.
-            self._probing.dispose()
-            self._engine.dispose()
+            self._probing.dispose()  # for the reason given in add
             raise OSError(errno.EIO, f"the database: {error.orig}") from error
 
     def _add(self, message: Message, body: Body) -> Receipt:
@@ -201,7 +203,7 @@ def create_store(data_dir: Path) -> SQLStore:
 
 
 def _make_directory(directory: Path) -> None:
-    if not directory.is_dir():
+    if not directory.exists():
         directory.mkdir(mode=0o700, exist_ok=True)
         sync_directory(directory.parent)
 

@@ -108,7 +108,9 @@ def test_no_probe_ends_a_drain():
 def test_the_image_brings_the_health_check_of_compose():
     """compose.yaml has none of its own, and that of the image asks a path that exists."""
     assert "healthcheck" not in COMPOSE["services"]["gomail"]
-    assert f"127.0.0.1:{default('port')}/health" in DOCKERFILE
+    assert "HEALTHCHECK" in DOCKERFILE
+    assert "/health'" in DOCKERFILE
+    assert f"MAIL_PORT={default('port')}" in DOCKERFILE
 
 
 def test_all_store_on_a_volume_at_the_place_of_the_image():
