@@ -179,7 +179,7 @@ def proportional_bytes(pid):
 
 
 def test_reloads_under_load_lose_no_request(new_server):
-    """30 SIGHUPs while 8 clients deliver: every request is answered 200, and no memory leaks."""
+    """20 SIGHUPs while 8 clients deliver: every request is answered 200, and no memory leaks."""
     server = new_server().start()
     with Load(server) as load:
         for number in range(1, RELOADS + 1):
