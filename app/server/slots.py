@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 SLOTS = 1024  # a reload has twice the workers for a moment, 256 of which are allowed
 
-_SLOT = struct.Struct("=qqqq")  # in flight, messages, bytes, last received (ms since 1970)
+# in flight, messages, bytes, last received (ms since 1970), timeouts
+_SLOT = struct.Struct("=qqqqq")
 _DRAINING_OFFSET = SLOTS * _SLOT.size
 
 
@@ -22,6 +23,7 @@ class Totals:
     messages: int
     bytes: int
     last_received_ms: int
+    timeouts: int
 
 
 class Slots:
@@ -66,14 +68,18 @@ class Slots:
         """Note that a message of `size` bytes was stored."""
         self._add(messages=1, size=size, received_at_ms=received_at_ms)
 
+    def count_timeout(self) -> None:
+        """Note that a client's time was up before its request was answered."""
+        self._add(timeouts=1)
+
     def in_flight(self) -> int:
         """Return how many requests all workers have in flight."""
         return sum(self._read(slot)[0] for slot in range(SLOTS))
 
     def totals(self) -> Totals:
         """Return what all workers have done."""
-        _, messages, size, last = zip(*map(self._read, range(SLOTS)), strict=True)
-        return Totals(sum(messages), sum(size), max(last))
+        _, messages, size, last, timeouts = zip(*map(self._read, range(SLOTS)), strict=True)
+        return Totals(sum(messages), sum(size), max(last), sum(timeouts))
 
     @property
     def draining(self) -> bool:
@@ -85,14 +91,25 @@ class Slots:
         self._memory[_DRAINING_OFFSET] = 1
 
     def _add(
-        self, in_flight: int = 0, messages: int = 0, size: int = 0, received_at_ms: int = 0
+        self,
+        in_flight: int = 0,
+        messages: int = 0,
+        size: int = 0,
+        received_at_ms: int = 0,
+        timeouts: int = 0,
     ) -> None:
         with self._lock:
             old = self._read(self._own)
-            last = max(old[3], received_at_ms)
-            self._write(self._own, old[0] + in_flight, old[1] + messages, old[2] + size, last)
+            self._write(
+                self._own,
+                old[0] + in_flight,
+                old[1] + messages,
+                old[2] + size,
+                max(old[3], received_at_ms),
+                old[4] + timeouts,
+            )
 
-    def _read(self, slot: int) -> tuple[int, int, int, int]:
+    def _read(self, slot: int) -> tuple[int, int, int, int, int]:
         return _SLOT.unpack_from(self._memory, slot * _SLOT.size)
 
     def _write(self, slot: int, *values: int) -> None:

@@ -30,7 +30,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.problem import problem_document
 from app.server import flow
-from app.server.configuration import current_settings
+from app.server.configuration import current_settings, shared_state
 from app.server.flow import Deadline
 
 WAITING_THREADS = 120
@@ -117,8 +117,7 @@ class Worker(ThreadWorker):
         else:
             code, detail = "internal_error", "Something failed on this side."
             self.log.error("Unexpected failure", exc_info=exc)
-        peer = addr[0] if addr else ""
-        self.log.info("A request was refused unparsed: %s", code, extra={"peer": peer})
+        self.log.info("A request was refused unparsed: %s", code, extra={"peer": _peer(addr)})
         with suppress(OSError):
             client.sendall(_raw_problem(code, detail))
 
@@ -136,7 +135,12 @@ class Worker(ThreadWorker):
         with suppress(OSError):  # it may have been closed this moment
             conn.sock.shutdown(socket.SHUT_RD if is_first else socket.SHUT_RDWR)
         if is_first:
-            self.log.info("A request ran out of time", extra={"peer": conn.client[0]})
+            shared_state.slots.count_timeout()
+            self.log.info("A request ran out of time", extra={"peer": _peer(conn.client)})
+
+
+def _peer(address: Any) -> str:
+    return str(address[0]) if address else ""  # that of a Unix socket is empty
 
 
 def _raw_problem(code: str, detail: str) -> bytes:

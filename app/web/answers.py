@@ -28,6 +28,7 @@ class TotalsSchema(Schema):
 
     total_emails = fields.Integer(metadata={"description": "Messages stored, without duplicates"})
     total_bytes = fields.Integer(metadata={"description": "Their bytes"})
+    total_timeouts = fields.Integer(metadata={"description": "Requests whose client was too slow"})
     last_received = fields.AwareDateTime(format="iso", allow_none=True)
     uptime_seconds = fields.Float()
     start_time = fields.AwareDateTime(format="iso")

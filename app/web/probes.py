@@ -62,6 +62,7 @@ def metrics() -> Response:
         "last_received": _time(totals.last_received_ms / 1000) if totals.messages else None,
         "uptime_seconds": round(time.monotonic() - _started_at, 3),
         "start_time": _time(started),
+        "total_timeouts": totals.timeouts,
         "active_requests": slots.in_flight(),
         "shutting_down": slots.draining,
     }

@@ -85,7 +85,8 @@ def test_a_head_that_does_not_come_ends_the_connection(impatient_server, beginni
 
 @pytest.mark.parametrize("goes_on", [False, True], ids=["stalled", "slow"])
 def test_a_body_that_does_not_come_is_answered_408(impatient_server, goes_on):
-    """After handler_timeout the client hears why, and nothing of the message is kept."""
+    """After handler_timeout the client hears why, nothing is kept, and it is counted."""
+    counted = metrics(impatient_server)["total_timeouts"]
     stop = threading.Event()
     began = time.monotonic()
     upload = Upload(impatient_server)
@@ -100,7 +101,8 @@ def test_a_body_that_does_not_come_is_answered_408(impatient_server, goes_on):
     assert answer.json()["code"] == "timeout"
     assert HANDLER - 0.1 <= took <= HANDLER + SLACK_SECONDS
     assert is_empty(impatient_server)
-    assert metrics(impatient_server)["active_requests"] == 1
+    after = metrics(impatient_server)
+    assert (after["active_requests"], after["total_timeouts"]) == (1, counted + 1)
 
 
 def test_a_connection_without_a_next_request_is_closed(impatient_server):

@@ -56,7 +56,7 @@ def test_threads_of_a_worker_lose_no_count(slots):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
     assert slots.in_flight() == 0
-    assert slots.totals() == Totals(messages=4000, bytes=12000, last_received_ms=1)
+    assert slots.totals() == Totals(messages=4000, bytes=12000, last_received_ms=1, timeouts=0)
 
 
 def test_processes_are_summed(slots):
@@ -72,7 +72,7 @@ def test_processes_are_summed(slots):
     slots.count_message(5, 1000)
     in_child(work)
     assert slots.in_flight() == 1
-    assert slots.totals() == Totals(messages=2, bytes=15, last_received_ms=2000)
+    assert slots.totals() == Totals(messages=2, bytes=15, last_received_ms=2000, timeouts=0)
     assert slots.draining
 
 
@@ -90,7 +90,7 @@ def test_a_dead_worker_takes_with_it_what_was_in_flight(slots):
     assert slots.in_flight() == 0
     assert slots.assign() == second
     in_child(work)
-    assert slots.totals() == Totals(messages=2, bytes=20, last_received_ms=2000)
+    assert slots.totals() == Totals(messages=2, bytes=20, last_received_ms=2000, timeouts=0)
 
 
 def test_the_last_received_is_the_latest(slots):
