@@ -9,21 +9,20 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, func, inspect, select, update
+from sqlalchemy import Engine, Row, func, inspect, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
-from app.message_id import first_message_id, milliseconds_since_epoch
-from app.model import Connection, Envelope, Message, Receipt, StoredMessage
+from app.model import Message, Receipt, StoredMessage
 from app.storage.base import Query
 from app.storage.body import Body
 from app.storage.database import connect, create_database, locked, migrate
 from app.storage.probe import WriteProbe
+from app.storage.rows import moment_of, selection, stored_message, values_of
 from app.storage.segments import Segments, Span, sync_directory
 from app.storage.tables import messages
 
@@ -67,7 +66,7 @@ class SQLStore:
 
     def get(self, message_id: str) -> StoredMessage:
         """See MessageStore.get."""
-        return _stored(self._row(message_id))
+        return stored_message(self._row(message_id))
 
     def read(self, message_id: str) -> bytes:
         """See MessageStore.read."""
@@ -80,22 +79,22 @@ class SQLStore:
 
     def search(self, query: Query) -> Iterator[StoredMessage]:
         """See MessageStore.search."""
-        statement, remaining = _selection(query), query.limit
+        statement, remaining = selection(query), query.limit
         while remaining is None or remaining > 0:
             page_rows = _PAGE_ROWS if remaining is None else min(remaining, _PAGE_ROWS)
             with _failures_as_unavailable(), self._engine.connect() as connection:
                 page = connection.execute(statement.limit(page_rows)).all()
-            yield from map(_stored, page)
+            yield from map(stored_message, page)
             if len(page) < page_rows:
                 return
             remaining = None if remaining is None else remaining - page_rows
-            statement = _selection(query, after=page[-1].id)
+            statement = selection(query, after=page[-1].id)
 
     def count(self, query: Query) -> int:
         """See MessageStore.count."""
-        selection = _selection(query).limit(query.limit).order_by(None).subquery()
+        matching = selection(query).limit(query.limit).order_by(None).subquery()
         with _failures_as_unavailable(), self._engine.connect() as connection:
-            return connection.execute(select(func.count()).select_from(selection)).scalar_one()
+            return connection.execute(select(func.count()).select_from(matching)).scalar_one()
 
     def check(self) -> None:
         """See MessageStore.check."""
@@ -141,7 +140,7 @@ class SQLStore:
         span = self._write(body)
         statement = insert(messages).on_conflict_do_nothing(index_elements=["idempotency_key"])
         with self._engine.begin() as connection:
-            inserted = connection.execute(statement, _values(message, body, span)).rowcount
+            inserted = connection.execute(statement, values_of(message, body, span)).rowcount
         if inserted:
             return Receipt(message.message_id, message.received_at, duplicate=False)
         self._take_back(body, span)  # another process was faster
@@ -170,7 +169,7 @@ class SQLStore:
             row = connection.execute(statement).first()
         if row is None:
             return None
-        return Receipt(row.id, _moment(row.received_at_ms), duplicate=True)
+        return Receipt(row.id, moment_of(row.received_at_ms), duplicate=True)
 
     def _row(self, message_id: str) -> Row[Any]:
         statement = select(messages).where(messages.c.id == message_id)
@@ -226,54 +225,3 @@ def _refuse_orphans(engine: Engine, segments: Segments) -> None:
             "There are messages in segments/, but no table of them in gomail.db: restore it with"
             " its -wal file, or move segments/ away to start anew"
         )
-
-
-def _selection(query: Query, after: str | None = None) -> Select[Any]:
-    identity = messages.c.id
-    statement = select(messages).order_by(identity if query.oldest_first else identity.desc())
-    if query.recipient is not None:
-        statement = statement.where(func.lower(messages.c.recipient) == func.lower(query.recipient))
-    if query.since is not None:
-        statement = statement.where(identity >= first_message_id(query.since))
-    if query.until is not None:
-        statement = statement.where(identity < first_message_id(query.until))
-    if after is not None:
-        statement = statement.where(identity > after if query.oldest_first else identity < after)
-    return statement
-
-
-def _values(message: Message, body: Body, span: Span) -> dict[str, object]:
-    envelope = message.envelope
-    return {
-        "id": message.message_id,
-        "received_at_ms": milliseconds_since_epoch(message.received_at),
-        "idempotency_key": message.idempotency_key,
-        "sender": envelope.sender,
-        "recipient": envelope.recipient,
-        "subject": message.subject,
-        "mail_from": envelope.mail_from,
-        "queue_id": envelope.queue_id,
-        "client_address": envelope.connection.client_address,
-        "client_hostname": envelope.connection.client_hostname,
-        "helo": envelope.connection.helo,
-        "size": body.size,
-        "sha256": body.sha256(),
-        "segment": span.segment,
-        "segment_offset": span.offset,
-    }
-
-
-def _stored(row: Row[Any]) -> StoredMessage:
-    connection = Connection(row.client_address, row.client_hostname, row.helo)
-    return StoredMessage(
-        message_id=row.id,
-        received_at=_moment(row.received_at_ms),
-        envelope=Envelope(row.sender, row.recipient, connection, row.mail_from, row.queue_id),
-        subject=row.subject,
-        size=row.size,
-        sha256=row.sha256,
-    )
-
-
-def _moment(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
