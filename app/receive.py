@@ -92,9 +92,8 @@ class Receiver:
             self._fill(body, chain([first], chunks))
             with self._turns:
                 return self._receive_raw(upload.envelope, upload.idempotency_key, body)
-        except BaseException:
+        finally:
             body.discard()
-            raise
 
     def _receive_json(self, upload: Upload, data: bytes, body: Body) -> Received:
         mail = decode_json_mail(data)

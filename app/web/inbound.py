@@ -3,7 +3,7 @@
 import logging
 from datetime import datetime
 
-from flask import Blueprint, Response, current_app, g, json, request
+from flask import Blueprint, Response, g, json, request
 
 from app.authenticate import authenticate
 from app.errors import UnsupportedMediaType
@@ -11,8 +11,8 @@ from app.message_id import milliseconds_since_epoch
 from app.model import Connection, PartialEnvelope
 from app.receive import BodyKind, Received, Upload
 from app.server import flow
-from app.services import Services
 from app.web.answers import ReceiptSchema
+from app.web.current import current_services
 
 blueprint = Blueprint("inbound", __name__)
 
@@ -48,11 +48,12 @@ def inbound() -> Response:
     - 503 `shutting_down` when the server drains
     - 503 `storage_unavailable` when nothing can be stored now
     """
-    services: Services = current_app.extensions["gomail"]
+    services = current_services()
     authenticate(_header_bytes("Authorization"), services.bearer_tokens)
     received = services.receiver.receive(_upload())
     if not received.receipt.duplicate:
-        services.slots.count_message(received.size, _milliseconds(received))
+        stored_at_ms = milliseconds_since_epoch(received.receipt.stored_at)
+        services.slots.count_message(received.size, stored_at_ms)
     _log_receipt(received)
     return _answer(received, services.clock())
 
@@ -103,10 +104,6 @@ def _header(name: str) -> str | None:
 def _header_bytes(name: str) -> bytes | None:
     value = request.headers.get(name)
     return None if value is None else value.encode("latin-1")  # as WSGI has decoded it (PEP 3333)
-
-
-def _milliseconds(received: Received) -> int:
-    return milliseconds_since_epoch(received.receipt.stored_at)
 
 
 def _log_receipt(received: Received) -> None:

@@ -5,11 +5,11 @@ import re
 import time
 import uuid
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 
 from app import logs
 from app.server import flow
-from app.services import Services
+from app.web.current import current_services
 
 _SANE_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _log = logging.getLogger(__name__)
@@ -32,8 +32,7 @@ def _finish(answer: Response) -> Response:
     answer.headers["X-Request-ID"] = g.request_id
     deadline = flow.deadline.get()
     if deadline is not None:
-        services: Services = current_app.extensions["gomail"]
-        deadline.answer_within(services.write_timeout)
+        deadline.answer_within(current_services().write_timeout)
     _log.info(
         "%s %s %s",
         request.method,

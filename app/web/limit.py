@@ -2,13 +2,13 @@
 
 import math
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 
 from app.errors import RateLimited
 from app.ratelimit.client import Claims, client_of
 from app.ratelimit.token_bucket import Decision
-from app.services import Services
 from app.web import inbound
+from app.web.current import current_services
 
 _LIMITED_PATHS = frozenset(inbound.PATHS)
 
@@ -20,7 +20,7 @@ def register(app: Flask) -> None:
 
 
 def _take_token() -> None:
-    services: Services = current_app.extensions["gomail"]
+    services = current_services()
     if services.limiter is None or request.path not in _LIMITED_PATHS:
         return
     client = client_of(request.remote_addr or "", _claims(), services.rate_limit.trusted_proxies)
@@ -42,7 +42,7 @@ def _add_headers(answer: Response) -> Response:
     decision: Decision | None = g.get("decision")
     if decision is None:
         return answer
-    services: Services = current_app.extensions["gomail"]
+    services = current_services()
     full_after = decision.full_after_us / 1_000_000
     per_minute = services.rate_limit.per_minute
     answer.headers["X-RateLimit-Limit"] = str(per_minute)

@@ -3,12 +3,12 @@
 import time
 from datetime import UTC, datetime
 
-from flask import Blueprint, Response, current_app, json
+from flask import Blueprint, Response, json
 
 from app.errors import StorageUnavailable
-from app.services import Services
 from app.version import __version__
 from app.web.answers import HealthSchema, TotalsSchema
+from app.web.current import current_services
 
 blueprint = Blueprint("probes", __name__)
 
@@ -28,7 +28,7 @@ def health() -> Response:
     """
     answer = {"version": __version__, "uptime": round(time.monotonic() - _started_at, 3)}
     try:
-        _services().store.check()
+        current_services().store.check()
     except StorageUnavailable as error:
         return _json({"status": "unhealthy", "reasons": [_reason(error)]} | answer, 503)
     return _json({"status": "healthy"} | answer, 200)
@@ -42,7 +42,7 @@ def ready() -> Response:
     - 200 `ready`
     - 503 `storage_unavailable`, when nothing can be written
     """
-    _services().store.check()
+    current_services().store.check()
     return _json({"status": "ready"}, 200)
 
 
@@ -53,7 +53,7 @@ def metrics() -> Response:
     Returns:
     - 200
     """
-    slots = _services().slots
+    slots = current_services().slots
     totals = slots.totals()
     started = time.time() - (time.monotonic() - _started_at)
     answer = {
@@ -71,11 +71,6 @@ def metrics() -> Response:
 
 def _time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _services() -> Services:
-    services: Services = current_app.extensions["gomail"]
-    return services
 
 
 def _json(answer: dict[str, object], status: int) -> Response:
