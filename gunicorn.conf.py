@@ -2,6 +2,7 @@
 
 from app.logs import log_config
 from app.server import hooks, start
+from app.web.metrics_port import serve
 
 settings = start.settings_or_exit()
 
@@ -22,6 +23,7 @@ def on_starting(server):
 
 def when_ready(server):
     hooks.take_over_signals(server, settings)
+    hooks.open_metrics_port(server, serve)
     start.announce(settings)
 
 
@@ -30,3 +32,4 @@ post_fork = hooks.begin_worker
 child_exit = hooks.release_slot
 pre_request = hooks.begin_request
 post_request = hooks.end_request
+on_exit = hooks.close_metrics_port

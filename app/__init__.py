@@ -3,7 +3,7 @@
 from flask import Flask
 
 from app.services import Services
-from app.web import drain, inbound, instrument, limit, probes, problems
+from app.web import drain, inbound, instrument, limit, measure, probes, problems
 
 
 def create_app(services: Services) -> Flask:
@@ -16,4 +16,6 @@ def create_app(services: Services) -> Flask:
     problems.register(app)
     app.register_blueprint(inbound.blueprint)
     app.register_blueprint(probes.blueprint)
+    if services.recorder is not None:
+        measure.register(app, services.recorder, frozenset(inbound.PATHS))
     return app

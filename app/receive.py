@@ -5,6 +5,7 @@ HTTP lies behind it (app.web.inbound), durability before it (app.storage).
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,11 +54,12 @@ class Upload:
 
 @dataclass(frozen=True)
 class Received:
-    """What became of an upload."""
+    """What became of an upload; `processing_seconds` are those since its last byte."""
 
     receipt: Receipt
     envelope: Envelope
     size: int
+    processing_seconds: float
 
 
 class Receiver:
@@ -86,10 +88,12 @@ class Receiver:
         try:
             if _is_json(upload.kind, first):
                 data = b"".join(chain([first], chunks))
+                body.arrived_at = time.perf_counter()
                 with self._turns:
                     return self._receive_json(upload, data, body)
             _refuse_announced(upload, limit)
             self._fill(body, chain([first], chunks))
+            body.arrived_at = time.perf_counter()
             with self._turns:
                 return self._receive_raw(upload.envelope, upload.idempotency_key, body)
         finally:
@@ -132,7 +136,8 @@ class Receiver:
         received_at = self._clock()
         message = Message(new_message_id(received_at), received_at, envelope, subject, key)
         size = body.size
-        return Received(self._store.add(message, body), envelope, size)
+        receipt = self._store.add(message, body)
+        return Received(receipt, envelope, size, time.perf_counter() - body.arrived_at)
 
 
 def _is_json(kind: BodyKind, first: bytes) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from app.generated_token import generated_token
+from app.metrics.recorder import Recorder
 from app.ratelimit.redis import RedisLimiter
 from app.ratelimit.shared import SharedLimiter
 from app.ratelimit.token_bucket import Limiter, token_bucket
@@ -32,6 +33,7 @@ class Services:
     rate_limit: RateLimit
     limiter: Limiter | None = None
     slots: Slots = field(default_factory=Slots)
+    recorder: Recorder | None = None
     write_timeout: float = 30
     clock: Callable[[], datetime] = now
 
@@ -40,9 +42,9 @@ class Services:
         self.store.close()
 
 
-def build(settings: Settings, shared: SharedState) -> Services:
+def build(settings: Settings, shared: SharedState, recorder: Recorder | None = None) -> Services:
     """Open everything that `settings` name; raises StorageUnavailable."""
-    store = SQLStore(settings.storage.data_dir)
+    store = SQLStore(settings.storage.data_dir, recorder)
     return Services(
         store=store,
         receiver=Receiver(store, settings.mail, now, settings.server.threads),
@@ -50,6 +52,7 @@ def build(settings: Settings, shared: SharedState) -> Services:
         rate_limit=settings.rate_limit,
         limiter=_limiter(settings.rate_limit, shared),
         slots=shared.slots,
+        recorder=recorder,
         write_timeout=settings.timeouts.write,
     )
 

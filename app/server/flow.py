@@ -3,14 +3,19 @@
 import time
 from contextvars import ContextVar
 
+WAITING_THREADS = 120
+"""Requests of one worker that may wait for bytes, beside those that are worked on."""
+
 
 class Deadline:
     """When the client's time is up. The worker's main loop enforces it, see app.server.worker.
 
-    Times are seconds of the monotonic clock.
+    Times are seconds of the monotonic clock; `path` is empty until the head has been read.
     """
 
     def __init__(self, at: float) -> None:
+        self.began_at = time.monotonic()
+        self.path = ""
         self.at = at
         self.expired = False
         self.answering = False

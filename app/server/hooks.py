@@ -3,12 +3,16 @@
 import signal
 from typing import Any
 
+from app.metrics.processes import MASTER
 from app.server import flow
 from app.server.configuration import current_settings, shared_state
 from app.server.drain import Drain
+from app.server.metrics_process import MetricsProcess, Serve
+from app.server.recording import begin_recording, metrics_directory, remove_metrics_directory
 from app.settings import Settings
 
 _slots = shared_state.slots
+_processes = shared_state.processes
 
 
 def take_over_signals(server: Any, settings: Settings) -> None:
@@ -16,9 +20,25 @@ def take_over_signals(server: Any, settings: Settings) -> None:
     Drain(server, _slots, settings.storage.data_dir).install()
 
 
+def open_metrics_port(server: Any, serve: Serve) -> None:
+    """In the master, before its first worker: keep a process that answers Prometheus."""
+    _processes.begin(MASTER)
+    metrics = MetricsProcess(server, serve)
+    metrics.install()
+    server.metrics = metrics
+
+
+def close_metrics_port(server: Any) -> None:
+    """In the master, last of all."""
+    server.metrics.stop()
+    remove_metrics_directory()
+
+
 def assign_slot(_server: Any, worker: Any) -> None:
     """In the master, before a fork."""
     worker.slot = _slots.assign()
+    if current_settings().metrics.enabled:
+        metrics_directory()
 
 
 def begin_worker(_server: Any, worker: Any) -> None:
@@ -27,11 +47,15 @@ def begin_worker(_server: Any, worker: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _slots.bind(worker.slot)
+    _processes.begin(worker.slot)
+    if current_settings().metrics.enabled:
+        begin_recording(worker.slot)
 
 
 def release_slot(_server: Any, worker: Any) -> None:
     """In the master, when a worker has ended, however it did."""
     _slots.release(worker.slot)
+    _processes.end(worker.slot)
 
 
 def begin_request(_worker: Any, request: Any) -> None:
@@ -42,6 +66,7 @@ def begin_request(_worker: Any, request: Any) -> None:
         request.force_close()
     deadline = flow.deadline.get()
     if deadline is not None:
+        deadline.path = request.path
         deadline.handle_within(current_settings().timeouts.handler)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from app.metrics.processes import Processes
 from app.ratelimit.outage import Outage
 from app.ratelimit.shared import SharedTable
 from app.server.slots import Slots
@@ -14,3 +15,4 @@ class SharedState:
     buckets: SharedTable = field(default_factory=SharedTable)
     slots: Slots = field(default_factory=Slots)
     limiter_outage: Outage = field(default_factory=Outage)
+    processes: Processes = field(default_factory=Processes)

@@ -5,11 +5,12 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
+from app.metrics.catalog import SHUTDOWN_DURATION
 from app.storage.segments import sync_directory
 
 Kind = Literal["graceful", "forced"]
 
-BUCKET_SECONDS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+BUCKET_SECONDS = SHUTDOWN_DURATION.buckets
 
 
 def read_shutdowns(data_dir: Path) -> dict[str, dict[str, Any]]:

@@ -28,12 +28,12 @@ from gunicorn import util
 from gunicorn.http.errors import ParseException, UnsupportedTransferCoding
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from app.problem import problem_document
+from app.problem import STATUS_OF_CODE, problem_document
 from app.server import flow
 from app.server.configuration import current_settings, shared_state
-from app.server.flow import Deadline
+from app.server.flow import WAITING_THREADS, Deadline
+from app.server.recording import current_recorder
 
-WAITING_THREADS = 120
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 ANSWER_GRACE_SECONDS = 1.0
@@ -118,8 +118,14 @@ class Worker(ThreadWorker):
             code, detail = "internal_error", "Something failed on this side."
             self.log.error("Unexpected failure", exc_info=exc)
         self.log.info("A request was refused unparsed: %s", code, extra={"peer": _peer(addr)})
+        answer = _raw_problem(code, detail)
+        recorder, deadline = current_recorder(), flow.deadline.get()
+        if recorder and deadline:
+            seconds = time.monotonic() - deadline.began_at
+            recorder.request("", "", STATUS_OF_CODE[code], seconds, len(answer))
+            recorder.error(code, "")
         with suppress(OSError):
-            client.sendall(_raw_problem(code, detail))
+            client.sendall(answer)
 
     def _cap_pending(self) -> None:
         if self._stopping_at is None:
@@ -136,6 +142,9 @@ class Worker(ThreadWorker):
             conn.sock.shutdown(socket.SHUT_RD if is_first else socket.SHUT_RDWR)
         if is_first:
             shared_state.slots.count_timeout()
+            recorder = current_recorder()
+            if recorder:
+                recorder.timeout(deadline.path)
             self.log.info("A request ran out of time", extra={"peer": _peer(conn.client)})
 
 

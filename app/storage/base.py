@@ -23,6 +23,22 @@ class Query:
     oldest_first: bool = False
 
 
+class StoreRecorder(Protocol):
+    """What a store tells about its work, see app.metrics.recorder."""
+
+    def commit(self, batch_size: int) -> None:
+        """Count a commit that made `batch_size` messages durable, or found them to be."""
+        ...
+
+    def failed_add(self) -> None:
+        """Count a message that the store couldn't take."""
+        ...
+
+    def check(self, *, succeeded: bool) -> None:
+        """Count a check of the store."""
+        ...
+
+
 class MessageStore(Protocol):
     """Durable, idempotent storage. Every method may be called from any thread."""
 

@@ -13,7 +13,8 @@ HEAD_BYTES = 256 * 1024
 class Body:
     """Collects chunks in memory; from LARGE_MESSAGE_BYTES on they go to a segment of their own.
 
-    `is_named` is set once a row may name that segment: then it stays, whatever happens. Memory is
+    `is_named` is set once a row may name that segment: then it stays, whatever happens.
+    `arrived_at` is when the last byte had been read, on the clock of time.perf_counter. Memory is
     bounded by LARGE_MESSAGE_BYTES and one chunk. Not safe for several threads.
     """
 
@@ -22,6 +23,7 @@ class Body:
         self.chunks: list[bytes] = []
         self.segment: SegmentFile | None = None
         self.is_named = False
+        self.arrived_at = 0.0
         self.head = b""
         self._open_segment = open_segment
         self._hash = hashlib.sha256()

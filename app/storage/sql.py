@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
 from app.model import Message, Receipt, StoredMessage
-from app.storage.base import Query
+from app.storage.base import Query, StoreRecorder
 from app.storage.body import Body
 from app.storage.database import connect, create_database, locked, migrate
 from app.storage.probe import WriteProbe
@@ -32,11 +32,12 @@ _PAGE_ROWS = 500
 class SQLStore:
     """Messages under one data directory, which several processes may share."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, recorder: StoreRecorder | None = None) -> None:
         """Connect to a store that `create_store` has made; nothing is read or written yet.
 
         So a worker can start, and say what is wrong, while the disk can't be written.
         """
+        self._recorder = recorder
         self._segments = Segments(data_dir / "segments")
         self._engine = connect(data_dir / "gomail.db")
         self._probing = connect(data_dir / "gomail.db", busy_timeout_seconds=1)
@@ -56,13 +57,18 @@ class SQLStore:
                 if body.segment is not None:
                     body.segment.sync()
                 with self._writing:
-                    return self._add(message, body)
+                    receipt = self._add(message, body)
         except StorageUnavailable:
             # A connection that was opened while nothing could be written would stay that way.
             self._engine.dispose()
+            if self._recorder:
+                self._recorder.failed_add()
             raise
         finally:
             body.discard()
+        if self._recorder:
+            self._recorder.commit(1)
+        return receipt
 
     def get(self, message_id: str) -> StoredMessage:
         """See MessageStore.get."""
@@ -98,8 +104,15 @@ class SQLStore:
 
     def check(self) -> None:
         """See MessageStore.check."""
-        with _failures_as_unavailable():
-            self._probe.check()
+        try:
+            with _failures_as_unavailable():
+                self._probe.check()
+        except StorageUnavailable:
+            if self._recorder:
+                self._recorder.check(succeeded=False)
+            raise
+        if self._recorder:
+            self._recorder.check(succeeded=True)
 
     def migrate(self, lock_file: Path) -> None:
         """Bring the tables up to date; several processes may do so at the same moment.

@@ -50,7 +50,7 @@ def inbound() -> Response:
     """
     services = current_services()
     authenticate(_header_bytes("Authorization"), services.bearer_tokens)
-    received = services.receiver.receive(_upload())
+    received = g.received = services.receiver.receive(_upload())
     if not received.receipt.duplicate:
         stored_at_ms = milliseconds_since_epoch(received.receipt.stored_at)
         services.slots.count_message(received.size, stored_at_ms)

@@ -1,0 +1,213 @@
+"""Every metric, once: its name, kind, labels, and what a rise of it means."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric; `buckets` are the upper bounds of a histogram, without the infinite one."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    rise: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0)
+_REQUEST_LABELS = ("method", "endpoint", "status")
+
+REQUEST_DURATION = Metric(
+    "http_request_duration_seconds",
+    "histogram",
+    "From the head of a request to its answer, the upload included",
+    "Slow clients, a slow disk, or too few workers.",
+    _REQUEST_LABELS,
+    _SECONDS,
+)
+REQUESTS = Metric(
+    "http_requests_total",
+    "counter",
+    "Requests answered on the API port",
+    "More traffic; look at the status.",
+    _REQUEST_LABELS,
+)
+RESPONSE_SIZE = Metric(
+    "http_response_size_bytes",
+    "histogram",
+    "Bytes in the bodies of answers",
+    "More errors: a problem document is longer than a receipt.",
+    _REQUEST_LABELS,
+    (64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0),
+)
+ACTIVE_REQUESTS = Metric(
+    "http_active_requests",
+    "gauge",
+    "Requests in flight over all workers",
+    "Clients that send slowly, or more work than the workers can do.",
+)
+EMAILS = Metric(
+    "emails_processed_total",
+    "counter",
+    "Messages by what became of them",
+    "duplicate: a relay that repeats itself; rejected: the relay's filters let too much through; "
+    "error: mail is waiting at the relay.",
+    ("status",),
+)
+EMAIL_SIZE = Metric(
+    "email_size_bytes",
+    "histogram",
+    "Bytes of each message stored",
+    "Larger mail; more space and time are needed.",
+    buckets=tuple(1024.0 * 2**power for power in range(15)),
+)
+EMAIL_DURATION = Metric(
+    "email_processing_duration_seconds",
+    "histogram",
+    "From the last byte of a message to its being durable",
+    "A slow disk, or more work than the processors can do; the client has no part in it.",
+    buckets=_SECONDS,
+)
+STORAGE_OPERATIONS = Metric(
+    "storage_operations_total",
+    "counter",
+    "Operations of the store: add stores a message, check is a health check",
+    "failure: the disk is full, read-only or broken; the log has the reason.",
+    ("operation", "status"),
+)
+COMMIT_BATCH_SIZE = Metric(
+    "storage_commit_batch_size",
+    "histogram",
+    "Messages in one commit, duplicates included",
+    "More messages at the same moment; the disk is used better.",
+    buckets=(1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0),
+)
+STORAGE_FREE = Metric(
+    "storage_free_bytes",
+    "gauge",
+    "Free space in the file system of the data directory",
+    "A fall: old messages have to go, or the disk has to grow.",
+)
+STORAGE_SIZE = Metric(
+    "storage_size_bytes",
+    "gauge",
+    "Size of the file system of the data directory",
+    "The disk has grown.",
+)
+RATE_LIMIT_HITS = Metric(
+    "rate_limit_hits_total",
+    "counter",
+    "Requests that the rate limit has decided about",
+    "denied: one client sends too much, or the limit is too low for it.",
+    ("action",),
+)
+AUTH_FAILURES = Metric(
+    "auth_failures_total",
+    "counter",
+    "Requests without a valid bearer token",
+    "A client with an old token, or somebody who guesses.",
+)
+ERRORS = Metric(
+    "errors_total",
+    "counter",
+    "Answers with a problem document, by its code",
+    "The code says it; see the API page.",
+    ("type", "endpoint"),
+)
+TIMEOUTS = Metric(
+    "timeouts_total",
+    "counter",
+    "Requests whose client was too slow",
+    "A bad network, or somebody who holds connections open.",
+    ("endpoint",),
+)
+SHUTDOWNS = Metric(
+    "shutdowns_total",
+    "counter",
+    "Shutdowns since the data directory was made",
+    "forced: requests were cut off; raise shutdown_timeout or find what hangs.",
+    ("type",),
+)
+SHUTDOWN_DURATION = Metric(
+    "shutdown_duration_seconds",
+    "histogram",
+    "How long shutdowns took, kept over restarts",
+    "Long requests; the deploy has to wait for them.",
+    ("type",),
+    (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+DRAINING = Metric(
+    "server_draining",
+    "gauge",
+    "1 while the server takes no new requests",
+    "A shutdown has begun.",
+)
+CONFIG_LIMIT = Metric(
+    "config_limit",
+    "gauge",
+    "Each number that can be run into",
+    "The configuration has changed.",
+    ("name",),
+)
+BUILD_INFO = Metric("build_info", "gauge", "1, with the version", "A new version.", ("version",))
+PYTHON_INFO = Metric(
+    "python_info",
+    "gauge",
+    "1, with the interpreter of a process",
+    "A new interpreter.",
+    ("version", "implementation", "worker"),
+)
+GC_COLLECTIONS = Metric(
+    "python_gc_collections_total",
+    "counter",
+    "Runs of the garbage collector",
+    "More objects are made; more traffic.",
+    ("worker", "generation"),
+)
+GC_OBJECTS_COLLECTED = Metric(
+    "python_gc_objects_collected_total",
+    "counter",
+    "Objects in cycles that the garbage collector has freed",
+    "Errors with tracebacks leave cycles; look at errors_total.",
+    ("worker", "generation"),
+)
+THREADS = Metric(
+    "python_threads",
+    "gauge",
+    "Threads of a process",
+    "Slow clients: each upload that waits for bytes has a thread.",
+    ("worker",),
+)
+RESIDENT_MEMORY = Metric(
+    "process_resident_memory_bytes",
+    "gauge",
+    "Memory of a process that is in RAM, shared pages included",
+    "Large messages at once; if it stays high, a leak.",
+    ("worker",),
+)
+CPU_SECONDS = Metric(
+    "process_cpu_seconds_total",
+    "counter",
+    "User and system time of the processes that had this place",
+    "More work; at one a second a worker is at its end.",
+    ("worker",),
+)
+OPEN_FDS = Metric(
+    "process_open_fds",
+    "gauge",
+    "Open file descriptors of a process",
+    "More connections.",
+    ("worker",),
+)
+START_TIME = Metric(
+    "process_start_time_seconds",
+    "gauge",
+    "When a process was started, in seconds since 1970",
+    "The process was replaced; if that wasn't you, look at the log.",
+    ("worker",),
+)
+
+CATALOG = tuple(each for each in vars().values() if isinstance(each, Metric))
+"""All of them, in the order of the documentation."""

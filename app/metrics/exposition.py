@@ -1,0 +1,114 @@
+"""What Prometheus gets: the workers' files added up, and what can be seen from outside of them.
+
+Whatever follows from another number is derived here, so that no request pays for counting it.
+"""
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import Metric as Family
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.utils import floatToGoString
+
+from app.metrics import catalog
+from app.metrics.catalog import Metric
+from app.metrics.families import family, labelled, single
+from app.metrics.limits import limits
+from app.metrics.runtime import runtime_families
+from app.server.shared_state import SharedState
+from app.server.shutdowns import read_shutdowns
+from app.settings import Settings
+from app.version import __version__
+
+_RECORDED = (
+    catalog.REQUEST_DURATION,
+    catalog.RESPONSE_SIZE,
+    catalog.EMAILS,
+    catalog.EMAIL_SIZE,
+    catalog.EMAIL_DURATION,
+    catalog.STORAGE_OPERATIONS,
+    catalog.COMMIT_BATCH_SIZE,
+    catalog.RATE_LIMIT_HITS,
+    catalog.AUTH_FAILURES,
+    catalog.ERRORS,
+    catalog.TIMEOUTS,
+)
+
+
+class Exposition:
+    """A collector for a registry of prometheus_client; each metric of the catalogue, once."""
+
+    def __init__(self, directory: Path, settings: Settings, shared: SharedState) -> None:
+        """`directory` holds the files of the slots."""
+        self._files = MultiProcessCollector(None, str(directory))
+        self._data_dir = settings.storage.data_dir
+        self._limits = limits(settings)
+        self._shared = shared
+
+    def describe(self) -> Iterable[Family]:
+        """Tell the registry what there is, so that a scrape can ask for some by name."""
+        return map(family, catalog.CATALOG)
+
+    def collect(self) -> Iterator[Family]:
+        """Yield each metric as it is now."""
+        yield from self._recorded()
+        slots = self._shared.slots
+        yield single(catalog.ACTIVE_REQUESTS, slots.in_flight())
+        yield single(catalog.DRAINING, slots.draining)
+        yield from self._disk()
+        yield from self._shutdowns()
+        yield labelled(catalog.CONFIG_LIMIT, self._limits)
+        yield labelled(catalog.BUILD_INFO, {__version__: 1})
+        yield from runtime_families(self._shared.processes)
+
+    def _recorded(self) -> Iterable[Family]:
+        found = {each.name: each for each in self._files.collect()}
+        empty = map(family, _RECORDED)
+        families = {each.name: found.get(each.name, each) for each in empty}
+        _add_derived(families)
+        return families.values()
+
+    def _disk(self) -> Iterator[Family]:
+        try:
+            found = os.statvfs(self._data_dir)
+        except OSError:  # the other metrics tell what has become of the disk
+            return
+        yield single(catalog.STORAGE_FREE, found.f_bavail * found.f_frsize)
+        yield single(catalog.STORAGE_SIZE, found.f_blocks * found.f_frsize)
+
+    def _shutdowns(self) -> Iterator[Family]:
+        shutdowns = read_shutdowns(self._data_dir)
+        yield labelled(catalog.SHUTDOWNS, {kind: one["count"] for kind, one in shutdowns.items()})
+        durations = family(catalog.SHUTDOWN_DURATION)
+        for kind, one in shutdowns.items():
+            for suffix, labels, value in _duration_samples(one, kind):
+                durations.add_sample(durations.name + suffix, labels, value)
+        yield durations
+
+
+def _add_derived(families: dict[str, Family]) -> None:
+    def derive(target: Metric, source: Metric, suffix: str, **labels: str) -> None:
+        name = family(target).name
+        derived = families.setdefault(name, family(target))
+        for sample in families[source.name].samples:
+            if sample.name == source.name + suffix:
+                derived.add_sample(target.name, {**sample.labels, **labels}, sample.value)
+
+    derive(catalog.REQUESTS, catalog.REQUEST_DURATION, "_count")
+    derive(catalog.EMAILS, catalog.EMAIL_SIZE, "_count", status="success")
+    # Each message that the store took was part of one commit.
+    added = {"operation": "add", "status": "success"}
+    derive(catalog.STORAGE_OPERATIONS, catalog.COMMIT_BATCH_SIZE, "_sum", **added)
+
+
+def _duration_samples(
+    one: Mapping[str, Any], kind: str
+) -> Iterator[tuple[str, dict[str, str], float]]:
+    bounds = [*catalog.SHUTDOWN_DURATION.buckets, math.inf]
+    for bound, count in zip(bounds, [*one["buckets"], one["count"]], strict=True):
+        yield "_bucket", {"type": kind, "le": floatToGoString(bound)}, count
+    yield "_count", {"type": kind}, one["count"]
+    yield "_sum", {"type": kind}, one["seconds"]

@@ -1,0 +1,28 @@
+"""The numbers that can be run into, so that a dashboard can show how far away they are."""
+
+import resource
+
+from app.server.flow import WAITING_THREADS
+from app.settings import Settings
+
+
+def limits(settings: Settings) -> dict[str, float]:
+    """Return each limit by its name: that of its setting, but for two.
+
+    requests_at_once is over all workers, open_files for each process.
+    """
+    server, timeouts = settings.server, settings.timeouts
+    return {
+        "max_message_size": settings.mail.max_message_size,
+        "rate_limit_per_minute": settings.rate_limit.per_minute,
+        "rate_limit_burst": settings.rate_limit.burst,
+        "read_timeout": timeouts.read,
+        "write_timeout": timeouts.write,
+        "idle_timeout": timeouts.idle,
+        "handler_timeout": timeouts.handler,
+        "shutdown_timeout": server.shutdown_timeout,
+        "workers": server.workers,
+        "threads": server.threads,
+        "requests_at_once": server.workers * (server.threads + WAITING_THREADS),
+        "open_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+    }

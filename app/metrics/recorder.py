@@ -1,0 +1,109 @@
+"""What a worker counts while it serves, with every child bound in advance.
+
+What can be derived when Prometheus asks isn't counted (app.metrics.exposition).
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from prometheus_client import Counter, Histogram
+
+from app.metrics import catalog
+from app.metrics.catalog import Metric
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER_METHOD = "other"
+UNMATCHED = "unmatched"
+
+NotStored = Literal["duplicate", "rejected", "error"]
+
+
+class Recorder:
+    """One a process. Series stay for good, so methods and paths that aren't known are one each."""
+
+    def __init__(self) -> None:
+        """Make the metrics; where their numbers live is decided by then (slot_values)."""
+        self._endpoints: frozenset[str] = frozenset()
+        self._duration = _histogram(catalog.REQUEST_DURATION)
+        self._response_size = _histogram(catalog.RESPONSE_SIZE)
+        self._requests: dict[tuple[str, str, int], tuple[Histogram, Histogram]] = {}
+        emails = _counter(catalog.EMAILS)
+        self._emails = {
+            "duplicate": emails.labels("duplicate"),
+            "rejected": emails.labels("rejected"),
+            "error": emails.labels("error"),
+        }
+        self._email_size = _histogram(catalog.EMAIL_SIZE)
+        self._email_duration = _histogram(catalog.EMAIL_DURATION)
+        operations = _counter(catalog.STORAGE_OPERATIONS)
+        self._failed_adds = operations.labels("add", "failure")
+        self._checks = operations.labels("check", "success")
+        self._failed_checks = operations.labels("check", "failure")
+        self._batch_size = _histogram(catalog.COMMIT_BATCH_SIZE)
+        hits = _counter(catalog.RATE_LIMIT_HITS)
+        self._allowed, self._denied = hits.labels("allowed"), hits.labels("denied")
+        self._auth_failures = _counter(catalog.AUTH_FAILURES)
+        self._errors = _counter(catalog.ERRORS)
+        self._timeouts = _counter(catalog.TIMEOUTS)
+
+    def know_endpoints(self, rules: Iterable[str]) -> None:
+        """Take the application's rules, which have no variable parts, as its known paths."""
+        self._endpoints = frozenset(rules)
+
+    def request(self, method: str, path: str, status: int, seconds: float, size: int) -> None:
+        """Count a request that was answered with `size` bytes after `seconds`."""
+        method = method if method in METHODS else OTHER_METHOD
+        key = (method, self._endpoint(path), status)
+        children = self._requests.get(key)
+        if children is None:
+            children = (self._duration.labels(*key), self._response_size.labels(*key))
+            self._requests[key] = children
+        duration, response_size = children
+        duration.observe(seconds)
+        response_size.observe(size)
+
+    def stored(self, size: int, seconds: float) -> None:
+        """Count a new message of `size` bytes that was durable `seconds` after its last byte."""
+        self._email_size.observe(size)
+        self._email_duration.observe(seconds)
+
+    def not_stored(self, outcome: NotStored) -> None:
+        """Count a message by what became of it instead."""
+        self._emails[outcome].inc()
+
+    def commit(self, batch_size: int) -> None:
+        """Count a commit that made `batch_size` messages durable, or found them to be."""
+        self._batch_size.observe(batch_size)
+
+    def failed_add(self) -> None:
+        """Count a message that the store couldn't take."""
+        self._failed_adds.inc()
+
+    def check(self, *, succeeded: bool) -> None:
+        """Count a check of the store."""
+        (self._checks if succeeded else self._failed_checks).inc()
+
+    def rate_limit(self, *, allowed: bool) -> None:
+        """Count a decision of the rate limit."""
+        (self._allowed if allowed else self._denied).inc()
+
+    def error(self, code: str, path: str) -> None:
+        """Count an answer with a problem document."""
+        self._errors.labels(code, self._endpoint(path)).inc()
+        if code == "unauthorized":
+            self._auth_failures.inc()
+
+    def timeout(self, path: str) -> None:
+        """Count a request whose client was too slow; `path` is empty without a whole head."""
+        self._timeouts.labels(self._endpoint(path)).inc()
+
+    def _endpoint(self, path: str) -> str:
+        return path if path in self._endpoints else UNMATCHED
+
+
+def _counter(metric: Metric) -> Counter:
+    return Counter(metric.name, metric.help, metric.labels, registry=None)
+
+
+def _histogram(metric: Metric) -> Histogram:
+    return Histogram(metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=None)

@@ -1,0 +1,130 @@
+"""The process of the metrics port: a child of the master beside the workers.
+
+A thread of the master would leak the port into the workers and be there when they are forked; a
+worker would be too busy to answer when the answer matters most.
+"""
+
+import ctypes
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from app.metrics.exposition import Exposition
+from app.server.configuration import loaded_settings, shared_state
+from app.server.recording import metrics_directory
+from app.settings import Settings
+from app.settings.model import Metrics
+
+RETRY_SECONDS = 0.5
+_PR_SET_PDEATHSIG = 1
+
+_log = logging.getLogger("gomail")
+
+Serve = Callable[[socket.socket, str, Exposition], None]
+"""Answers at a path of a listening socket with an exposition, for ever."""
+
+
+class MetricsProcess:
+    """Keeps the process running; used in the master's main thread only."""
+
+    def __init__(self, arbiter: Any, serve: Serve) -> None:
+        """`arbiter` is Gunicorn's master."""
+        self._arbiter = arbiter
+        self._serve = serve
+        self._settings: Settings | None = None
+        self._pid_file: int | None = None
+
+    def install(self) -> None:
+        """Start the process, and look after it whenever a child of the master has ended."""
+        reap_workers = self._arbiter.reap_workers
+
+        def reap_and_keep() -> None:
+            reap_workers()
+            shared_state.processes.end_other()
+            self.keep()
+
+        self._arbiter.reap_workers = reap_and_keep
+        self.keep()
+
+    def keep(self) -> None:
+        """Start the process unless it runs, and anew when the settings are new."""
+        settings = loaded_settings()
+        if settings is self._settings and self._is_running():
+            return
+        self.stop()
+        self._settings = settings
+        if settings is not None and settings.metrics.enabled and metrics_directory() is not None:
+            self._start(settings)
+
+    def stop(self) -> None:
+        """End the process; it has nothing to lose."""
+        if self._pid_file is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pid_file, signal.SIGKILL)
+            os.close(self._pid_file)
+            self._pid_file = None
+
+    def _is_running(self) -> bool:
+        # The master's reaper may have waited for it already; its descriptor still tells.
+        if self._pid_file is None:
+            return self._settings is not None and not self._settings.metrics.enabled
+        return not select.select([self._pid_file], [], [], 0)[0]
+
+    def _start(self, settings: Settings) -> None:
+        master = os.getpid()
+        pid = os.fork()
+        if pid:
+            self._pid_file = os.pidfd_open(pid)
+            return
+        try:
+            self._leave(master)
+            self._run(settings)
+        except Exception:  # noqa: BLE001 -- whatever it was, the log has to name it
+            _log.exception("The process of the metrics port has failed")
+        finally:
+            os._exit(1)  # the master's way out isn't for its child
+
+    def _leave(self, master: int) -> None:
+        """Give up what a child has of its master, but for the shared memory."""
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != master:
+            os._exit(1)
+        for number in self._arbiter.SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # a terminal sends its own to the whole group
+        for number in (signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        for listener in self._arbiter.LISTENERS:
+            listener.sock.close()
+        for worker in self._arbiter.WORKERS.values():
+            worker.tmp.close()
+
+    def _run(self, settings: Settings) -> None:
+        directory = metrics_directory()
+        if directory is not None:
+            exposition = Exposition(directory, settings, shared_state)
+            self._serve(_listen(settings.metrics), settings.metrics.path, exposition)
+
+
+def _listen(metrics: Metrics) -> socket.socket:
+    """Return a socket that listens; until the address is free, try again."""
+    has_complained = False
+    while True:
+        try:
+            family = socket.getaddrinfo(metrics.host, metrics.port, type=socket.SOCK_STREAM)[0][0]
+            return socket.create_server((metrics.host, metrics.port), family=family)
+        except OSError as error:
+            if not has_complained:
+                _log.error(
+                    "The metrics port %s:%d can't be opened: %s. Trying again.",
+                    metrics.host,
+                    metrics.port,
+                    error.strerror,
+                )
+                has_complained = True
+            time.sleep(RETRY_SECONDS)

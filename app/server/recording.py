@@ -1,0 +1,52 @@
+"""Where the workers count, and what this one counts with."""
+
+import logging
+import shutil
+from pathlib import Path
+
+from app.metrics.directory import make_directory
+from app.metrics.recorder import Recorder
+from app.metrics.slot_values import keep_in_slot
+
+_log = logging.getLogger("gomail")
+
+_directory: Path | None = None
+_recorder: Recorder | None = None
+
+
+def metrics_directory() -> Path | None:
+    """In the master: return the directory of the slots' files, made by the first call.
+
+    None when there is no place for it: mail is more important.
+    """
+    global _directory  # noqa: PLW0603 -- one a master, inherited by its workers
+    if _directory is None:
+        try:
+            _directory = make_directory()
+        except OSError as error:
+            _log.error("There is no place for the files of the metrics: %s", error.strerror)
+    return _directory
+
+
+def remove_metrics_directory() -> None:
+    """In the master, at its end."""
+    if _directory is not None:
+        shutil.rmtree(_directory, ignore_errors=True)
+
+
+def begin_recording(slot: int) -> None:
+    """In a worker that has `slot`: make its recorder, which goes on where the last one ended."""
+    global _recorder  # noqa: PLW0603 -- one a worker, made after the fork
+    if _directory is None:
+        return
+    try:
+        keep_in_slot(_directory, slot)
+    except OSError as error:
+        _log.error("This worker can't show its metrics: %s", error.strerror)
+        return
+    _recorder = Recorder()
+
+
+def current_recorder() -> Recorder | None:
+    """Return the recorder of this worker; None when nothing is recorded."""
+    return _recorder

@@ -1,0 +1,57 @@
+"""What is counted of every request, in one hook, after everything else has had its say."""
+
+import time
+
+from flask import Flask, Response, g, request
+
+from app.metrics.recorder import NotStored, Recorder
+from app.ratelimit.token_bucket import Decision
+from app.receive import Received
+
+# The others were refused before anybody looked at a message.
+_OUTCOME_OF_CODE: dict[str, NotStored] = {
+    "bad_request": "rejected",
+    "policy_reject": "rejected",
+    "message_too_large": "rejected",
+    "unsupported_media_type": "rejected",
+    "message_rejected": "rejected",
+    "recipient_unknown": "rejected",
+    "timeout": "error",
+    "storage_unavailable": "error",
+    "internal_error": "error",
+}
+
+
+def register(app: Flask, recorder: Recorder, mail_paths: frozenset[str]) -> None:
+    """Count the requests of `app`, whose routes are all known by now."""
+    recorder.know_endpoints(rule.rule for rule in app.url_map.iter_rules())
+
+    @app.after_request
+    def count(answer: Response) -> Response:
+        recorder.request(
+            request.method,
+            request.path,
+            answer.status_code,
+            time.perf_counter() - g.started_at,
+            answer.content_length or 0,
+        )
+        decision: Decision | None = g.get("decision")
+        if decision is not None:
+            recorder.rate_limit(allowed=decision.allowed)
+        code: str | None = g.get("code")
+        if code is not None:
+            recorder.error(code, request.path)
+        if request.path in mail_paths:
+            _count_message(recorder, g.get("received"), code)
+        return answer
+
+
+def _count_message(recorder: Recorder, received: Received | None, code: str | None) -> None:
+    if received is None:
+        outcome = _OUTCOME_OF_CODE.get(code or "")
+        if outcome is not None:
+            recorder.not_stored(outcome)
+    elif received.receipt.duplicate:
+        recorder.not_stored("duplicate")
+    else:
+        recorder.stored(received.size, received.processing_seconds)
