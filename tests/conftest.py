@@ -1,7 +1,47 @@
-"""What holds for all tests."""
+"""What holds for all tests, and the servers that some of them need."""
 
+from contextlib import ExitStack
+
+import pytest
 from hypothesis import settings
+from server import Server
+from small_disk import mounted_small_disk
 
 # A busy machine isn't a fault; tests that are about time measure it themselves.
 settings.register_profile("gomail", deadline=None)
 settings.load_profile("gomail")
+
+
+@pytest.fixture
+def new_server(tmp_path):
+    """Return a function that makes a Server in tmp_path; all are ended with the test."""
+    made = []
+    with ExitStack() as stack:
+
+        def make(**settings):
+            directory = tmp_path / f"server{len(made)}"
+            directory.mkdir()
+            made.append(stack.enter_context(Server(directory, **settings)))
+            return made[-1]
+
+        yield make
+
+
+@pytest.fixture
+def server(new_server):
+    """Return a running Server with default settings."""
+    return new_server().start()
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory):
+    """Return a running Server for those tests of a module that don't mind each other."""
+    with Server(tmp_path_factory.mktemp("server")) as server:
+        yield server.start()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return a directory with a file system of its own that can be filled."""
+    with mounted_small_disk(tmp_path / "disk") as directory:
+        yield directory

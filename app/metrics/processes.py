@@ -47,6 +47,11 @@ class Processes:
         if self._count_collection not in gc.callbacks:  # a worker inherits it from the master
             gc.callbacks.append(self._count_collection)
 
+    def leave(self) -> None:
+        """Note nothing more of the calling process, a child of the master without a place."""
+        if self._count_collection in gc.callbacks:
+            gc.callbacks.remove(self._count_collection)
+
     def end(self, place: int) -> None:
         """Note in the master that the worker in `place` was the last child it has waited for."""
         _, earlier, *rest = self._read(place)

@@ -61,7 +61,11 @@ class SlotValue:
 
 
 def _open(path: Path, size: int) -> MmapedDict:
-    with path.open("ab") as file:
-        # Space that is missing later would end the process with SIGBUS.
-        os.posix_fallocate(file.fileno(), 0, size)
+    if not path.exists():
+        # Renamed when it is whole: an empty file, even for a moment, would fail a scrape.
+        new = path.with_suffix(".new")
+        with new.open("wb") as file:
+            # Space that is missing later would end the process with SIGBUS.
+            os.posix_fallocate(file.fileno(), 0, size)
+        new.rename(path)
     return MmapedDict(str(path))

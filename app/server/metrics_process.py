@@ -39,26 +39,29 @@ class MetricsProcess:
         self._serve = serve
         self._settings: Settings | None = None
         self._pid_file: int | None = None
+        self._not_before = 0.0
 
     def install(self) -> None:
-        """Start the process, and look after it whenever a child of the master has ended."""
-        reap_workers = self._arbiter.reap_workers
+        """Start the process, and look after it in each round of the master's main loop."""
+        manage_workers = self._arbiter.manage_workers
 
-        def reap_and_keep() -> None:
-            reap_workers()
+        def manage_all() -> None:
+            manage_workers()
             shared_state.processes.end_other()
             self.keep()
 
-        self._arbiter.reap_workers = reap_and_keep
+        self._arbiter.manage_workers = manage_all
         self.keep()
 
     def keep(self) -> None:
         """Start the process unless it runs, and anew when the settings are new."""
         settings = loaded_settings()
-        if settings is self._settings and self._is_running():
+        is_new = settings is not self._settings
+        if not is_new and (self._is_running() or time.monotonic() < self._not_before):
             return
         self.stop()
         self._settings = settings
+        self._not_before = time.monotonic() + RETRY_SECONDS
         if settings is not None and settings.metrics.enabled and metrics_directory() is not None:
             self._start(settings)
 
@@ -95,6 +98,7 @@ class MetricsProcess:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != master:
             os._exit(1)
+        shared_state.processes.leave()
         for number in self._arbiter.SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # a terminal sends its own to the whole group
         for number in (signal.SIGTERM, signal.SIGCHLD):

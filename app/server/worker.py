@@ -122,7 +122,8 @@ class Worker(ThreadWorker):
         recorder, deadline = current_recorder(), flow.deadline.get()
         if recorder and deadline:
             seconds = time.monotonic() - deadline.began_at
-            recorder.request("", "", STATUS_OF_CODE[code], seconds, len(answer))
+            size = len(answer.partition(b"\r\n\r\n")[2])
+            recorder.request("", "", STATUS_OF_CODE[code], seconds, size)
             recorder.error(code, "")
         with suppress(OSError):
             client.sendall(answer)
@@ -138,14 +139,14 @@ class Worker(ThreadWorker):
         is_first = not deadline.expired and not deadline.answering
         deadline.expired = True
         deadline.at = time.monotonic() + ANSWER_GRACE_SECONDS
-        with suppress(OSError):  # it may have been closed this moment
-            conn.sock.shutdown(socket.SHUT_RD if is_first else socket.SHUT_RDWR)
-        if is_first:
+        if is_first:  # counted before the client can know
             shared_state.slots.count_timeout()
             recorder = current_recorder()
             if recorder:
                 recorder.timeout(deadline.path)
             self.log.info("A request ran out of time", extra={"peer": _peer(conn.client)})
+        with suppress(OSError):  # it may have been closed this moment
+            conn.sock.shutdown(socket.SHUT_RD if is_first else socket.SHUT_RDWR)
 
 
 def _peer(address: Any) -> str:

@@ -33,7 +33,7 @@ def register(app: Flask, recorder: Recorder, mail_paths: frozenset[str]) -> None
             request.path,
             answer.status_code,
             time.perf_counter() - g.started_at,
-            answer.content_length or 0,
+            0 if request.method == "HEAD" else answer.content_length or 0,
         )
         decision: Decision | None = g.get("decision")
         if decision is not None:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 
+from linux_process import catches, children, ignores, kill_process
+from samples import Samples
+
 CHECKOUT = Path(__file__).parents[2]
 FLASK = Path(sys.executable).with_name("flask")
 GUNICORN = (sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "wsgi:app")
@@ -46,10 +49,11 @@ class Server:
         self.output_file = directory / "stdout"
         self.error_file = directory / "stderr"
         self.port = free_port()
+        self.metrics_port = settings.get("metrics_port") or free_port()
         given = {
             "port": self.port,
             "data_dir": self.data_dir,
-            "metrics_port": free_port(),
+            "metrics_port": self.metrics_port,
             "workers": 2,
             "rate_limit_per_minute": 0,
         } | settings
@@ -91,14 +95,23 @@ class Server:
         return self._process is not None and self._process.poll() is None
 
     def worker_pids(self):
-        """Return the process ids of the master's children at this moment."""
-        return children(self.pid)
+        """Return the process ids of the workers at this moment."""
+        return [pid for pid in children(self.pid) if not ignores(pid, signal.SIGHUP)]
+
+    def metrics_pid(self):
+        """Return the process id of the metrics port; None while there is none.
+
+        It is the child of the master that ignores SIGHUP; a worker would end of it.
+        """
+        found = [pid for pid in children(self.pid) if ignores(pid, signal.SIGHUP)]
+        return found[0] if found else None
 
     def start(self, command=GUNICORN, cwd=CHECKOUT):
         """Start the server and return it when it is ready."""
         self.launch(command, cwd)
         wait_for(self._is_ready, START_SECONDS)
         wait_for(self._has_all_workers, START_SECONDS)
+        wait_for(self._has_metrics_port, START_SECONDS)
         return self
 
     def launch(self, command=GUNICORN, cwd=CHECKOUT):
@@ -123,28 +136,34 @@ class Server:
         return self.wait()
 
     def kill(self):
-        """End master and workers at once, as the kernel does when memory runs out."""
+        """End master and children at once, as the kernel does when memory runs out."""
         if not self.is_running():
             return
         self._process.send_signal(signal.SIGSTOP)  # it must not replace the workers meanwhile
-        for pid in self.worker_pids():
+        for pid in children(self.pid):
             kill_process(pid)
         self._process.kill()
         self._process.wait()
 
     def request(self, method, path, body=None, headers=(), seconds=30):
         """Return the answer to one request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
-        with closing(connection):
-            connection.request(method, path, body, dict(headers))
-            answer = connection.getresponse()
-            return Answer(answer.status, answer.headers, answer.read())
+        return _exchange(self.port, seconds, method, path, body, dict(headers))
 
     def deliver(self, raw, content_type="message/rfc822", **headers):
         """Post `raw` with the token; the header X-Original-Sender is written X_Original_Sender."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         fixed = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
         return self.request("POST", "/mail/inbound", raw, fixed | named)
+
+    def scrape(self, path="/metrics", seconds=30):
+        """Return the samples that the metrics port tells."""
+        answer = self.get_metrics(path, seconds=seconds)
+        assert answer.status == 200, answer.body
+        return Samples(answer.body.decode())
+
+    def get_metrics(self, path="/metrics", method="GET", headers=(), seconds=30):
+        """Return the answer of the metrics port."""
+        return _exchange(self.metrics_port, seconds, method, path, None, dict(headers))
 
     def connect(self, seconds=30):
         """Return a connected socket for bytes that no HTTP library would send."""
@@ -186,7 +205,23 @@ class Server:
         # A worker loses a SIGTERM that comes before it has replaced the master's handlers, of
         # which the one for SIGHUP has no successor.
         settled = [pid for pid in self.worker_pids() if not catches(pid, signal.SIGHUP)]
-        return len(settled) >= int(self.environment.get("MAIL_WORKERS", "1"))
+        return len(settled) >= self._workers()
+
+    def _has_metrics_port(self):
+        if len(children(self.pid)) <= self._workers():
+            return True  # metrics are off
+        with socket.socket() as connection:
+            return connection.connect_ex(("127.0.0.1", self.metrics_port)) == 0
+
+    def _workers(self):
+        return int(self.environment.get("MAIL_WORKERS", "1"))
+
+
+def _exchange(port, seconds, *request):
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)) as connection:
+        connection.request(*request)
+        answer = connection.getresponse()
+        return Answer(answer.status, answer.headers, answer.read())
 
 
 def clean_environment():
@@ -213,26 +248,3 @@ def wait_for(condition, seconds=10):
             return result
         time.sleep(0.02)
     raise AssertionError(f"{condition} did not come true within {seconds} seconds")
-
-
-def children(pid):
-    """Return the process ids of the children of `pid`."""
-    with suppress(FileNotFoundError):
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-        return [int(child) for child in found.split()]
-    return []
-
-
-def catches(pid, number):
-    """Tell whether the process `pid` has a handler for the signal `number`; True if it is gone."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-        mask = int(status.partition("SigCgt:")[2].split()[0], 16)
-        return bool(mask >> (number - 1) & 1)
-    return True
-
-
-def kill_process(pid):
-    """Send SIGKILL to `pid`, which may have ended already."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)

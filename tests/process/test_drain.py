@@ -10,7 +10,8 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 import pytest
-from server import kill_process, wait_for
+from linux_process import kill_process
+from server import wait_for
 from upload import MESSAGE, metrics, uploads_in_flight
 
 from app.server.shutdowns import read_shutdowns

@@ -3,8 +3,9 @@ import subprocess
 from contextlib import closing, contextmanager
 
 import pytest
+from linux_process import kill_process
 from requirement import require, require_program, require_root
-from server import kill_process, wait_for
+from server import wait_for
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 from requirement import require_program
-from server import FLASK, FLASK_SERVER, free_port
+from server import FLASK, FLASK_SERVER
 
 MESSAGE = (
     b"From: a@example.com\r\nTo: b@example.com\r\nSubject: =?utf-8?q?gr=C3=BCn?=\r\n\r\n"
@@ -184,7 +184,7 @@ def test_a_short_token_in_a_file_starts_with_a_warning(new_server, tmp_path):
     file = tmp_path / "gomail.yaml"
     file.write_text(
         f"port: {server.port}\nbearer_token: test-token\nmetrics_enabled: true\n"
-        f"metrics_port: {free_port()}\nmetrics_path: /metrics\n",
+        f"metrics_port: {server.metrics_port}\nmetrics_path: /metrics\n",
         encoding="utf-8",
     )
     file.chmod(0o600)

@@ -6,7 +6,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
-from server import kill_process
+from linux_process import kill_process
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore

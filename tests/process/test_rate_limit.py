@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from flood import DENIED, connect, flood, receive, send
-from server import Server, kill_process, wait_for
+from linux_process import kill_process
+from server import Server, wait_for
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore

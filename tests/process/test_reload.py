@@ -1,22 +1,17 @@
-import http.client
 import os
 import signal
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
-from server import CHECKOUT, GUNICORN, catches, wait_for
+from linux_process import catches
+from load import Load, stored_queue_ids
+from server import CHECKOUT, GUNICORN, wait_for
 from upload import MESSAGE, metrics
 
-from app.storage.base import Query
-from app.storage.sql import SQLStore
-
 OLD, NEW = "old-" + "o" * 40, "new-" + "n" * 40
-CLIENTS = 8
 RELOADS = 20
 RECYCLED_WORKERS = 30
 REQUESTS_OF_A_WORKER = 10
@@ -94,61 +89,6 @@ def test_an_invalid_configuration_is_refused(configured):
     write(bearer_token=[NEW], rate_limit_per_minute=0)
     reload(server)
     assert [deliver(server, token).status for token in (OLD, NEW)] == [401, 200]
-
-
-class Load:
-    """CLIENTS clients, half of which keep their connections, that deliver until the end."""
-
-    def __init__(self, server):
-        self._port = server.port
-        self._fields = {
-            "Authorization": f"Bearer {server.token}",
-            "Content-Type": "message/rfc822",
-        }
-        self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(CLIENTS)
-        self.acknowledged = []
-        self.failures = []
-
-    def __enter__(self):
-        for number in range(CLIENTS):
-            self._pool.submit(self._run, number)
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._pool.shutdown()
-
-    def _run(self, name):
-        count = 0
-        while not self._stop.is_set():
-            with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)) as new:
-                is_open = True
-                while is_open and not self._stop.is_set():
-                    count += 1
-                    is_open = self._deliver(new, f"{name}-{count}") and name % 2 == 0
-
-    def _deliver(self, connection, queue_id):
-        """Return whether the connection can be used again."""
-        fields = self._fields | {"X-Original-Queue-Id": queue_id}
-        try:
-            connection.request("POST", "/mail/inbound", MESSAGE, fields)
-            answer = connection.getresponse()
-            body = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            self.failures.append((queue_id, repr(error)))
-            return False
-        if answer.status == 200:
-            self.acknowledged.append(queue_id)
-        else:
-            self.failures.append((queue_id, body))
-        return not answer.will_close
-
-
-def stored_queue_ids(server):
-    """Return the queue id of each stored message."""
-    with closing(SQLStore(server.data_dir)) as store:
-        return sorted(row.envelope.queue_id for row in store.search(Query()))
 
 
 def calm_bytes(server, reloads):

@@ -10,6 +10,9 @@ import pytest
 
 APP = Path(__file__).parents[2] / "app"
 HTTP = ("app.web", "app.cli")
+FLASK = ("flask", "werkzeug", "prometheus_flask_exporter")
+METRICS = ("app.metrics",)
+EXPORTER = ("prometheus_flask_exporter",)
 BELOW_THE_PATH = (
     "app.addresses",
     "app.authenticate",
@@ -96,6 +99,19 @@ def test_the_stages_do_not_know_the_path(name: str) -> None:
     """No stage imports receive, the services or the settings: those know the stages."""
     above = ("app.receive", "app.services", "app.settings", "app.server", "app.cli", "app.web")
     assert not [target for target in own(name) if is_within(target, above)]
+
+
+@pytest.mark.parametrize("name", sorted(name for name in GRAPH if is_within(name, METRICS)))
+def test_metrics_do_not_know_what_they_count(name: str) -> None:
+    """No part of the metrics imports Flask, the web side, or the stages of a message's way."""
+    counted = ("app.receive", "app.services", "app.storage", "app.ratelimit", *HTTP)
+    assert not [target for target in GRAPH[name] if is_within(target, (*counted, *FLASK))]
+
+
+def test_the_exporter_stays_with_the_metrics_port() -> None:
+    """Nothing else knows it: what it does to an application costs each request its time."""
+    know = [name for name in GRAPH if any(is_within(each, EXPORTER) for each in GRAPH[name])]
+    assert know == ["app.web.metrics_port"]
 
 
 IMPORT_AND_WATCH = """

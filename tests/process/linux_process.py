@@ -1,0 +1,51 @@
+"""What Linux tells of other processes, and how one is ended."""
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+
+def children(pid):
+    """Return the process ids of the children of `pid`."""
+    with suppress(FileNotFoundError):
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+        return [int(child) for child in found.split()]
+    return []
+
+
+def catches(pid, number):
+    """Tell whether the process `pid` has a handler for the signal `number`; True if it is gone."""
+    mask = _mask(pid, "SigCgt")
+    return mask is None or _has(mask, number)
+
+
+def ignores(pid, number):
+    """Tell whether the process `pid` ignores the signal `number`; False if it is gone."""
+    mask = _mask(pid, "SigIgn")
+    return mask is not None and _has(mask, number)
+
+
+def lives(pid):
+    """Tell whether the process `pid` runs; one that has ended may still be waited for."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return state.rpartition(")")[2].split()[0] not in {"Z", "X"}
+    return False
+
+
+def kill_process(pid):
+    """Send SIGKILL to `pid`, which may have ended already."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _mask(pid, field):
+    with suppress(FileNotFoundError, ProcessLookupError):
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+        return int(status.partition(f"{field}:")[2].split()[0], 16)
+    return None
+
+
+def _has(mask, number):
+    return bool(mask >> (number - 1) & 1)

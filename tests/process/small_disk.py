@@ -1,0 +1,41 @@
+"""A file system of its own for a test, small enough to be filled."""
+
+import subprocess
+from contextlib import contextmanager
+
+import pytest
+from requirement import require, require_program, require_root
+
+DISK_BYTES = 16 * 1024 * 1024
+
+
+@contextmanager
+def mounted_small_disk(directory):
+    """Make `directory` and mount a file system there that holds DISK_BYTES."""
+    require_root()
+    mount = require_program("mount")
+    directory.mkdir()
+    command = [mount, "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(directory)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    require(mounted.returncode == 0, f"tmpfs can't be mounted: {mounted.stderr.strip()}")
+    yield directory
+    subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+@contextmanager
+def full(directory):
+    """Fill the file system of `directory` to the last byte, and free it again."""
+    filler = directory / "filler"
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            write_endlessly(filler)
+        yield
+    finally:
+        filler.unlink()
+
+
+def write_endlessly(path):
+    """Append to the file at `path` until that fails."""
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))

@@ -1,0 +1,157 @@
+import statistics
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from linux_process import kill_process
+from load import Load, stored_queue_ids
+from server import CHECKOUT, GUNICORN, wait_for
+from upload import MESSAGE
+
+WORKERS = 2
+GENERATIONS = 30
+REQUESTS_OF_A_WORKER = 20
+KILLS = 6
+SCRAPES = 20
+
+
+def metrics_files(server):
+    """Return the names of the files that the workers count in."""
+    for link in Path(f"/proc/{server.pid}/fd").iterdir():
+        if link.readlink().name.startswith("gomail-metrics-"):
+            return sorted(file.name for file in link.iterdir())
+    raise AssertionError("the master keeps no directory of metrics")
+
+
+def scrape_seconds(server):
+    """Return the median over SCRAPES of how long one takes."""
+    seconds = []
+    for _ in range(SCRAPES):
+        began = time.monotonic()
+        server.get_metrics()
+        seconds.append(time.monotonic() - began)
+    return statistics.median(seconds)
+
+
+def run_generations(server, count, name):
+    """Load the server until `count` times WORKERS have ended; return the load when it is over.
+
+    Gunicorn ends a worker that has had its requests, and starts another in its place.
+    """
+    seen = set(server.worker_pids())
+    enough = len(seen) + count * WORKERS
+
+    def have_ended():
+        seen.update(server.worker_pids())
+        return len(seen) >= enough
+
+    with Load(server, name=name) as load:
+        wait_for(have_ended, 60)
+    assert load.failures == []
+    wait_for(lambda: server.scrape().value("http_active_requests") == 0)
+    return load
+
+
+def test_thirty_generations_of_workers_are_one_to_prometheus(new_server):
+    """Under load: every answer is counted once, and neither files nor a scrape's time grow."""
+    server = new_server(workers=WORKERS)
+    server.start((*GUNICORN, "--max-requests", str(REQUESTS_OF_A_WORKER)), CHECKOUT)
+    first = run_generations(server, 1, "first")
+    files, series, seconds = (
+        metrics_files(server),
+        server.scrape().values.keys(),
+        scrape_seconds(server),
+    )
+
+    later = run_generations(server, GENERATIONS, "later")
+    assert metrics_files(server) == files
+    assert scrape_seconds(server) < 2 * seconds
+    after = server.scrape()
+    assert after.values.keys() == series
+    acknowledged = len(first.acknowledged) + len(later.acknowledged)
+    assert acknowledged > GENERATIONS * WORKERS * REQUESTS_OF_A_WORKER / 2
+    check_exact(after, acknowledged)
+    assert stored_queue_ids(server) == sorted(first.acknowledged + later.acknowledged)
+
+
+def check_exact(samples, acknowledged):
+    """Check everything that is counted of a message that was stored."""
+    received = {"method": "POST", "endpoint": "/mail/inbound"}
+    assert samples.value("http_requests_total", **received, status="200") == acknowledged
+    assert samples.value("http_requests_total", **received) == acknowledged
+    assert samples.by("status", "emails_processed_total") == {"success": acknowledged}
+    assert samples.value("email_size_bytes_sum") == acknowledged * len(MESSAGE)
+    assert samples.value("email_processing_duration_seconds_count") == acknowledged
+    assert samples.value("storage_operations_total", operation="add") == acknowledged
+
+
+@contextmanager
+def scraping(server):
+    """Scrape all the while; yields the list of falls seen, and of the scrapes so far."""
+    highest, falls, scrapes, done = {}, [], [], threading.Event()
+
+    def scrape():
+        while not done.is_set():
+            found = server.scrape()
+            for key, value in found.monotonic().items():
+                if value < highest.get(key, 0):
+                    falls.append((key, highest[key], value))
+                highest[key] = value
+            scrapes.append(found)
+
+    scraper = threading.Thread(target=scrape)
+    scraper.start()
+    try:
+        yield falls, scrapes
+    finally:
+        done.set()
+        scraper.join()
+
+
+def start_times(server):
+    """Return when the process in each place was started."""
+    return server.scrape().by("worker", "process_start_time_seconds")
+
+
+def replaced(server, before):
+    """Return the places whose process is another one than in `before`, once all have one."""
+    after = start_times(server)
+    changed = [place for place, at in before.items() if after.get(place, 0) > at]
+    return changed if len(after) == WORKERS + 1 else None
+
+
+def test_a_killed_worker_takes_no_count_with_it(new_server):
+    """kill -9 amid the load: no counter falls, and the runtime series are those of the next.
+
+    What was answered is counted; what is counted was stored, though its answer may be lost.
+    """
+    server = new_server(workers=WORKERS).start()
+    with Load(server) as load, scraping(server) as (falls, scrapes):
+        for number in range(KILLS):
+            wait_for(lambda goal=(number + 1) * 30: len(load.acknowledged) > goal, 30)
+            before = start_times(server)
+            kill_process(server.worker_pids()[number % WORKERS])
+            [place] = wait_for(lambda before=before: replaced(server, before))
+            assert place != "master"
+    assert falls == []
+    assert len(scrapes) > KILLS
+    after = server.scrape()
+    assert after.value("http_active_requests") == 0
+    counted = after.value("http_requests_total", endpoint="/mail/inbound", status="200")
+    assert len(load.acknowledged) <= counted <= len(stored_queue_ids(server))
+    assert after.value("emails_processed_total", status="success") >= len(load.acknowledged)
+
+
+def test_the_time_of_dead_workers_is_kept(new_server):
+    """process_cpu_seconds_total of a place never falls below what its dead workers used."""
+    server = new_server(workers=1).start()
+    for number in range(100):
+        server.deliver(MESSAGE + b"%d" % number)
+    before = server.scrape().value("process_cpu_seconds_total", worker="0")
+    times = start_times(server)
+    assert before > 0.1
+    for pid in server.worker_pids():
+        kill_process(pid)
+    wait_for(lambda: start_times(server).get("0", 0) > times["0"])
+    assert server.scrape().value("process_cpu_seconds_total", worker="0") >= before

@@ -1,0 +1,207 @@
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from linux_process import kill_process, lives
+from load import Load
+from server import wait_for
+from upload import MESSAGE, Upload, metrics, uploads_in_flight
+
+SCRAPES = 100
+HANGING = 60
+
+
+def slowest_scrape(server):
+    """Return how long the slowest of SCRAPES took, in seconds."""
+    seconds = []
+    for _ in range(SCRAPES):
+        began = time.monotonic()
+        assert server.get_metrics().status == 200
+        seconds.append(time.monotonic() - began)
+    return max(seconds)
+
+
+@contextmanager
+def all_threads_hanging(server):
+    """Begin uploads until each thread of the workers waits for one."""
+    uploads, limit = [], server.scrape().value("config_limit", name="requests_at_once")
+    try:
+        while len(uploads) < limit + HANGING:
+            uploads.append(Upload(server, f"hangs{len(uploads)}"))
+        wait_for(lambda: server.scrape().value("http_active_requests") == limit)
+        yield
+    finally:
+        for upload in uploads:
+            upload.close()
+
+
+def test_busy_processors_delay_no_scrape(new_server):
+    """While clients deliver as fast as they can, and others hang: 100 scrapes below a second."""
+    server = new_server().start()
+    with uploads_in_flight(server, HANGING), Load(server, 16) as load:
+        wait_for(lambda: load.acknowledged)
+        assert slowest_scrape(server) < 1
+        assert server.scrape().value("http_active_requests") >= HANGING
+    assert load.failures == []
+
+
+def test_threads_that_all_hang_delay_no_scrape(new_server):
+    """When no request can be worked on, the port tells so: 100 scrapes below a second."""
+    server = new_server(workers=1).start()
+    with all_threads_hanging(server):
+        with pytest.raises(TimeoutError):
+            server.request("GET", "/health", seconds=1)
+        assert slowest_scrape(server) < 1
+    assert wait_for(lambda: server.request("GET", "/ready").status == 200)
+
+
+def test_a_drain_can_be_watched(new_server):
+    """The port tells that the server drains, and what it waits for; then how long that took."""
+    server = new_server().start()
+    with uploads_in_flight(server, 2) as uploads:
+        assert server.scrape().value("server_draining") == 0
+        os.kill(server.pid, signal.SIGTERM)
+        during = wait_for(lambda: draining(server))
+        assert during.value("http_active_requests") == 2
+        assert [upload.finish().status for upload in uploads] == [200, 200]
+    assert server.wait(10) == 0
+    server.start()
+    check_shutdowns(server, graceful=1, forced=0)
+
+
+def draining(server):
+    """Return the samples of a server that drains, None of another."""
+    found = server.scrape()
+    return found if found.value("server_draining") else None
+
+
+def check_shutdowns(server, **counts):
+    """Check how many shutdowns of each type are told, and that each took its time."""
+    found = server.scrape()
+    for kind, count in counts.items():
+        assert found.value("shutdowns_total", type=kind) == count
+        assert found.value("shutdown_duration_seconds_count", type=kind) == count
+        bucket = found.value("shutdown_duration_seconds_bucket", type=kind, le="+Inf")
+        assert bucket == count
+        assert (found.value("shutdown_duration_seconds_sum", type=kind) > 0) == (count > 0)
+
+
+def test_forced_shutdowns_are_told_apart(new_server):
+    """A stop that cuts off an upload is one of type forced, and in the buckets above its time."""
+    server = new_server(shutdown_timeout=1).start()
+    with uploads_in_flight(server, 1):
+        assert server.stop() == 0
+    server.start()
+    check_shutdowns(server, graceful=0, forced=1)
+    found = server.scrape()
+    below = [
+        found.value("shutdown_duration_seconds_bucket", type="forced", le=bound)
+        for bound in ("0.5", "1.0", "2.5")
+    ]
+    assert below == [0, 0, 1]
+
+
+def answers(server):
+    """Tell whether the metrics port answers."""
+    with suppress(OSError):
+        return server.get_metrics(seconds=2).status == 200
+    return False
+
+
+def test_a_killed_process_is_replaced(server):
+    """The port answers again within two seconds, however often, and nothing counted is lost."""
+    assert server.deliver(MESSAGE).status == 200
+    for _ in range(3):
+        pid = wait_for(server.metrics_pid)
+        kill_process(pid)
+        wait_for(lambda pid=pid: server.metrics_pid() not in {pid, None} and answers(server), 2)
+    assert server.scrape().value("emails_processed_total", status="success") == 1
+    assert len(server.worker_pids()) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGWINCH])
+def test_signals_for_the_group_do_not_end_it(server, number):
+    """What a terminal sends to all of its processes is the master's business."""
+    pid = wait_for(server.metrics_pid)
+    os.kill(pid, number)
+    assert answers(server)
+    assert server.metrics_pid() == pid
+
+
+def directories():
+    """Return the directories of all servers on this machine."""
+    return set(Path("/dev/shm").glob("gomail-metrics-*"))
+
+
+def directory_of(server):
+    """Return the directory of metrics files that the master of `server` keeps open."""
+    links = [link.readlink() for link in Path(f"/proc/{server.pid}/fd").iterdir() if link.exists()]
+    [found] = {link for link in links if link.name.startswith("gomail-metrics-")}
+    return found
+
+
+def kill_master(server):
+    """Kill the master and return when all of its children have gone too."""
+    port, workers = server.metrics_pid(), server.worker_pids()
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait()
+    wait_for(lambda: not lives(port), 2)
+    for pid in workers:
+        kill_process(pid)
+        wait_for(lambda pid=pid: not lives(pid))
+
+
+def test_the_process_ends_with_its_master(server):
+    """When the master is killed the port closes within two seconds."""
+    kill_master(server)
+    assert not answers(server)
+
+
+def test_a_stop_leaves_no_directory(server):
+    """After SIGTERM nothing is left in memory."""
+    directory = directory_of(server)
+    assert directory in directories()
+    assert server.stop() == 0
+    assert not directory.exists()
+
+
+def test_what_a_crash_has_left_is_removed(new_server):
+    """The next start, of whichever server, removes it; that of a running one it leaves alone."""
+    crashed, running, other = new_server(), new_server().start(), new_server()
+    left = directory_of(crashed.start())
+    kill_master(crashed)
+    assert left.exists()
+    other.start()
+    assert not left.exists()
+    assert directory_of(running).exists()
+    running.deliver(MESSAGE)
+    assert running.scrape().value("emails_processed_total", status="success") == 1
+
+
+def test_a_scrape_changes_nothing_on_the_api_port(server):
+    """Scrapes aren't requests: neither the old /metrics nor the counters see them."""
+    before = server.scrape().value("http_requests_total"), metrics(server)["total_emails"]
+    threads = [threading.Thread(target=server.scrape) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    after = server.scrape().value("http_requests_total"), metrics(server)["total_emails"]
+    assert after[0] - before[0] == 1  # that of metrics()
+    assert after[1] == before[1]
+
+
+def collections(server):
+    """Return how often the master has collected garbage."""
+    return server.scrape().value("python_gc_collections_total", worker="master")
+
+
+def test_what_a_scrape_costs_is_not_taken_for_the_masters(server):
+    """The port's own collections, of which 100 scrapes make many, are in nobody's series."""
+    before = collections(server)
+    slowest_scrape(server)
+    assert collections(server) - before < 5

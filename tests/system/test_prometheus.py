@@ -1,0 +1,94 @@
+"""A real Prometheus scrapes a real server."""
+
+import subprocess
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from prometheus_server import PrometheusServer
+from requirement import require_program
+
+CLIENTS = 6
+ROUNDS = 40
+
+
+def message(client, number, size):
+    head = f"From: a@example.com\r\nTo: b@example.com\r\nSubject: {client}-{number}\r\n\r\n"
+    return head.encode() + b"x" * size
+
+
+class Client:
+    """Sends a mix of requests and counts what it was answered."""
+
+    def __init__(self, server, number):
+        self.server = server
+        self.number = number
+        self.counts = Counter()
+        self.stored_bytes = 0
+
+    def run(self):
+        for number in range(ROUNDS):
+            self._deliver(number)
+            self._note("GET", "/health", self.server.request("GET", "/health"))
+            self._note("GET", "unmatched", self.server.request("GET", f"/{self.number}-{number}"))
+            refused = self.server.request("POST", "/mail/inbound", b"x")
+            self._note("POST", "/mail/inbound", refused)
+        return self
+
+    def _deliver(self, number):
+        raw = message(self.number, number, size=700 * number)
+        for _ in range(2):  # the second is a duplicate
+            answer = self.server.deliver(raw)
+            self._note("POST", "/mail/inbound", answer)
+            if answer.status == 200:
+                duplicate = answer.json()["duplicate"]
+                self.counts["duplicate" if duplicate else "success"] += 1
+                self.stored_bytes += 0 if duplicate else len(raw)
+
+    def _note(self, method, endpoint, answer):
+        self.counts[method, endpoint, str(answer.status)] += 1
+
+
+@pytest.fixture
+def prometheus(server, tmp_path):
+    directory = tmp_path / "prometheus"
+    directory.mkdir()
+    with PrometheusServer(directory, server) as prometheus:
+        yield prometheus
+
+
+def test_prometheus_counts_what_the_clients_have_counted(server, prometheus):
+    """PromQL's answers after a load equal the clients' own counts, to the request."""
+    clients = [Client(server, number) for number in range(CLIENTS)]
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(Client.run, clients))
+    prometheus.wait_for_scrape()
+
+    counts = sum((client.counts for client in clients), Counter())
+    by_request = {key: count for key, count in counts.items() if isinstance(key, tuple)}
+    seen = prometheus.query('http_requests_total{endpoint!="/ready"}')
+    assert {
+        (labels["method"], labels["endpoint"], labels["status"]): value for labels, value in seen
+    } == by_request
+    assert by_request["POST", "/mail/inbound", "401"] == CLIENTS * ROUNDS
+    assert prometheus.value('emails_processed_total{status="success"}') == counts["success"]
+    assert prometheus.value('emails_processed_total{status="duplicate"}') == counts["duplicate"]
+    stored_bytes = sum(client.stored_bytes for client in clients)
+    assert prometheus.value("email_size_bytes_sum") == stored_bytes
+    assert prometheus.value("email_processing_duration_seconds_count") == counts["success"]
+    assert prometheus.value("auth_failures_total") == CLIENTS * ROUNDS
+    assert prometheus.value("http_active_requests") == 0
+    assert prometheus.value("min_over_time(up[1h])") == 1
+
+
+def test_promtool_has_nothing_to_say_against_the_metrics(server):
+    """Names, types and help texts are as Prometheus wants them."""
+    server.deliver(message(0, 0, size=10))
+    checked = subprocess.run(
+        [require_program("promtool"), "check", "metrics"],
+        input=server.get_metrics().body,
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")

@@ -1,0 +1,151 @@
+import dataclasses
+import os
+from operator import itemgetter
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from app.metrics.catalog import CATALOG
+from app.metrics.exposition import Exposition
+from app.metrics.limits import limits
+from app.metrics.processes import MASTER
+from app.metrics.recorder import Recorder
+from app.server.flow import WAITING_THREADS
+from app.server.shared_state import SharedState
+from app.server.shutdowns import record_shutdown
+from app.settings.model import assemble
+from app.settings.schema import defaults
+from app.version import __version__
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Return the default settings, with a data directory that exists."""
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    return assemble(defaults() | {"data_dir": str(data_dir), "workers": 3, "threads": 4})
+
+
+@pytest.fixture
+def shared():
+    """Return shared memory in which nothing has happened."""
+    return SharedState()
+
+
+@pytest.fixture
+def scrape(tmp_path, settings, shared):
+    """Return a function that collects samples: values by name and labels, ordered by theirs."""
+    registry = CollectorRegistry()
+    registry.register(Exposition(tmp_path, settings, shared))
+
+    def collect():
+        return {
+            (sample.name, *map(itemgetter(1), sorted(sample.labels.items()))): sample.value
+            for family in registry.collect()
+            for sample in family.samples
+        }
+
+    return collect
+
+
+def test_each_metric_is_there_once_before_anything_happens(tmp_path, settings, shared):
+    """Families of the catalogue and no others, each described as the catalogue has it."""
+    exposition = Exposition(tmp_path, settings, shared)
+    names = [metric.name.removesuffix("_total") for metric in CATALOG]
+    assert sorted(family.name for family in exposition.collect()) == sorted(names)
+    assert [family.name for family in exposition.describe()] == names
+    kinds = {metric.name.removesuffix("_total"): (metric.kind, metric.help) for metric in CATALOG}
+    for family in exposition.collect():
+        assert (family.type, family.documentation) == kinds[family.name]
+
+
+def test_what_follows_from_other_numbers_is_derived(in_slot, scrape):
+    """Requests, stored messages and successful adds are those that the histograms counted."""
+    in_slot(0)
+    recorder = Recorder()
+    recorder.know_endpoints(["/health"])
+    recorder.request("GET", "/health", 200, 0.1, 5)
+    recorder.request("GET", "/health", 200, 0.1, 5)
+    recorder.stored(10, 0.1)
+    recorder.not_stored("duplicate")
+    recorder.commit(2)
+    recorder.failed_add()
+    found = scrape()
+    assert found["http_requests_total", "/health", "GET", "200"] == 2
+    assert found["emails_processed_total", "success"] == 1
+    assert found["emails_processed_total", "duplicate"] == 1
+    assert found["storage_operations_total", "add", "success"] == 2
+    assert found["storage_operations_total", "add", "failure"] == 1
+
+
+def test_the_samples_have_the_labels_of_the_catalogue(in_slot, tmp_path, settings, shared):
+    """No label more and none less, but for the bounds of histograms."""
+    in_slot(0)
+    recorder = Recorder()
+    recorder.request("GET", "/", 200, 0.1, 5)
+    recorder.error("unauthorized", "/")
+    recorder.timeout("/")
+    recorder.stored(10, 0.1)
+    recorder.commit(1)
+    shared.processes.begin(MASTER)
+    labels = {metric.name.removesuffix("_total"): set(metric.labels) for metric in CATALOG}
+    for family in Exposition(tmp_path, settings, shared).collect():
+        assert family.samples, family.name
+        for sample in family.samples:
+            assert sample.labels.keys() - {"le"} == labels[family.name]
+
+
+def test_what_is_in_flight_and_the_drain_are_told(scrape, shared):
+    """Both come from the slots."""
+    shared.slots.enter()
+    assert (scrape()["http_active_requests",], scrape()["server_draining",]) == (1, 0)
+    shared.slots.drain()
+    assert scrape()["server_draining",] == 1
+
+
+def test_a_disk_that_is_gone_costs_its_own_metrics_only(scrape, settings):
+    """Space is told as long as it can be, and the rest always."""
+    found = scrape()
+    assert 0 < found["storage_free_bytes",] <= found["storage_size_bytes",]
+    settings.storage.data_dir.rmdir()
+    found = scrape()
+    assert not {("storage_free_bytes",), ("storage_size_bytes",)} & found.keys()
+    assert found["build_info", __version__] == 1
+
+
+def test_shutdowns_are_those_on_record(scrape, settings):
+    """Counts, sums and buckets for each type, whatever happened in between."""
+    for seconds in (0.7, 3):
+        record_shutdown(settings.storage.data_dir, "graceful", seconds)
+    found = scrape()
+    assert found["shutdowns_total", "graceful"] == 2
+    assert found["shutdowns_total", "forced"] == 0
+    assert found["shutdown_duration_seconds_sum", "graceful"] == pytest.approx(3.7)
+    bounds = ("0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "60.0", "+Inf")
+    name = "shutdown_duration_seconds_bucket"
+    counts = [found[name, bound, "graceful"] for bound in bounds]
+    assert counts == [0, 1, 1, 2, 2, 2, 2, 2]
+
+
+def test_limits_are_those_of_the_settings(scrape, settings):
+    """What is told is what is in force; requests at once are summed over the workers."""
+    found = scrape()
+    told = {key[1]: value for key, value in found.items() if key[0] == "config_limit"}
+    assert told == limits(settings)
+    assert told["max_message_size"] == settings.mail.max_message_size
+    assert told["requests_at_once"] == 3 * (4 + WAITING_THREADS)
+    mail = dataclasses.replace(settings.mail, max_message_size=99)
+    assert limits(dataclasses.replace(settings, mail=mail))["max_message_size"] == 99
+
+
+def test_processes_are_told_by_their_place(scrape, shared, in_child):
+    """The master under its name, a worker under its number, the dead ones not at all."""
+    shared.processes.begin(MASTER)
+    in_child(lambda: shared.processes.begin(7))
+    shared.processes.end(7)
+    found = scrape()
+    workers = {key[-1] for key in found if key[0] == "process_open_fds"}
+    assert workers == {"master"}
+    assert found["python_threads", "master"] >= 1
+    assert found["process_resident_memory_bytes", "master"] > 1_000_000
+    assert found["process_cpu_seconds_total", "master"] == pytest.approx(sum(os.times()[:2]), abs=1)

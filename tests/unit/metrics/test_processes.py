@@ -1,0 +1,134 @@
+import gc
+import os
+import time
+
+import pytest
+
+from app.metrics.processes import MASTER, PLACES, Process, Processes
+from app.server.slots import SLOTS
+
+
+@pytest.fixture
+def processes():
+    """Return a table of which this process is the master, until the end of the test."""
+    callbacks = list(gc.callbacks)
+    processes = Processes()
+    processes.begin(MASTER)
+    processes.end_other()  # other tests have had children
+    yield processes
+    gc.callbacks[:] = callbacks
+
+
+def in_place(processes, place):
+    """Return the process in `place`, None when there is none."""
+    return next((each for each in processes.running() if each.place == place), None)
+
+
+def burn(seconds):
+    """Use the processor."""
+    while time.process_time() < seconds:
+        pass
+
+
+def test_each_slot_has_a_place_and_the_master_one():
+    """No worker's place is the master's."""
+    assert PLACES == SLOTS + 1
+    assert MASTER not in range(SLOTS)
+
+
+def test_only_processes_that_run_have_a_place(processes, in_child):
+    """A worker is seen with its own process id from its beginning to its end."""
+
+    def work():
+        processes.begin(5)
+        assert in_place(processes, 5).pid == os.getpid()
+        assert in_place(processes, MASTER).pid == os.getppid()
+
+    assert [(each.place, each.pid) for each in processes.running()] == [(MASTER, os.getpid())]
+    in_child(work)
+    assert in_place(processes, 5) is not None
+    processes.end(5)
+    assert [each.place for each in processes.running()] == [MASTER]
+
+
+def test_the_time_of_those_that_ended_is_summed(processes, in_child):
+    """What three workers used in turn is there for the fourth; other places have their own."""
+
+    def work():
+        processes.begin(0)
+        burn(0.1)
+
+    for _ in range(3):
+        in_child(work)
+        processes.end(0)
+    processes.begin(0)
+    processes.begin(1)
+    assert in_place(processes, 0).earlier_cpu_seconds == pytest.approx(0.3, abs=0.1)
+    assert in_place(processes, 0).earlier_cpu_seconds >= 0.3
+    assert in_place(processes, 1).earlier_cpu_seconds == 0
+
+
+def test_the_time_of_others_is_nobodys(processes, in_child):
+    """A child without a place, which the master has waited for, adds nothing to a worker."""
+    in_child(lambda: burn(0.1))
+    processes.end_other()
+    in_child(lambda: processes.begin(0))
+    processes.end(0)
+    processes.begin(0)
+    assert in_place(processes, 0).earlier_cpu_seconds < 0.09
+
+
+def test_collections_are_counted_in_their_own_place(processes, in_child):
+    """Each by its generation, with what it has freed, and not in that of the master."""
+
+    def work():
+        processes.begin(2)
+        gc.disable()
+        loop = []
+        loop.append(loop)
+        del loop
+        gc.collect(2)
+        gc.collect(0)
+
+    gc.disable()
+    try:
+        before = in_place(processes, MASTER)
+        in_child(work)
+        found = in_place(processes, 2)
+        assert in_place(processes, MASTER) == before
+    finally:
+        gc.enable()
+    assert (found.collections[0], found.collections[2]) >= (1, 1)
+    assert found.collected[2] >= 1
+
+
+def test_collections_of_a_place_are_summed(processes, in_child):
+    """What a worker has counted stays when another takes its place."""
+
+    def work():
+        processes.begin(0)
+        gc.disable()
+        gc.collect(2)
+
+    for _ in range(3):
+        in_child(work)
+        processes.end(0)
+    in_child(lambda: processes.begin(0))
+    assert in_place(processes, 0).collections[2] >= 3
+
+
+def test_who_leaves_counts_for_nobody(processes, in_child):
+    """The collections of a child without a place aren't taken for the master's."""
+
+    def work():
+        processes.leave()
+        processes.leave()
+        gc.collect(2)
+
+    gc.disable()
+    try:
+        before: Process = in_place(processes, MASTER)
+        in_child(work)
+        assert in_place(processes, MASTER) == before
+    finally:
+        gc.enable()

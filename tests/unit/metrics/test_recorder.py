@@ -1,0 +1,107 @@
+import pytest
+
+from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED, Recorder
+
+
+@pytest.fixture
+def recorder(in_slot):
+    """Return a recorder in the first slot that knows two endpoints."""
+    in_slot(0)
+    recorder = Recorder()
+    recorder.know_endpoints(["/mail/inbound", "/health"])
+    return recorder
+
+
+def rows(read, name):
+    """Return the values of `name` that aren't 0, by their labels in the order of their names."""
+    found = read().items()
+    return {key[1:]: value for key, value in found if key[0] == name and value}
+
+
+def test_a_request_is_counted_with_time_and_size(recorder, read):
+    """Seconds and bytes of each are summed by method, endpoint and status."""
+    for seconds, size in ((0.5, 100), (0.25, 50)):
+        recorder.request("POST", "/mail/inbound", 200, seconds, size)
+    recorder.request("POST", "/mail/inbound", 401, 1, 1)
+    key, other = ("/mail/inbound", "POST", "200"), ("/mail/inbound", "POST", "401")
+    assert rows(read, "http_request_duration_seconds_count") == {key: 2, other: 1}
+    assert rows(read, "http_request_duration_seconds_sum") == {key: 0.75, other: 1}
+    assert rows(read, "http_response_size_bytes_sum") == {key: 150, other: 1}
+
+
+@pytest.mark.parametrize("path", ["", "/", "/health/", "/Health", "/mail/inbound2", "/ünknown"])
+def test_unknown_paths_are_one(recorder, read, path):
+    """A path that is no rule is no label, in none of the metrics that have an endpoint."""
+    recorder.request("GET", path, 404, 0, 0)
+    recorder.error("not_found", path)
+    recorder.timeout(path)
+    counted = rows(read, "http_request_duration_seconds_count")
+    assert counted == {(UNMATCHED, "GET", "404"): 1}
+    assert rows(read, "errors_total") == {(UNMATCHED, "not_found"): 1}
+    assert rows(read, "timeouts_total") == {(UNMATCHED,): 1}
+
+
+@pytest.mark.parametrize("method", ["", "get", "BREW", "TRACE", "CONNECT", "X" * 100])
+def test_unknown_methods_are_one(recorder, read, method):
+    """A method that HTTP APIs don't use is no label."""
+    recorder.request(method, "/health", 405, 0, 0)
+    counted = rows(read, "http_request_duration_seconds_count")
+    assert counted == {("/health", OTHER_METHOD, "405"): 1}
+
+
+def test_known_methods_are_told_apart(recorder, read):
+    """Each of METHODS has a series of its own."""
+    for method in METHODS:
+        recorder.request(method, "/health", 200, 0, 0)
+    counted = rows(read, "http_request_duration_seconds_count")
+    assert counted == {("/health", method, "200"): 1 for method in METHODS}
+
+
+def test_a_stored_message_has_size_and_time(recorder, read):
+    """Both are summed, each in its own histogram."""
+    recorder.stored(1000, 0.5)
+    recorder.stored(2000, 0.25)
+    assert rows(read, "email_size_bytes_sum") == {(): 3000}
+    assert rows(read, "email_size_bytes_count") == {(): 2}
+    assert rows(read, "email_processing_duration_seconds_sum") == {(): 0.75}
+
+
+@pytest.mark.parametrize("outcome", ["duplicate", "rejected", "error"])
+def test_other_outcomes_are_counted(recorder, read, outcome):
+    """Each by its name."""
+    recorder.not_stored(outcome)
+    assert rows(read, "emails_processed_total") == {(outcome,): 1}
+
+
+def test_the_store_is_counted(recorder, read):
+    """Failed adds, checks by how they went, and the messages of each commit."""
+    recorder.failed_add()
+    recorder.check(succeeded=True)
+    recorder.check(succeeded=False)
+    recorder.commit(3)
+    recorder.commit(1)
+    assert rows(read, "storage_operations_total") == {
+        ("add", "failure"): 1,
+        ("check", "success"): 1,
+        ("check", "failure"): 1,
+    }
+    assert rows(read, "storage_commit_batch_size_sum") == {(): 4}
+    assert rows(read, "storage_commit_batch_size_count") == {(): 2}
+
+
+def test_decisions_are_counted(recorder, read):
+    """What the rate limit allows and what it denies."""
+    for allowed in (True, False, True):
+        recorder.rate_limit(allowed=allowed)
+    assert rows(read, "rate_limit_hits_total") == {("allowed",): 2, ("denied",): 1}
+
+
+def test_only_a_missing_token_is_a_failure_to_authenticate(recorder, read):
+    """unauthorized counts twice, other errors once."""
+    for code in ("unauthorized", "policy_reject", "unauthorized"):
+        recorder.error(code, "/mail/inbound")
+    assert rows(read, "auth_failures_total") == {(): 2}
+    assert rows(read, "errors_total") == {
+        ("/mail/inbound", "unauthorized"): 2,
+        ("/mail/inbound", "policy_reject"): 1,
+    }
