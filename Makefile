@@ -4,10 +4,10 @@ BIN := .venv/bin
 # A person at a terminal reads text; a deployment logs JSON by default.
 run: export MAIL_LOG_FORMAT ?= text
 
-.PHONY: help run test bench check format docs lock clean
+.PHONY: help run test bench bench-metrics check format docs lock clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(BIN)/runtime-installed ## Install and start on 127.0.0.1:3000
 	$(BIN)/gunicorn wsgi:app
@@ -20,6 +20,9 @@ test: $(BIN)/dev-installed ## Install and run all tests with branch coverage
 
 bench: $(BIN)/runtime-installed ## Measure what the rate limit costs a request
 	$(BIN)/python benchmarks/bench_rate_limit.py
+
+bench-metrics: $(BIN)/runtime-installed ## Measure what counting costs a request; fails at 1 %
+	$(BIN)/python benchmarks/bench_metrics.py
 
 check: $(BIN)/dev-installed ## Lint, type-check, and compare generated pages with their sources
 	$(BIN)/ruff check

@@ -6,13 +6,17 @@ from pathlib import Path
 
 from api_page import api_page
 from configuration_page import configuration_page, example_file
+from dashboard import dashboard_file
+from metrics_page import metrics_page
 
 ROOT = Path(__file__).parents[1]
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "config/gomail.example.yaml": example_file,
+    "config/grafana/gomail.json": dashboard_file,
     "docs/api.md": api_page,
     "docs/configuration.md": configuration_page,
+    "docs/metrics.md": metrics_page,
 }
 """Each generated page, by its path in the repository."""
 

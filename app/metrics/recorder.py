@@ -3,6 +3,7 @@
 What can be derived when Prometheus asks isn't counted (app.metrics.exposition).
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Literal
 
@@ -10,12 +11,28 @@ from prometheus_client import Counter, Histogram
 
 from app.metrics import catalog
 from app.metrics.catalog import Metric
+from app.problem import STATUS_OF_CODE
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER_METHOD = "other"
 UNMATCHED = "unmatched"
 
 NotStored = Literal["duplicate", "rejected", "error"]
+
+
+class _Observer:
+    """Histogram.observe without its checks and its search from the first bucket on."""
+
+    def __init__(self, histogram: Histogram) -> None:
+        """`histogram` has a value for each label."""
+        self._bounds = histogram._upper_bounds  # the library is pinned below its next version
+        self._add_to_sum = histogram._sum.inc
+        self._count = [bucket.inc for bucket in histogram._buckets]
+
+    def observe(self, amount: float) -> None:
+        """Count `amount`."""
+        self._add_to_sum(amount)
+        self._count[bisect_left(self._bounds, amount)](1)
 
 
 class Recorder:
@@ -26,39 +43,43 @@ class Recorder:
         self._endpoints: frozenset[str] = frozenset()
         self._duration = _histogram(catalog.REQUEST_DURATION)
         self._response_size = _histogram(catalog.RESPONSE_SIZE)
-        self._requests: dict[tuple[str, str, int], tuple[Histogram, Histogram]] = {}
+        self._requests: dict[tuple[str, str, int], tuple[_Observer, _Observer]] = {}
         emails = _counter(catalog.EMAILS)
         self._emails = {
             "duplicate": emails.labels("duplicate"),
             "rejected": emails.labels("rejected"),
             "error": emails.labels("error"),
         }
-        self._email_size = _histogram(catalog.EMAIL_SIZE)
-        self._email_duration = _histogram(catalog.EMAIL_DURATION)
+        self._email_size = _Observer(_histogram(catalog.EMAIL_SIZE))
+        self._email_duration = _Observer(_histogram(catalog.EMAIL_DURATION))
         operations = _counter(catalog.STORAGE_OPERATIONS)
         self._failed_adds = operations.labels("add", "failure")
         self._checks = operations.labels("check", "success")
         self._failed_checks = operations.labels("check", "failure")
-        self._batch_size = _histogram(catalog.COMMIT_BATCH_SIZE)
+        self._batch_size = _Observer(_histogram(catalog.COMMIT_BATCH_SIZE))
         hits = _counter(catalog.RATE_LIMIT_HITS)
         self._allowed, self._denied = hits.labels("allowed"), hits.labels("denied")
         self._auth_failures = _counter(catalog.AUTH_FAILURES)
         self._errors = _counter(catalog.ERRORS)
         self._timeouts = _counter(catalog.TIMEOUTS)
 
-    def know_endpoints(self, rules: Iterable[str]) -> None:
-        """Take the application's rules, which have no variable parts, as its known paths."""
+    def know_endpoints(self, rules: Iterable[str], mail_rules: Iterable[str]) -> None:
+        """Take the application's rules, which have no variable parts, as its known paths.
+
+        What alerts wait for begins at zero: a series that is born at one has never risen.
+        """
         self._endpoints = frozenset(rules)
+        for rule in self._endpoints:
+            self._timeouts.labels(rule)
+        for rule in mail_rules:
+            for code in STATUS_OF_CODE:
+                self._errors.labels(code, rule)
 
     def request(self, method: str, path: str, status: int, seconds: float, size: int) -> None:
         """Count a request that was answered with `size` bytes after `seconds`."""
-        method = method if method in METHODS else OTHER_METHOD
-        key = (method, self._endpoint(path), status)
-        children = self._requests.get(key)
-        if children is None:
-            children = (self._duration.labels(*key), self._response_size.labels(*key))
-            self._requests[key] = children
-        duration, response_size = children
+        duration, response_size = self._requests.get((method, path, status)) or self._new_observers(
+            method, path, status
+        )
         duration.observe(seconds)
         response_size.observe(size)
 
@@ -96,6 +117,18 @@ class Recorder:
     def timeout(self, path: str) -> None:
         """Count a request whose client was too slow; `path` is empty without a whole head."""
         self._timeouts.labels(self._endpoint(path)).inc()
+
+    def _new_observers(self, method: str, path: str, status: int) -> tuple[_Observer, _Observer]:
+        known_method = method if method in METHODS else OTHER_METHOD
+        labels = (known_method, self._endpoint(path), status)
+        observers = self._requests.get(labels)
+        if observers is None:
+            duration, response_size = (
+                _Observer(histogram.labels(*labels))
+                for histogram in (self._duration, self._response_size)
+            )
+            observers = self._requests[labels] = (duration, response_size)
+        return observers
 
     def _endpoint(self, path: str) -> str:
         return path if path in self._endpoints else UNMATCHED

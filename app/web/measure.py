@@ -24,25 +24,24 @@ _OUTCOME_OF_CODE: dict[str, NotStored] = {
 
 def register(app: Flask, recorder: Recorder, mail_paths: frozenset[str]) -> None:
     """Count the requests of `app`, whose routes are all known by now."""
-    recorder.know_endpoints(rule.rule for rule in app.url_map.iter_rules())
+    recorder.know_endpoints((rule.rule for rule in app.url_map.iter_rules()), mail_paths)
 
     @app.after_request
     def count(answer: Response) -> Response:
-        recorder.request(
-            request.method,
-            request.path,
-            answer.status_code,
-            time.perf_counter() - g.started_at,
-            0 if request.method == "HEAD" else answer.content_length or 0,
-        )
-        decision: Decision | None = g.get("decision")
+        # Each use of `g` or `request` would look the current one up again.
+        known = vars(g._get_current_object())
+        method, path = request.method, request.path
+        size = 0 if method == "HEAD" else answer.content_length or 0
+        seconds = time.perf_counter() - known["started_at"]
+        recorder.request(method, path, answer.status_code, seconds, size)
+        decision: Decision | None = known.get("decision")
         if decision is not None:
             recorder.rate_limit(allowed=decision.allowed)
-        code: str | None = g.get("code")
+        code: str | None = known.get("code")
         if code is not None:
-            recorder.error(code, request.path)
-        if request.path in mail_paths:
-            _count_message(recorder, g.get("received"), code)
+            recorder.error(code, path)
+        if path in mail_paths:
+            _count_message(recorder, known.get("received"), code)
         return answer
 
 

@@ -1,9 +1,13 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import generate
+import metrics_page
+import pytest
 
+from app.metrics.catalog import CATALOG
 from app.settings.schema import flag, properties, variable
 
 GENERATOR = Path(__file__).parents[2] / "docs" / "generate.py"
@@ -47,3 +51,30 @@ def test_the_reference_names_each_key_with_its_variable_and_flag():
         assert known["description"] in section
         assert f"`{variable(key)}`" in section
         assert f"`{flag(key)}`" in section
+
+
+@pytest.mark.parametrize("metric", CATALOG, ids=lambda metric: metric.name)
+def test_the_metrics_page_explains_each_metric(metric):
+    """One row each: type, labels, what it is, and what a rise means; a histogram's buckets."""
+    page = generate.metrics_page()
+    (row,) = [
+        line
+        for line in page.splitlines()
+        if line.startswith(f"| `{metric.name}` | {metric.kind} |")
+    ]
+    assert metric.help in row
+    assert metric.rise in row
+    for label in metric.labels:
+        assert f"`{label}`" in row
+        assert f"\n| `{label}` |" in page
+    if metric.buckets:
+        assert page.count(f"\n| `{metric.name}` |") == 2
+
+
+def test_the_metrics_page_says_when_its_figures_were_measured():
+    """They are constants of its source, so that the page is the same wherever it is made."""
+    page = generate.metrics_page()
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", metrics_page.MEASURED_ON)
+    assert f"Measured on {metrics_page.MEASURED_ON}" in page
+    for figure in metrics_page.FIGURES:
+        assert figure in page

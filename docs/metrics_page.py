@@ -1,0 +1,155 @@
+"""The page about metrics: docs/metrics.md."""
+
+from collections.abc import Iterable
+
+from alerts_section import alerts_section
+
+from app.metrics.catalog import CATALOG
+from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED
+from app.problem import STATUS_OF_CODE
+
+MEASURED_ON = "2026-11-24"
+FIGURES = {
+    "bare": "50 us",
+    "hooks": "42 us",
+    "library": "12.2 us",
+    "slots": "5.3 us",
+    "added": "22.7 us",
+    "whole": "2988 us",
+    "share": "0.76 %",
+}
+"""What `make bench-metrics` printed on that day; by hand, since every machine prints others."""
+
+HEAD = """\
+# Metrics
+
+This page is generated from the code by `make docs`.
+
+Prometheus reads `http://127.0.0.1:9090/metrics`. `metrics_host`, `metrics_port` and `metrics_path`
+change that address. Whoever can reach it can read everything here, without a token: open it to the
+network of Prometheus only. Every other path is answered 404.
+
+```console
+$ curl http://127.0.0.1:9090/metrics
+$ curl --globoff 'http://127.0.0.1:9090/metrics?name[]=build_info&name[]=config_limit'
+```
+
+The answer is in the text format of Prometheus, or in OpenMetrics for a client that prefers it. With
+`name[]`, once or several times, it has those metrics only.
+
+A process of its own answers, so that a scrape takes no time from mail, and is answered while every
+worker is busy. If it ends, the master starts it anew, and no number is lost. With
+`metrics_enabled: false` there is no port, no process, and no request is counted.
+
+## All metrics
+"""
+
+LABELS = """\
+## Labels
+
+Each value of a label that a client can choose comes from a fixed list, so nobody can fill the
+memory of Prometheus.
+"""
+
+COUNTING = """\
+## How it counts
+
+Each worker has a place, its slot, and adds to numbers in that slot's files; a scrape adds up the
+files of all slots. A worker that is killed leaves its numbers to its successor, so no counter falls
+before GoMail is restarted. A reload (SIGHUP) keeps them as well. Only the shutdowns are kept over a
+restart.
+
+The files are in shared memory, in a directory `gomail-metrics-…` below `/dev/shm` that goes away at
+the end. They are not in the data directory: a process that writes to a mapped file is ended by
+the kernel when its disk is full or broken, and then mail would be lost for the sake of counting it.
+Each slot takes 576 KiB.
+
+What can be found out when Prometheus asks costs no request anything. These follow from others or
+are read from the system then: `http_requests_total`, `emails_processed_total{{status="success"}}`,
+`storage_operations_total{{operation="add",status="success"}}`, `http_active_requests`, the disk,
+the configuration, and everything about processes.
+
+## prometheus-flask-exporter
+
+The library answers on the metrics port: it adds the path, chooses the format that the client
+prefers, and picks what `name[]` asks for. It doesn't count requests here. Its default hooks add
+{hooks} to a request that costs a bare Flask application {bare}, they know nothing of messages, and
+they put every path that a client makes up into a label of its own. So the hooks are off
+(`export_defaults=False`), and one hook of GoMail's own does the counting.
+
+## What it costs
+
+Measured on {date} by `make bench-metrics`, in CPU time:
+
+| | |
+|---|---|
+| counting a request, in prometheus_client's own files | {library} |
+| the same in the files of a slot | {slots} |
+| all that metrics add to a message of 4 KiB, its commit included | {added} |
+| the whole request, in the workers under Gunicorn | {whole} |
+| the share of the metrics | {share} |
+
+It may not be 1 % or more: then `make bench-metrics` fails. What is added was measured without a
+disk, whose noise hides it; right after a write, when the caches are cold, it is more.
+"""
+
+
+def metrics_page() -> str:
+    """Return docs/metrics.md."""
+    parts = [
+        HEAD,
+        _metrics(),
+        LABELS,
+        _labels(),
+        "## Buckets\n",
+        _buckets(),
+        COUNTING.format(date=MEASURED_ON, **FIGURES),
+        alerts_section(),
+    ]
+    return "\n".join(parts)
+
+
+def _metrics() -> str:
+    rows = [
+        f"| `{metric.name}` | {metric.kind} | {_codes(metric.labels)} | {metric.help} "
+        f"| {metric.rise} |"
+        for metric in CATALOG
+    ]
+    head = ["| name | type | labels | what it is | what a rise means |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows, ""])
+
+
+def _labels() -> str:
+    meaning = {
+        "method": f"{_codes(sorted(METHODS))}, or `{OTHER_METHOD}`",
+        "endpoint": f"the path when it is one of the API's, else `{UNMATCHED}`",
+        "status": "of a request: the HTTP status; of a message: `success`, `duplicate`, "
+        "`rejected`, or `error`; of an operation: `success` or `failure`",
+        "operation": "`add` or `check`",
+        "action": "`allowed` or `denied`",
+        "type": f"of a shutdown: `graceful` or `forced`; of an error: {_codes(STATUS_OF_CODE)}",
+        "name": "the setting, or `requests_at_once` over all workers, or `open_files` of a process",
+        "version": "of GoMail, or of Python",
+        "implementation": "of Python",
+        "worker": "the number of the worker's slot, or `master`; a successor has the same",
+        "generation": "`0`, `1` or `2`: how often the objects had been kept before",
+    }
+    rows = [f"| `{label}` | {text} |" for label, text in meaning.items()]
+    return "\n".join(["| label | values |", "|---|---|", *rows, ""])
+
+
+def _buckets() -> str:
+    rows = [
+        f"| `{metric.name}` | {', '.join(map(_number, metric.buckets))} |"
+        for metric in CATALOG
+        if metric.kind == "histogram"
+    ]
+    return "\n".join(["| histogram | upper bounds |", "|---|---|", *rows, ""])
+
+
+def _number(bound: float) -> str:
+    return str(int(bound)) if bound.is_integer() else str(bound)
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
