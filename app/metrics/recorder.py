@@ -63,7 +63,7 @@ class Recorder:
         self._errors = _counter(catalog.ERRORS)
         self._timeouts = _counter(catalog.TIMEOUTS)
 
-    def know_endpoints(self, rules: Iterable[str], mail_rules: Iterable[str]) -> None:
+    def know_endpoints(self, rules: Iterable[str], mail_rules: Iterable[str] = ()) -> None:
         """Take the application's rules, which have no variable parts, as its known paths.
 
         What alerts wait for begins at zero: a series that is born at one has never risen.

@@ -29,9 +29,9 @@ def register(app: Flask, recorder: Recorder, mail_paths: frozenset[str]) -> None
     @app.after_request
     def count(answer: Response) -> Response:
         # Each use of `g` or `request` would look the current one up again.
-        known = vars(g._get_current_object())
-        method, path = request.method, request.path
-        size = 0 if method == "HEAD" else answer.content_length or 0
+        known, current = vars(g._get_current_object()), request._get_current_object()  # type: ignore[attr-defined]
+        method, path = current.method, current.path
+        size = 0 if method == "HEAD" else int(answer.headers.get("Content-Length", 0))
         seconds = time.perf_counter() - known["started_at"]
         recorder.request(method, path, answer.status_code, seconds, size)
         decision: Decision | None = known.get("decision")

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from prometheus_server import PrometheusServer
-from promql import expressions, metric_names, recorded
+from promql import expressions, metric, metric_names, recorded
 from requirement import require_program
 
 CLIENTS = 6
@@ -98,7 +98,7 @@ def test_promtool_has_nothing_to_say_against_the_metrics(server):
 def test_whatever_is_asked_about_is_exported(server):
     """Each metric in a dashboard, a rule or an alert is one that a server really tells."""
     server.deliver(message(0, 0, size=10))
-    exported = {name for name, _ in server.scrape().values}
+    exported = {metric(name) for name, _ in server.scrape().values}
     asked = {name for text in expressions().values() for name in metric_names(text)}
     assert "http_requests_total" in asked
     assert asked - recorded() - {"up"} <= exported

@@ -86,7 +86,8 @@ def post(client: FlaskClient, body: bytes = RAW, **headers: str) -> TestResponse
 
 def test_the_endpoints_are_the_routes(client: FlaskClient, notes: Notes) -> None:
     """The recorder knows every path of the application, and that before its first request."""
-    [(_, rules)] = notes.of("know_endpoints")
+    [(_, rules, mail_rules)] = notes.of("know_endpoints")
+    assert set(mail_rules) == {PATH, "/email"}
     assert set(rules) == {PATH, "/email", "/health", "/ready", "/metrics"}
 
 
