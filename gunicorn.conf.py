@@ -2,11 +2,12 @@
 
 from app.logs import log_config
 from app.server import hooks, start
+from app.url import address
 from app.web.metrics_port import serve
 
 settings = start.settings_or_exit()
 
-bind = start.address(settings.server.host, settings.server.port)
+bind = address(settings.server.host, settings.server.port)
 workers = settings.server.workers
 threads = settings.server.threads
 worker_class = "app.server.worker.Worker"

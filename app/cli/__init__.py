@@ -2,7 +2,9 @@
 
 import click
 
+from app.cli.check import check
 from app.cli.messages import messages
+from app.cli.postfix_config import postfix_config
 from app.cli.server import server
 from app.cli.validate import validate
 
@@ -12,6 +14,8 @@ def gomail() -> None:
     """Run GoMail, check its configuration, read what it stored."""
 
 
+gomail.add_command(check)
 gomail.add_command(messages)
+gomail.add_command(postfix_config)
 gomail.add_command(server)
 gomail.add_command(validate)

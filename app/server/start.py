@@ -10,6 +10,7 @@ from app.generated_token import token_file
 from app.server.configuration import load_settings, loaded_settings
 from app.services import prepare
 from app.settings import InvalidSettings, Settings, inspect
+from app.url import address, base_url
 from app.version import __version__
 
 _log = logging.getLogger("gomail")
@@ -48,20 +49,14 @@ def announce(settings: Settings) -> None:
     server = settings.server
     for warning in inspect().warnings:
         _log.warning("%s", warning)
-    _log.info("GoMail %s listens on http://%s", __version__, address(server.host, server.port))
+    listens_on = address(server.host, server.port)
+    _log.info("GoMail %s listens on http://%s", __version__, listens_on)
     _log.info("Try it: %s", _curl_line(settings))
-
-
-def address(host: str, port: int) -> str:
-    """Return `host:port` as in a URL (RFC 3986 section 3.2.2)."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _curl_line(settings: Settings) -> str:
     # Single quotes only: the line stays the same inside a JSON string. The token itself never
     # gets into a log.
-    server = settings.server
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
     domain = settings.mail.primary_domain or "example.com"
     is_configured = bool(settings.authentication.bearer_tokens)
     quoted_file = shlex.quote(str(token_file(settings.storage.data_dir)))
@@ -69,5 +64,5 @@ def _curl_line(settings: Settings) -> str:
     return (
         f"curl --oauth2-bearer {token}"
         f" -H 'X-Original-Sender: you@example.com' -H 'X-Original-Recipient: support@{domain}'"
-        f" -d 'Subject: Hello from curl' http://{address(host, server.port)}/mail/inbound"
+        f" -d 'Subject: Hello from curl' {base_url(settings.server)}/mail/inbound"
     )

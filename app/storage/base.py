@@ -66,6 +66,10 @@ class MessageStore(Protocol):
         """
         ...
 
+    def remove(self, message_id: str) -> None:
+        """Forget one message, durably; raises MessageNotFound, StorageUnavailable."""
+        ...
+
     def search(self, query: Query) -> Iterator[StoredMessage]:
         """Yield the matching messages, the newest first unless the query says otherwise.
 

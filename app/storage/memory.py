@@ -40,6 +40,15 @@ class MemoryStore:
         """See MessageStore.read."""
         return self._find(message_id)[1]
 
+    def remove(self, message_id: str) -> None:
+        """See MessageStore.remove."""
+        self._find(message_id)
+        with self._lock:
+            del self._messages[message_id]
+            self._id_of_key = {
+                key: id_ for key, id_ in self._id_of_key.items() if id_ != message_id
+            }
+
     def search(self, query: Query) -> Iterator[StoredMessage]:
         """See MessageStore.search."""
         with self._lock:

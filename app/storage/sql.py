@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Row, func, inspect, select, update
+from sqlalchemy import Engine, Row, delete, func, inspect, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -82,6 +82,14 @@ class SQLStore:
         if hashlib.sha256(raw).digest() != row.sha256:
             raise MessageCorrupt(f"The stored bytes of message {message_id} are damaged.")
         return raw
+
+    def remove(self, message_id: str) -> None:
+        """See MessageStore.remove."""
+        statement = delete(messages).where(messages.c.id == message_id)
+        with _failures_as_unavailable(), self._engine.begin() as connection:
+            removed = connection.execute(statement).rowcount
+        if not removed:
+            raise _not_found(message_id)
 
     def search(self, query: Query) -> Iterator[StoredMessage]:
         """See MessageStore.search."""
@@ -189,7 +197,7 @@ class SQLStore:
         with _failures_as_unavailable(), self._engine.connect() as connection:
             row = connection.execute(statement).first()
         if row is None:
-            raise MessageNotFound(f"No message has the id {message_id!r}.")
+            raise _not_found(message_id)
         return row
 
     def _end_of_rows(self, segment: str) -> int:
@@ -198,6 +206,10 @@ class SQLStore:
         statement = select(end).where(messages.c.segment == segment).order_by(last).limit(1)
         with self._engine.connect() as connection:
             return connection.execute(statement).scalar() or 0
+
+
+def _not_found(message_id: str) -> MessageNotFound:
+    return MessageNotFound(f"No message has the id {message_id!r}.")
 
 
 def create_store(data_dir: Path) -> SQLStore:

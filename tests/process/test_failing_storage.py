@@ -6,11 +6,11 @@ import pytest
 from linux_process import kill_process
 from requirement import require, require_program, require_root
 from server import wait_for
+from small_disk import full
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore
 
-DISK_BYTES = 16 * 1024 * 1024
 SMALL, LARGE = 20_000, 2_000_000  # below and above what gets a segment of its own
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 
@@ -22,42 +22,9 @@ def message(number, size=SMALL):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """Return a directory with a file system of its own that holds DISK_BYTES."""
-    require_root()
-    mount = require_program("mount")
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    command = [mount, "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(directory)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    require(mounted.returncode == 0, f"tmpfs can't be mounted: {mounted.stderr.strip()}")
-    yield directory
-    subprocess.run(["umount", "--lazy", str(directory)], check=True)
-
-
-@pytest.fixture
 def server_on_small_disk(small_disk, new_server):
     """Return a running server that stores on the small disk."""
     return new_server(workers=1, data_dir=small_disk / "data").start()
-
-
-@contextmanager
-def full(directory):
-    """Fill the file system of `directory` to the last byte, and free it again."""
-    filler = directory / "filler"
-    try:
-        with pytest.raises(OSError, match="No space left"):
-            write_endlessly(filler)
-        yield
-    finally:
-        filler.unlink()
-
-
-def write_endlessly(path):
-    """Append to the file at `path` until that fails."""
-    with path.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
 
 
 @contextmanager

@@ -1,0 +1,111 @@
+"""`flask gomail check`: sends a message the whole way, and says which link of it is broken."""
+
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import click
+
+from app.canary import (
+    BrokenLink,
+    Canary,
+    new_canary,
+    send_over_http,
+    send_over_smtp,
+    wait_for_arrival,
+)
+from app.cli.options import config_option
+from app.cli.validate import print_faults
+from app.errors import GoMailError
+from app.postfix import misfit
+from app.services import bearer_tokens
+from app.settings import Settings, inspect
+from app.storage.sql import SQLStore
+
+
+class ExitCode(IntEnum):
+    """Those of monitoring plugins (Monitoring Plugins Development Guidelines, section 2)."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+
+
+class HostAndPort(click.ParamType[tuple[str, int]]):
+    """`host:port`; an IPv6 address stands in brackets."""
+
+    name = "host:port"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        """Return both."""
+        host, _, port = str(value).rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+            self.fail(f"{value!r} is no host:port such as 127.0.0.1:25", param, ctx)
+        return host.strip("[]"), int(port)
+
+
+@click.command()
+@config_option
+@click.option("--smtp", type=HostAndPort(), help="Also send one through this mail server.")
+@click.option(
+    "--timeout",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    help="Seconds that a message may take to arrive.",
+)
+def check(config: Path | None, smtp: tuple[str, int] | None, timeout: int) -> None:
+    """Send a message through the running server and see it stored; it doesn't stay there.
+
+    The exit code is 0 when all is well, 1 when something will go wrong later, 2 when a link is
+    broken, 3 when the configuration is invalid.
+    """
+    inspection = inspect(config=config)
+    if inspection.settings is None:
+        print_faults(inspection)
+        sys.exit(ExitCode.UNKNOWN)
+    settings = inspection.settings
+    try:
+        _check_http(settings, timeout)
+        if smtp is not None:
+            _check_smtp(settings, smtp, timeout)
+    except BrokenLink as error:
+        click.echo(f"broken: {error}")
+        sys.exit(ExitCode.CRITICAL)
+    warning = misfit(settings)
+    if warning is not None:
+        click.echo(f"warning: {warning}")
+        sys.exit(ExitCode.WARNING)
+
+
+def _check_http(settings: Settings, timeout: int) -> None:
+    try:
+        token = bearer_tokens(settings)[0].decode()
+    except GoMailError as error:
+        raise BrokenLink(f"{error} Run this as the user of the server.") from error
+    canary = new_canary(settings)
+    send_over_http(canary, settings, token)
+    _see_it_stored(canary, settings, timeout)
+    click.echo("ok: the server takes messages and stores them")
+
+
+def _check_smtp(settings: Settings, smtp: tuple[str, int], timeout: int) -> None:
+    canary = new_canary(settings)
+    send_over_smtp(canary, *smtp)
+    _see_it_stored(canary, settings, timeout)
+    click.echo(f"ok: messages arrive through the mail server at {smtp[0]} port {smtp[1]}")
+
+
+def _see_it_stored(canary: Canary, settings: Settings, timeout: int) -> None:
+    data_dir = settings.storage.data_dir
+    if not (data_dir / "gomail.db").exists():
+        raise BrokenLink(f"The server stores elsewhere: there is nothing in data_dir, {data_dir}.")
+    store = SQLStore(data_dir)
+    try:
+        wait_for_arrival(canary, store, timeout)
+    finally:
+        store.close()

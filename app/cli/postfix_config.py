@@ -1,0 +1,76 @@
+"""`flask gomail postfix-config`: prints what Postfix needs to know."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from app import generated_token
+from app.cli.options import config_option
+from app.cli.validate import print_faults
+from app.postfix import Door, main_cf, master_cf, misfit, unknown_domains
+from app.settings import SHARE, Settings, inspect
+from app.url import base_url
+
+_NOT_IN_MASTER_CF = re.compile(r"[\s{}$\"]")
+
+
+class OneWord(click.ParamType[str]):
+    """Text that master.cf takes for one argument."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text."""
+        if not value or _NOT_IN_MASTER_CF.search(value):
+            self.fail(f"{value!r} is empty, or holds a space, a brace, a quote or a $", param, ctx)
+        return str(value)
+
+
+@click.command("postfix-config")
+@config_option
+@click.option("--part", type=click.Choice(["main.cf", "master.cf"]), required=True)
+@click.option("--url", type=OneWord(), help="Where GoMail takes mail.  [default: this server]")
+@click.option(
+    "--token-file", type=OneWord(), help="Holds the token, readable by USER.  [default: this one's]"
+)
+@click.option("--user", type=OneWord(), default="gomail", show_default=True)
+@click.option("--relay", type=OneWord(), help="The script.  [default: the one that came along]")
+def postfix_config(  # noqa: PLR0913, PLR0917 -- one argument an option
+    config: Path | None,
+    part: str,
+    url: str | None,
+    token_file: str | None,
+    user: str,
+    relay: str | None,
+) -> None:
+    """Print lines for Postfix's main.cf or master.cf, ready to be appended.
+
+    USER runs the script; Postfix accepts neither root nor its own user.
+    """
+    inspection = inspect(config=config)
+    print_faults(inspection)
+    if inspection.settings is None:
+        sys.exit(1)
+    settings = inspection.settings
+    if part == "main.cf":
+        for warning in (unknown_domains(settings), misfit(settings)):
+            if warning is not None:
+                click.echo(f"warning: {warning}", err=True)
+        click.echo(main_cf(settings), nl=False)
+        return
+    door = Door(
+        url=url or f"{base_url(settings.server)}/mail/inbound",
+        token_file=token_file or str(_token_file(settings)),
+        user=user,
+        relay=relay or str(SHARE / "config" / "postfix" / "gomail-relay"),
+    )
+    click.echo(master_cf(settings, door), nl=False)
+
+
+def _token_file(settings: Settings) -> Path:
+    if settings.authentication.bearer_tokens:
+        return Path("/etc/gomail/token")
+    return generated_token.token_file(settings.storage.data_dir)

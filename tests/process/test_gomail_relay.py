@@ -1,0 +1,312 @@
+"""config/postfix/gomail-relay: whatever happens, only GoMail's own refusal is final."""
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from requirement import require_program
+from server import CHECKOUT, wait_for
+
+RELAY = CHECKOUT / "config" / "postfix" / "gomail-relay"
+TRY_AGAIN = 75
+TOKEN = "a-token-that-must-not-be-seen"
+MESSAGE = b"From: a@example.com\nTo: b@example.com\n\n\x00 8-bit \xe4\n\n\n"
+STORED = b'{"status": "success", "message_id": "1", "duplicate": false}'
+PROBLEM = "application/problem+json"
+CURL_CODES = range(1, 128)
+
+
+class Relay:
+    """The script as Postfix would call it."""
+
+    def __init__(self, directory):
+        self.token_file = directory / "token"
+        self.token_file.write_text(f"{TOKEN}\n")
+        self.path = os.environ["PATH"]
+        self.url = "http://127.0.0.1:9/mail/inbound"
+
+    def command(self, sender="s@example.com", recipient="r@example.com"):
+        envelope = [
+            sender,
+            recipient,
+            "4jYfT660RBzJ9dg",
+            "192.0.2.1",
+            "client.example",
+            "helo.example",
+        ]
+        return [str(RELAY), self.url, str(self.token_file), *envelope]
+
+    def run(self, message=MESSAGE, **envelope):
+        return self.run_command(self.command(**envelope), message)
+
+    def run_command(self, command, message=MESSAGE):
+        return subprocess.run(
+            command,
+            input=message,
+            capture_output=True,
+            env={"PATH": self.path, "MAIL_CONFIG": "/dev/null"},
+            check=False,
+            timeout=60,
+        )
+
+
+@pytest.fixture
+def relay(tmp_path):
+    require_program("curl")
+    return Relay(tmp_path)
+
+
+@pytest.fixture
+def stand_in(relay, tmp_path):
+    """Return a function that puts a shell script in curl's place."""
+    directory = tmp_path / "bin"
+    directory.mkdir()
+
+    def make(script):
+        file = directory / "curl"
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
+        relay.path = f"{directory}:{relay.path}"
+
+    return make
+
+
+@pytest.fixture
+def gomail(relay):
+    """Yield what a server in GoMail's place answers with; it keeps the requests."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            server = self.server
+            server.requests.append((dict(self.headers), self._body()))
+            self.send_response(server.status)
+            self.send_header("Content-Type", server.content_type)
+            self.send_header("Content-Length", str(len(server.body)))
+            self.end_headers()
+            self.wfile.write(server.body)
+
+        def _body(self):
+            chunks = []
+            while size := int(self.rfile.readline(), 16):
+                chunks.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(chunks)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.requests = []
+        server.status, server.content_type, server.body = 200, "application/json", STORED
+        relay.url = f"http://127.0.0.1:{server.server_address[1]}/mail/inbound"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def problem(code):
+    return f'{{"type": "urn:gomail:problem:{code}", "status": 0, "code": "{code}"}}'.encode()
+
+
+def test_the_message_arrives_byte_for_byte_with_its_envelope(relay, gomail):
+    """NUL, 8-bit and trailing newlines stay; envelope, client and key come as headers."""
+    done = relay.run()
+    assert (done.returncode, done.stdout) == (0, b"2.0.0 Stored by GoMail\n")
+    ((headers, body),) = gomail.requests
+    assert body == MESSAGE
+    assert headers["Authorization"] == f"Bearer {TOKEN}"
+    assert headers["Content-Type"] == "message/rfc822"
+    assert headers["X-Original-Sender"] == "s@example.com"
+    assert headers["X-Original-Recipient"] == "r@example.com"
+    assert headers["X-Original-Queue-Id"] == "4jYfT660RBzJ9dg"
+    assert headers["X-Original-Client-Address"] == "192.0.2.1"
+    assert headers["X-Original-Client-Hostname"] == "client.example"
+    assert headers["X-Original-Helo"] == "helo.example"
+    assert headers["Idempotency-Key"] == "4jYfT660RBzJ9dg r@example.com"
+
+
+def test_the_null_sender_is_sent_as_an_empty_header(relay, gomail):
+    """An absent header would make GoMail take the sender from the message."""
+    assert relay.run(sender="").returncode == 0
+    assert gomail.requests[0][0]["X-Original-Sender"] == ""
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        "-K/etc/passwd@x.test",
+        "@file",
+        '"a\\"; b"@x.test',
+        "$(id)@x.test",
+        "`id`@x.test",
+        "a%s@x.test",
+    ],
+)
+def test_an_odd_recipient_is_only_text(relay, gomail, recipient):
+    """Nothing in an address is an option, a file, a format or a command."""
+    assert relay.run(recipient=recipient).returncode == 0
+    assert gomail.requests[0][0]["X-Original-Recipient"] == recipient
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "final"),
+    [
+        (413, "message_too_large", (65, b"5.3.4 ")),
+        (415, "message_rejected", (65, b"5.6.0 ")),
+        (422, "message_rejected", (65, b"5.6.0 ")),
+        (422, "recipient_unknown", (67, b"5.1.1 ")),
+        (404, "recipient_unknown", (67, b"5.1.1 ")),
+        (403, "policy_reject", (77, b"5.7.1 ")),
+    ],
+)
+def test_a_refusal_of_this_message_is_final(relay, gomail, status, code, final):
+    """The six refusals by GoMail's own problem document bounce, with the status that fits."""
+    gomail.status, gomail.content_type, gomail.body = status, PROBLEM, problem(code)
+    done = relay.run()
+    assert (done.returncode, done.stdout[:6]) == final
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "application/json", "text/plain", ""])
+@pytest.mark.parametrize("status", [403, 404, 413, 415, 422])
+def test_a_refusal_by_anybody_else_is_not(relay, gomail, status, content_type):
+    """A proxy's page defers, whatever words it holds."""
+    gomail.status, gomail.content_type = status, content_type
+    gomail.body = problem("policy_reject") + problem("message_too_large")
+    done = relay.run()
+    assert done.returncode == TRY_AGAIN
+    assert done.stdout.startswith(b"4.")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "bad_request"),
+        (401, "unauthorized"),
+        (404, "not_found"),
+        (405, "method_not_allowed"),
+        (408, "timeout"),
+        (415, "unsupported_media_type"),
+        (429, "rate_limited"),
+        (500, "internal_error"),
+        (503, "shutting_down"),
+        (503, "storage_unavailable"),
+        (403, "message_too_large"),
+        (500, "policy_reject"),
+        (302, "policy_reject"),
+    ],
+)
+def test_every_other_problem_defers(relay, gomail, status, code):
+    """What isn't about this message, or contradicts itself, is tried again."""
+    gomail.status, gomail.content_type, gomail.body = status, PROBLEM, problem(code)
+    done = relay.run()
+    assert done.returncode == TRY_AGAIN
+    assert done.stdout.startswith(b"4.")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Welcome to our Wi-Fi</html>", b'{"status": "ok"}'])
+def test_success_in_foreign_words_is_none(relay, gomail, body):
+    """Who answers 200 for somebody else hasn't stored the message."""
+    gomail.body = body
+    assert relay.run().returncode == TRY_AGAIN
+
+
+def test_every_exit_code_of_curl_defers(relay, stand_in):
+    """Curl's own codes are never handed on, whatever it has printed before."""
+    stand_in(f"cat >/dev/null; printf '{STORED.decode()}\\n200 application/json'; exit \"$CODE\"")
+    for code in CURL_CODES:
+        done = subprocess.run(
+            relay.command(),
+            input=MESSAGE,
+            capture_output=True,
+            env={"PATH": relay.path, "CODE": str(code)},
+            check=False,
+            timeout=20,
+        )
+        assert (code, done.returncode) == (code, TRY_AGAIN)
+        assert done.stdout.startswith(b"4.")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE])
+def test_a_killed_curl_defers(relay, stand_in, number):
+    """A curl that is ended by a signal is an outage like any other."""
+    stand_in(f"kill -{number.value} $$")
+    assert relay.run().returncode == TRY_AGAIN
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_to_the_script_defers(relay, stand_in, tmp_path, number):
+    """Even when curl has gone on and succeeded."""
+    stand_in(
+        f"cat >/dev/null; : >{tmp_path}/running; sleep 1;"
+        f" printf '{STORED.decode()}\\n200 application/json'"
+    )
+    process = subprocess.Popen(
+        relay.command(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env={"PATH": relay.path},
+        restore_signals=True,
+    )
+    wait_for((tmp_path / "running").exists)
+    process.send_signal(number)
+    assert process.wait(30) == TRY_AGAIN
+
+
+def test_a_missing_curl_defers(relay, tmp_path):
+    """The shell's 127 doesn't get out."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    relay.path = str(empty)
+    command = [shutil.which("sh"), *relay.command()]
+    assert relay.run_command(command).returncode == TRY_AGAIN
+
+
+@pytest.mark.parametrize("content", [None, "", "\n"])
+def test_a_token_file_without_a_token_defers(relay, gomail, content):
+    """Missing or empty: nothing is sent."""
+    relay.token_file.unlink()
+    if content is not None:
+        relay.token_file.write_text(content)
+    assert relay.run().returncode == TRY_AGAIN
+    assert not gomail.requests
+
+
+@pytest.mark.parametrize("left", range(8))
+def test_too_few_arguments_defer(relay, left):
+    """A wrong line in master.cf costs time, not mail."""
+    assert relay.run_command(relay.command()[: left + 1]).returncode == TRY_AGAIN
+
+
+def test_a_line_feed_in_an_address_defers(relay, gomail):
+    """No address can add a header of its own."""
+    assert relay.run(recipient="a@x.test\nX-Original-Sender: b@x.test").returncode == TRY_AGAIN
+    assert not gomail.requests
+
+
+def test_nobody_listens(relay):
+    """A stopped GoMail defers, and the log says what happened."""
+    done = relay.run()
+    assert (done.returncode, done.stdout[:5]) == (TRY_AGAIN, b"4.4.1")
+
+
+def test_the_token_is_not_in_the_list_of_processes(relay, stand_in, tmp_path):
+    """Neither the script's nor curl's arguments or environment hold it."""
+    seen = tmp_path / "seen"
+    stand_in(f"cat /proc/$$/cmdline /proc/$$/environ /proc/$PPID/cmdline >{seen}; cat >/dev/null")
+    relay.run()
+    assert b"--upload-file" in seen.read_bytes()
+    assert TOKEN.encode() not in seen.read_bytes()
+
+
+def test_the_script_has_nothing_to_hide_from_shellcheck():
+    """Shellcheck finds nothing."""
+    program = require_program("shellcheck")
+    checked = subprocess.run([program, RELAY], capture_output=True, check=False, timeout=60)
+    assert (checked.returncode, checked.stdout) == (0, b"")
