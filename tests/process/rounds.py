@@ -1,0 +1,8 @@
+"""How often a test repeats itself."""
+
+import os
+
+
+def rounds(many, few):
+    """Return `many` with GOMAIL_ALL_ROUNDS=1, as in CI, else `few`: `make test` has to be short."""
+    return many if os.environ.get("GOMAIL_ALL_ROUNDS") == "1" else few
