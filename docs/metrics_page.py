@@ -63,7 +63,7 @@ restart.
 The files are in shared memory, in a directory `gomail-metrics-…` below `/dev/shm` that goes away at
 the end. They are not in the data directory: a process that writes to a mapped file is ended by
 the kernel when its disk is full or broken, and then mail would be lost for the sake of counting it.
-Each slot takes 576 KiB.
+Each slot takes 1088 KiB.
 
 What can be found out when Prometheus asks costs no request anything. These follow from others or
 are read from the system then: `http_requests_total`, `emails_processed_total{{status="success"}}`,

@@ -45,8 +45,10 @@ def server(config: Path | None, **flags: str | None) -> None:
     if inspection.errors:
         sys.exit(1)
     os.environ.update(_environment(flags, inspection.file))
-    gunicorn = [sys.executable, "-m", "gunicorn", "--config", str(SHARE / "gunicorn.conf.py")]
-    os.execv(sys.executable, [*gunicorn, "wsgi:app"])  # noqa: S606 - no shell is wanted
+    # The script, not `-m gunicorn`: SIGUSR2 runs this again, and would put Gunicorn's own modules
+    # before those of Python.
+    gunicorn = str(Path(sys.executable).with_name("gunicorn"))
+    os.execv(gunicorn, [gunicorn, "--config", str(SHARE / "gunicorn.conf.py"), "wsgi:app"])  # noqa: S606 - no shell is wanted
 
 
 def _environment(flags: Mapping[str, Any], file: Path | None) -> dict[str, str]:

@@ -47,6 +47,7 @@ class Exposition:
         self._data_dir = settings.storage.data_dir
         self._limits = limits(settings)
         self._shared = shared
+        self._last_shutdowns = read_shutdowns(self._data_dir)
 
     def describe(self) -> Iterable[Family]:
         """Tell the registry what there is, so that a scrape can ask for some by name."""
@@ -80,7 +81,8 @@ class Exposition:
         yield single(catalog.STORAGE_SIZE, found.f_blocks * found.f_frsize)
 
     def _shutdowns(self) -> Iterator[Family]:
-        shutdowns = read_shutdowns(self._data_dir)
+        # A disk that is gone for a while makes no counter fall, and rise again when it is back.
+        shutdowns = self._last_shutdowns = read_shutdowns(self._data_dir, self._last_shutdowns)
         yield labelled(catalog.SHUTDOWNS, {kind: one["count"] for kind, one in shutdowns.items()})
         durations = family(catalog.SHUTDOWN_DURATION)
         for kind, one in shutdowns.items():

@@ -80,7 +80,9 @@ class Processes:
         return _PLACE.unpack_from(self._memory, place * _PLACE.size)
 
     def _write(self, place: int, *values: float) -> None:
-        _PLACE.pack_into(self._memory, place * _PLACE.size, *values)
+        # Not pack_into, which writes zeros first: a scrape would see counters fall.
+        start = place * _PLACE.size
+        self._memory[start : start + _PLACE.size] = _PLACE.pack(*values)
 
 
 def _children_cpu_seconds() -> float:

@@ -69,8 +69,8 @@ class Recorder:
         What alerts wait for begins at zero: a series that is born at one has never risen.
         """
         self._endpoints = frozenset(rules)
-        for rule in self._endpoints:
-            self._timeouts.labels(rule)
+        for endpoint in (*self._endpoints, UNMATCHED):
+            self._timeouts.labels(endpoint)
         for rule in mail_rules:
             for code in STATUS_OF_CODE:
                 self._errors.labels(code, rule)

@@ -16,7 +16,7 @@ from typing import Any
 import prometheus_client.values
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
-_FILE_BYTES = {"histogram": 512 * 1024, "counter": 64 * 1024}
+_FILE_BYTES = {"histogram": 1024 * 1024, "counter": 64 * 1024}
 
 
 def keep_in_slot(directory: Path, slot: int) -> None:

@@ -40,6 +40,7 @@ class MetricsProcess:
         self._settings: Settings | None = None
         self._pid_file: int | None = None
         self._not_before = 0.0
+        self._has_complained = False
 
     def install(self) -> None:
         """Start the process, and look after it in each round of the master's main loop."""
@@ -63,7 +64,7 @@ class MetricsProcess:
         self._settings = settings
         self._not_before = time.monotonic() + RETRY_SECONDS
         if settings is not None and settings.metrics.enabled and metrics_directory() is not None:
-            self._start(settings)
+            self._try_to_start(settings)
 
     def stop(self) -> None:
         """End the process; it has nothing to lose."""
@@ -79,11 +80,34 @@ class MetricsProcess:
             return self._settings is not None and not self._settings.metrics.enabled
         return not select.select([self._pid_file], [], [], 0)[0]
 
+    def _try_to_start(self, settings: Settings) -> None:
+        try:
+            self._start(settings)
+        except OSError as error:  # it must not end the master: mail is more important
+            if not self._has_complained:
+                _log.error(
+                    "The process of the metrics port can't be started: %s. Trying again.",
+                    error.strerror,
+                )
+            self._has_complained = True
+        else:
+            self._has_complained = False
+
     def _start(self, settings: Settings) -> None:
         master = os.getpid()
-        pid = os.fork()
+        # Until it has handlers of its own, a signal would run the master's in the child.
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._arbiter.SIGNALS)
+        try:
+            pid = os.fork()
+        finally:
+            if os.getpid() == master:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, self._arbiter.SIGNALS)
         if pid:
-            self._pid_file = os.pidfd_open(pid)
+            try:
+                self._pid_file = os.pidfd_open(pid)
+            except OSError:
+                os.kill(pid, signal.SIGKILL)  # unwatched, it would keep the port
+                raise
             return
         try:
             self._leave(master)
@@ -103,6 +127,7 @@ class MetricsProcess:
             signal.signal(number, signal.SIG_IGN)  # a terminal sends its own to the whole group
         for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._arbiter.SIGNALS)
         for listener in self._arbiter.LISTENERS:
             listener.sock.close()
         for worker in self._arbiter.WORKERS.values():

@@ -11,6 +11,7 @@ from app.metrics.slot_values import keep_in_slot
 _log = logging.getLogger("gomail")
 
 _directory: Path | None = None
+_has_complained = False
 _recorder: Recorder | None = None
 
 
@@ -19,12 +20,14 @@ def metrics_directory() -> Path | None:
 
     None when there is no place for it: mail is more important.
     """
-    global _directory  # noqa: PLW0603 -- one a master, inherited by its workers
+    global _directory, _has_complained  # noqa: PLW0603 -- one a master, inherited by its workers
     if _directory is None:
         try:
             _directory = make_directory()
         except OSError as error:
-            _log.error("There is no place for the files of the metrics: %s", error.strerror)
+            if not _has_complained:  # it is tried again every second
+                _log.error("There is no place for the files of the metrics: %s", error.strerror)
+            _has_complained = True
     return _directory
 
 

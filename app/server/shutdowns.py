@@ -12,16 +12,18 @@ Kind = Literal["graceful", "forced"]
 
 BUCKET_SECONDS = SHUTDOWN_DURATION.buckets
 
+Shutdowns = dict[str, dict[str, Any]]
+"""For each kind `count`, `seconds` in all, and `buckets`, the counts up to each bound."""
 
-def read_shutdowns(data_dir: Path) -> dict[str, dict[str, Any]]:
-    """Return for each kind `count`, `seconds` in all, and `buckets`, the counts up to each bound.
 
-    What can't be read counts as nothing.
-    """
+def read_shutdowns(data_dir: Path, otherwise: Shutdowns | None = None) -> Shutdowns:
+    """Return what is on record; when that can't be read, `otherwise`, or no shutdowns at all."""
     try:
         kept = json.loads((data_dir / "shutdowns.json").read_text(encoding="utf-8"))
         return {kind: _checked(kept[kind]) for kind in ("graceful", "forced")}
     except (OSError, ValueError, TypeError, LookupError):
+        if otherwise is not None:
+            return otherwise
         empty = {"count": 0, "seconds": 0.0, "buckets": [0] * len(BUCKET_SECONDS)}
         return {"graceful": empty, "forced": empty}
 

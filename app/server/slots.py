@@ -113,4 +113,6 @@ class Slots:
         return _SLOT.unpack_from(self._memory, slot * _SLOT.size)
 
     def _write(self, slot: int, *values: int) -> None:
-        _SLOT.pack_into(self._memory, slot * _SLOT.size, *values)
+        # Not pack_into, which writes zeros first: another process would see numbers fall.
+        start = slot * _SLOT.size
+        self._memory[start : start + _SLOT.size] = _SLOT.pack(*values)

@@ -1,4 +1,4 @@
-"""What is counted of every request, in one hook, after everything else has had its say."""
+"""What is counted of every request, in one hook, as soon as there is an answer."""
 
 import time
 

@@ -5,6 +5,7 @@ the client prefers, and `name[]` to ask for some metrics only. Its counting of r
 off, since it costs fifty microseconds a request (docs/metrics.md).
 """
 
+import os
 import socket
 
 from flask import Flask
@@ -41,6 +42,8 @@ def metrics_app(path: str, exposition: Exposition) -> Flask:
 
 def serve(listener: socket.socket, path: str, exposition: Exposition) -> None:
     """Answer on `listener` for ever, each client in a thread of its own."""
+    for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
+        os.environ.pop(name, None)  # with either, the exporter would show that directory instead
     host, port = listener.getsockname()[:2]
     app = metrics_app(path, exposition)
     make_server(

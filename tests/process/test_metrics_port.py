@@ -87,6 +87,16 @@ def test_versions_are_nobodys_business(shared_server):
     assert shared_server.get_metrics().headers["Server"] == "gomail"
 
 
+@pytest.mark.parametrize("name", ["PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"])
+def test_the_directory_of_another_service_is_not_shown(new_server, tmp_path, name):
+    """What the environment has for other programs of prometheus_client changes nothing."""
+    server = new_server()
+    server.environment[name] = str(tmp_path)
+    server.start()
+    assert server.deliver(MESSAGE).status == 200
+    assert server.scrape().value("emails_processed_total", status="success") == 1
+
+
 def test_the_default_is_loopback_only(shared_server):
     """Nobody from outside reaches the metrics unless metrics_host says so."""
     assert listening(shared_server.metrics_port) == ["0100007F"]

@@ -127,6 +127,17 @@ def test_shutdowns_are_those_on_record(scrape, settings):
     assert counts == [0, 1, 1, 2, 2, 2, 2, 2]
 
 
+def test_shutdowns_stay_while_their_record_cannot_be_read(scrape, settings):
+    """A disk that is gone and comes back looks like no shutdown, neither then nor later."""
+    data_dir = settings.storage.data_dir
+    record_shutdown(data_dir, "forced", 3)
+    assert scrape()["shutdowns_total", "forced"] == 1
+    (data_dir / "shutdowns.json").rename(data_dir / "away")
+    found = scrape()
+    assert found["shutdowns_total", "forced"] == 1
+    assert found["shutdown_duration_seconds_count", "forced"] == 1
+
+
 def test_limits_are_those_of_the_settings(scrape, settings):
     """What is told is what is in force; requests at once are summed over the workers."""
     found = scrape()

@@ -1,11 +1,14 @@
 import gc
 import os
+import signal
 import time
 
 import pytest
 
 from app.metrics.processes import MASTER, PLACES, Process, Processes
 from app.server.slots import SLOTS
+
+LOOKS = 100_000
 
 
 @pytest.fixture
@@ -132,3 +135,24 @@ def test_who_leaves_counts_for_nobody(processes, in_child):
         assert in_place(processes, MASTER) == before
     finally:
         gc.enable()
+
+
+def test_what_a_worker_writes_is_never_seen_to_fall(processes):
+    """Another process that looks while it is written sees it whole from its beginning on."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            processes.begin(0)
+            gc.collect(0)
+            while True:
+                processes.begin(0)
+        finally:
+            os._exit(1)
+    try:
+        seen = [in_place(processes, 0) for _ in range(LOOKS)]
+        begun = seen[LOOKS // 2 :]
+        assert None not in begun
+        assert {each.collections for each in begun} == {seen[-1].collections}
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)

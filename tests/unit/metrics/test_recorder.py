@@ -1,6 +1,10 @@
 import pytest
 
 from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED, Recorder
+from app.problem import STATUS_OF_CODE
+
+MAIL_RULES = ("/mail/inbound", "/email")
+PROBE_RULES = ("/health", "/ready", "/metrics")
 
 
 @pytest.fixture
@@ -105,3 +109,36 @@ def test_only_a_missing_token_is_a_failure_to_authenticate(recorder, read):
         ("/mail/inbound", "unauthorized"): 2,
         ("/mail/inbound", "policy_reject"): 1,
     }
+
+
+def test_timeouts_begin_at_zero(recorder, read):
+    """Those without a whole head too: the first rise of a series has to be one."""
+    told = {key[1:] for key in read() if key[0] == "timeouts_total"}
+    assert told == {("/mail/inbound",), ("/health",), (UNMATCHED,)}
+
+
+def possible_requests():
+    """Return method, path and status of all that clients can bring about, a drain included."""
+    every = {*METHODS, "BREW"}
+    yield from (("POST", path, status) for path in MAIL_RULES for status in STATUS_OF_CODE.values())
+    for path in (*MAIL_RULES, *PROBE_RULES):
+        yield from ((method, path, status) for method in every for status in (405, 503))
+    yield from ((method, path, 429) for method in every for path in MAIL_RULES)
+    for path in PROBE_RULES:
+        yield from ((method, path, 200) for method in ("GET", "HEAD", "OPTIONS"))
+    yield from ((method, "/unknown", status) for method in every for status in (404, 503))
+    yield from (("", "", status) for status in (400, 415, 500))
+
+
+def test_all_that_clients_can_do_fits_the_files(in_slot, tmp_path):
+    """A file that grows has no space set aside: with a full memory that would end the worker."""
+    in_slot(0)
+    before = {file: file.stat().st_size for file in tmp_path.iterdir()}
+    recorder = Recorder()
+    recorder.know_endpoints((*MAIL_RULES, *PROBE_RULES), MAIL_RULES)
+    for method, path, status in possible_requests():
+        recorder.request(method, path, status, 0, 0)
+    for code in STATUS_OF_CODE:
+        for path in (*MAIL_RULES, *PROBE_RULES, "/unknown"):
+            recorder.error(code, path)
+    assert {file: file.stat().st_size for file in tmp_path.iterdir()} == before

@@ -1,9 +1,12 @@
 import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from app.server.slots import SLOTS, Slots, Totals
+
+LOOKS = 2000
 
 
 def in_child(work):
@@ -109,3 +112,21 @@ def test_no_slot_has_two_workers():
     assert slots.assign() == 7
     with pytest.raises(StopIteration):
         slots.assign()
+
+
+def test_what_a_worker_writes_is_never_seen_to_fall(slots):
+    """Another process that looks all the while sees the totals rise, and none in between."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            while True:
+                slots.count_message(1, 1)
+        finally:
+            os._exit(1)
+    try:
+        seen = [slots.totals().messages for _ in range(LOOKS)]
+        assert seen[-1] > 0
+        assert seen == sorted(seen)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
