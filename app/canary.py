@@ -7,16 +7,18 @@ import http.client
 import json
 import smtplib
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from app.errors import GoMailError
+from app.errors import GoMailError, MessageNotFound
 from app.settings import Settings
 from app.storage.base import MessageStore, Query
 from app.url import local_host
 
 LOCAL_PART = "gomail-canary"
+_SUBJECT = "GoMail canary"
 _TIMEOUT_SECONDS = 30
 _POLL_SECONDS = 0.2
 _ABANDONED_AFTER = timedelta(minutes=10)
@@ -36,7 +38,7 @@ class Canary:
     @property
     def subject(self) -> str:
         """What the message is recognised by."""
-        return f"GoMail canary {self.id}"
+        return f"{_SUBJECT} {self.id}"
 
     @property
     def raw(self) -> bytes:
@@ -55,14 +57,14 @@ def new_canary(settings: Settings) -> Canary:
     return Canary(f"{LOCAL_PART}@{domain}", uuid4().hex)
 
 
-def send_over_http(canary: Canary, settings: Settings, token: str) -> None:
+def send_over_http(canary: Canary, settings: Settings, token: bytes) -> None:
     """Hand `canary` to the server that runs with `settings`."""
     server = settings.server
     connection = http.client.HTTPConnection(
         local_host(server), server.port, timeout=_TIMEOUT_SECONDS
     )
-    headers = {
-        "Authorization": f"Bearer {token}",
+    headers: dict[str, str | bytes] = {
+        "Authorization": b"Bearer " + token,
         "Content-Type": "message/rfc822",
         "X-Original-Sender": "",
         "X-Original-Recipient": canary.recipient,
@@ -79,7 +81,7 @@ def send_over_http(canary: Canary, settings: Settings, token: str) -> None:
         ) from error
     finally:
         connection.close()
-    if status != http.client.OK:
+    if not _is_success(status, body):
         raise BrokenLink(f"The server at {where} has refused the canary: {_reason(status, body)}")
 
 
@@ -121,11 +123,22 @@ def _take_out(canary: Canary, store: MessageStore) -> bool:
             if is_this_one and canary.id.encode() not in store.read(message.message_id):
                 raise BrokenLink("The canary was stored, but not as it was sent.")
             has_arrived = has_arrived or is_this_one
-            if is_this_one or message.received_at < abandoned_before:
-                store.remove(message.message_id)
+            is_abandoned = message.subject.startswith(f"{_SUBJECT} ") and (
+                message.received_at < abandoned_before
+            )
+            if is_this_one or is_abandoned:
+                with suppress(MessageNotFound):  # another check has been faster
+                    store.remove(message.message_id)
     except GoMailError as error:
         raise BrokenLink(f"The store can't be used: {error}") from error
     return has_arrived
+
+
+def _is_success(status: int, body: bytes) -> bool:
+    try:
+        return status == http.client.OK and "message_id" in json.loads(body)
+    except (ValueError, TypeError):
+        return False
 
 
 def _reason(status: int, body: bytes) -> str:

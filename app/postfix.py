@@ -57,7 +57,8 @@ def master_cf(settings: Settings, door: Door) -> str:
 
 def size_limit(settings: Settings) -> int:
     """Return the largest message_size_limit, in bytes, with which GoMail takes every message."""
-    return max(settings.mail.max_message_size - HEADER_BYTES, 1)
+    taken = settings.mail.max_message_size
+    return max(taken - HEADER_BYTES, taken // 2)
 
 
 def misfit(settings: Settings) -> str | None:
@@ -71,7 +72,7 @@ def misfit(settings: Settings) -> str | None:
     command = [postconf, "-h", "message_size_limit"]
     asked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     limit = asked.stdout.strip()
-    if not limit.isdigit() or 0 < int(limit) <= size_limit(settings):
+    if not limit.isdecimal() or 0 < int(limit) <= size_limit(settings):
         return None
     return (
         f"Postfix takes messages of up to {limit} bytes (message_size_limit, 0 is any size), but"

@@ -18,7 +18,8 @@ from app.canary import (
 from app.cli.options import config_option
 from app.cli.validate import print_faults
 from app.errors import GoMailError
-from app.postfix import misfit
+from app.generated_token import token_file
+from app.postfix import misfit, unknown_domains
 from app.services import bearer_tokens
 from app.settings import Settings, inspect
 from app.storage.sql import SQLStore
@@ -43,9 +44,11 @@ class HostAndPort(click.ParamType[tuple[str, int]]):
     ) -> tuple[str, int]:
         """Return both."""
         host, _, port = str(value).rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) < 65_536:
-            self.fail(f"{value!r} is no host:port such as 127.0.0.1:25", param, ctx)
-        return host.strip("[]"), int(port)
+        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        is_bare_ipv6 = ":" in host and bare == host
+        if not bare or is_bare_ipv6 or not port.isdecimal() or not 0 < int(port) < 65_536:
+            self.fail(f"{value!r} is no host:port such as 127.0.0.1:25 or [::1]:25", param, ctx)
+        return bare, int(port)
 
 
 @click.command()
@@ -83,10 +86,8 @@ def check(config: Path | None, smtp: tuple[str, int] | None, timeout: int) -> No
 
 
 def _check_http(settings: Settings, timeout: int) -> None:
-    try:
-        token = bearer_tokens(settings)[0].decode()
-    except GoMailError as error:
-        raise BrokenLink(f"{error} Run this as the user of the server.") from error
+    _find_store(settings)
+    token = _token(settings)
     canary = new_canary(settings)
     send_over_http(canary, settings, token)
     _see_it_stored(canary, settings, timeout)
@@ -94,17 +95,45 @@ def _check_http(settings: Settings, timeout: int) -> None:
 
 
 def _check_smtp(settings: Settings, smtp: tuple[str, int], timeout: int) -> None:
+    if unknown_domains(settings) is not None:
+        raise BrokenLink("It isn't known for which domain to send mail: set primary_domain.")
     canary = new_canary(settings)
     send_over_smtp(canary, *smtp)
     _see_it_stored(canary, settings, timeout)
     click.echo(f"ok: messages arrive through the mail server at {smtp[0]} port {smtp[1]}")
 
 
-def _see_it_stored(canary: Canary, settings: Settings, timeout: int) -> None:
+def _find_store(settings: Settings) -> None:
     data_dir = settings.storage.data_dir
-    if not (data_dir / "gomail.db").exists():
-        raise BrokenLink(f"The server stores elsewhere: there is nothing in data_dir, {data_dir}.")
-    store = SQLStore(data_dir)
+    try:
+        exists = (data_dir / "gomail.db").exists()
+    except OSError as error:
+        raise BrokenLink(
+            f"{data_dir} can't be read. Run this as the user of the server."
+        ) from error
+    if not exists:
+        raise BrokenLink(
+            f"There are no messages in data_dir, {data_dir}: no server has been started with this"
+            " configuration, or it stores elsewhere."
+        )
+
+
+def _token(settings: Settings) -> bytes:
+    # Only a server makes one: made here, it could belong to a user whose files it can't read.
+    configured = settings.authentication.bearer_tokens
+    if not configured and not token_file(settings.storage.data_dir).exists():
+        raise BrokenLink(
+            "There is no token, neither configured nor in data_dir: the server has been started"
+            " with another configuration."
+        )
+    try:
+        return bearer_tokens(settings)[0]
+    except GoMailError as error:
+        raise BrokenLink(f"{error} Run this as the user of the server.") from error
+
+
+def _see_it_stored(canary: Canary, settings: Settings, timeout: int) -> None:
+    store = SQLStore(settings.storage.data_dir)
     try:
         wait_for_arrival(canary, store, timeout)
     finally:

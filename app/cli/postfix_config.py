@@ -29,15 +29,45 @@ class OneWord(click.ParamType[str]):
         return str(value)
 
 
+class AbsolutePath(OneWord):
+    """A file; Postfix runs the script in its queue's directory, so it has to be absolute."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the path."""
+        path = super().convert(value, param, ctx)
+        if not path.startswith("/"):
+            self.fail(f"{path!r} doesn't begin with /", param, ctx)
+        return path
+
+
+class User(OneWord):
+    """A user that pipe(8) accepts."""
+
+    name = "user"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name."""
+        name = super().convert(value, param, ctx)
+        if name.partition(":")[0] in {"root", "postfix"}:
+            self.fail(f"Postfix doesn't run a script as {name}", param, ctx)
+        return name
+
+
 @click.command("postfix-config")
 @config_option
 @click.option("--part", type=click.Choice(["main.cf", "master.cf"]), required=True)
 @click.option("--url", type=OneWord(), help="Where GoMail takes mail.  [default: this server]")
 @click.option(
-    "--token-file", type=OneWord(), help="Holds the token, readable by USER.  [default: this one's]"
+    "--token-file",
+    type=AbsolutePath(),
+    help="Holds the token, readable by USER.  [default: this one's]",
 )
-@click.option("--user", type=OneWord(), default="gomail", show_default=True)
-@click.option("--relay", type=OneWord(), help="The script.  [default: the one that came along]")
+@click.option("--user", type=User(), default="gomail", show_default=True)
+@click.option(
+    "--relay", type=AbsolutePath(), help="The script.  [default: the one that came along]"
+)
 def postfix_config(  # noqa: PLR0913, PLR0917 -- one argument an option
     config: Path | None,
     part: str,
@@ -63,11 +93,18 @@ def postfix_config(  # noqa: PLR0913, PLR0917 -- one argument an option
         return
     door = Door(
         url=url or f"{base_url(settings.server)}/mail/inbound",
-        token_file=token_file or str(_token_file(settings)),
+        token_file=token_file or _default(_token_file(settings), "--token-file"),
         user=user,
-        relay=relay or str(SHARE / "config" / "postfix" / "gomail-relay"),
+        relay=relay or _default(SHARE / "config" / "postfix" / "gomail-relay", "--relay"),
     )
     click.echo(master_cf(settings, door), nl=False)
+
+
+def _default(path: Path, option: str) -> str:
+    try:
+        return AbsolutePath().convert(str(path), None, None)
+    except click.BadParameter as error:
+        raise click.UsageError(f"{error.message}: copy it elsewhere and give {option}") from error
 
 
 def _token_file(settings: Settings) -> Path:

@@ -258,3 +258,60 @@ def test_a_healthy_store_passes_its_check(store: MessageStore) -> None:
     """Nothing is raised, and the check leaves no message behind."""
     store.check()
     assert store.count(Query()) == 0
+
+
+@pytest.mark.parametrize("size", [10, 2 * LARGE_MESSAGE_BYTES])
+def test_a_removed_message_is_gone(store: MessageStore, size: int) -> None:
+    """Nothing finds it any more, a second removal included, and its neighbours stay whole."""
+    before, removed, after = (message(seconds=number) for number in range(3))
+    for new in (before, removed, after):
+        add(store, new, new.message_id.encode() * size)
+
+    store.remove(removed.message_id)
+    for ask in (store.get, store.read, store.remove):
+        with pytest.raises(MessageNotFound):
+            ask(removed.message_id)
+    assert ids(store.search(Query())) == [after.message_id, before.message_id]
+    assert store.count(Query()) == 2
+    for new in (before, after):
+        assert store.read(new.message_id) == new.message_id.encode() * size
+
+
+def test_removing_an_unknown_id_takes_nothing(store: MessageStore) -> None:
+    """It is MessageNotFound, and what is stored stays."""
+    add(store, message())
+    for unknown in ("", "%", "nothing", new_message_id(START)):
+        with pytest.raises(MessageNotFound):
+            store.remove(unknown)
+    assert store.count(Query()) == 1
+
+
+def test_the_key_of_a_removed_message_is_free(store: MessageStore) -> None:
+    """The same key is stored anew, under the new id and with the new bytes."""
+    first, second = message(key="same"), message(key="same", seconds=1)
+    add(store, first, b"1")
+    store.remove(first.message_id)
+
+    assert add(store, second, b"2") == Receipt(
+        second.message_id, second.received_at, duplicate=False
+    )
+    assert store.read(second.message_id) == b"2"
+    assert ids(store.search(Query())) == [second.message_id]
+
+
+def test_of_many_threads_one_removes(store: MessageStore) -> None:
+    """The same id from eight threads at once: one has removed it, the others find nothing."""
+    new = message()
+    add(store, new)
+    barrier = threading.Barrier(8)
+
+    def remove(_: int) -> bool:
+        barrier.wait()
+        try:
+            store.remove(new.message_id)
+        except MessageNotFound:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(remove, range(8))) == [False] * 7 + [True]

@@ -55,8 +55,14 @@ class _Handler(StreamRequestHandler):
             self.connection.recv(1)  # until the client gives up
 
     def _read_message(self):
-        while self.rfile.readline().strip():
-            pass
+        length = None
+        while header := self.rfile.readline().strip():
+            name, _, value = header.partition(b":")
+            if name.lower() == b"content-length":
+                length = int(value)
+        if length is not None:
+            self.rfile.read(length)
+            return
         self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while size := int(self.rfile.readline(), 16):
             self.rfile.read(size + 2)

@@ -210,7 +210,18 @@ def test_every_other_problem_defers(relay, gomail, status, code):
     assert done.stdout.startswith(b"4.")
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>Welcome to our Wi-Fi</html>", b'{"status": "ok"}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>Welcome to our Wi-Fi</html>",
+        b'{"status": "ok"}',
+        b'{"status": "success", "data": null}',
+        b'{"message_id": "1"}',
+        b"\x00\n\r\n" * 1000,
+        b"x" * 1_000_000,
+    ],
+)
 def test_success_in_foreign_words_is_none(relay, gomail, body):
     """Who answers 200 for somebody else hasn't stored the message."""
     gomail.body = body

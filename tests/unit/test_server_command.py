@@ -39,9 +39,7 @@ def test_the_process_becomes_gunicorn_with_its_configuration(become):
     """The new program is Gunicorn of the same interpreter, with the configuration of GoMail."""
     arguments, _ = become("--config", "/dev/null")
     assert arguments == [
-        sys.executable,
-        "-m",
-        "gunicorn",
+        str(Path(sys.executable).with_name("gunicorn")),
         "--config",
         str(SHARE / "gunicorn.conf.py"),
         "wsgi:app",

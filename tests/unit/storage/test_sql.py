@@ -330,3 +330,20 @@ def test_a_failed_commit_removes_no_bytes(store: SQLStore, data_dir: Path, raw: 
         event.remove(Engine, "commit", fail)
     assert rows(data_dir) == 0
     assert [path.read_bytes() for path in segments(data_dir)] == [raw]
+
+
+def test_a_removal_is_durable(data_dir: Path, store: SQLStore) -> None:
+    """A store opened anew doesn't find it either, and can store its key again."""
+    removed, kept = add(store, b"removed", "removed"), add(store, b"kept", "kept")
+    store.remove(removed)
+    store.close()
+
+    reopened = create_store(data_dir)
+    try:
+        with pytest.raises(MessageNotFound):
+            reopened.read(removed)
+        assert [each.message_id for each in reopened.search(Query())] == [kept]
+        assert reopened.read(add(reopened, b"anew", "removed")) == b"anew"
+        assert reopened.read(kept) == b"kept"
+    finally:
+        reopened.close()
