@@ -35,6 +35,7 @@ def connect(path: Path, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> E
         connect_args={"timeout": busy_timeout_seconds, "isolation_level": "IMMEDIATE"},
     )
     event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "connect", lambda *_: sync_directory(path.parent))
     return engine
 
 
@@ -63,3 +64,6 @@ def migrate(engine: Engine) -> None:
 def _set_pragmas(connection: SQLiteConnection, _entry: ConnectionPoolEntry) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+    # Opens the -wal, whose name is made durable then: SQLite would do so at the first commit, but
+    # it keeps quiet when that fails.
+    connection.execute("SELECT 1 FROM sqlite_schema").fetchone()

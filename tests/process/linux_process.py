@@ -34,6 +34,18 @@ def lives(pid):
     return False
 
 
+def traced(pid):
+    """Tell whether a debugger or strace is attached to all threads of the process `pid`."""
+    tasks = list(Path(f"/proc/{pid}/task").iterdir())
+    return all("TracerPid:\t0\n" not in _status(task.name) for task in tasks)
+
+
+def is_stopped(pid):
+    """Tell whether all threads of the process `pid` stand still, also under strace."""
+    tasks = list(Path(f"/proc/{pid}/task").iterdir())
+    return all(_status(task.name).partition("State:\t")[2][0] in "Tt" for task in tasks)
+
+
 def kill_process(pid):
     """Send SIGKILL to `pid`, which may have ended already."""
     with suppress(ProcessLookupError):
@@ -42,9 +54,12 @@ def kill_process(pid):
 
 def _mask(pid, field):
     with suppress(FileNotFoundError, ProcessLookupError):
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-        return int(status.partition(f"{field}:")[2].split()[0], 16)
+        return int(_status(pid).partition(f"{field}:")[2].split()[0], 16)
     return None
+
+
+def _status(pid):
+    return Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
 
 
 def _has(mask, number):

@@ -10,12 +10,12 @@ DISK_BYTES = 16 * 1024 * 1024
 
 
 @contextmanager
-def mounted_small_disk(directory):
+def mounted_small_disk(directory, options=""):
     """Make `directory` and mount a file system there that holds DISK_BYTES."""
     require_root()
     mount = require_program("mount")
     directory.mkdir()
-    command = [mount, "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(directory)]
+    command = [mount, "-t", "tmpfs", "-o", f"size={DISK_BYTES}{options}", "tmpfs", str(directory)]
     mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     require(mounted.returncode == 0, f"tmpfs can't be mounted: {mounted.stderr.strip()}")
     yield directory
@@ -32,6 +32,27 @@ def full(directory):
         yield
     finally:
         filler.unlink()
+
+
+@contextmanager
+def without_inodes(directory):
+    """Use up the inodes of the file system of `directory`, and free them again."""
+    made = []
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            create_endlessly(directory, made)
+        yield
+    finally:
+        for path in made:
+            path.unlink()
+
+
+def create_endlessly(directory, made):
+    """Create files in `directory` until that fails; their paths are added to `made`."""
+    while True:
+        path = directory / f"inode{len(made)}"
+        path.touch()
+        made.append(path)
 
 
 def write_endlessly(path):

@@ -4,6 +4,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 from linux_process import kill_process
+from outage import is_ready, is_reported_unhealthy
 from requirement import require, require_program, require_root
 from server import wait_for
 from small_disk import full
@@ -54,24 +55,6 @@ def assert_unavailable(server, raw):
     assert int(answer.headers["Retry-After"]) > 0
     assert set(problem) == PROBLEM_MEMBERS
     assert str(server.data_dir) not in answer.body.decode()
-
-
-def is_reported_unhealthy(server):
-    """Tell whether /health and /ready of this moment say that nothing can be stored."""
-    ready, health = server.request("GET", "/ready"), server.request("GET", "/health")
-    if (ready.status, health.status) != (503, 503):
-        return False
-    assert ready.json()["code"] == "storage_unavailable"
-    assert health.json()["status"] == "unhealthy"
-    [reason] = health.json()["reasons"]
-    assert reason.startswith("Storage can't be written: ")
-    assert "/" not in reason
-    return True
-
-
-def is_ready(server):
-    """Tell whether the server says that it takes mail."""
-    return server.request("GET", "/ready").status == 200
 
 
 def assert_only(server, expected):

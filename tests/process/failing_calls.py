@@ -1,0 +1,57 @@
+"""System calls of running processes that fail, by way of strace."""
+
+import subprocess
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from linux_process import traced
+from requirement import require, require_program, require_root
+from server import wait_for
+
+
+class FailingCalls:
+    """What strace has seen so far."""
+
+    def __init__(self, log):
+        self._log = log
+
+    def hits(self):
+        """Return the calls that were made to fail, as strace writes them."""
+        with suppress(FileNotFoundError):
+            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+            return [line for line in lines if "(INJECTED)" in line]
+        return []
+
+
+@contextmanager
+def failing_calls(pids, rules, log, paths=()):
+    """While it lasts, `rules` hold for all threads of the processes `pids`.
+
+    A rule is what strace calls an injection: `fsync:error=EIO:when=2`. strace counts the calls of
+    each thread. With `paths` only calls count that are about one of these files. `log` is a file
+    for strace to write.
+    """
+    require_root()
+    command = [require_program("strace"), "-f", "-qq", "-y", "-o", log]
+    command += ["-e", "trace=" + ",".join(rule.partition(":")[0] for rule in rules)]
+    for rule in rules:
+        command += ["-e", f"inject={rule}"]
+    for path in paths:
+        command += ["-P", path]
+    for pid in pids:
+        command += ["-p", str(pid)]
+    log.unlink(missing_ok=True)
+    errors = log.with_name(f"{log.name}.errors")
+    with errors.open("wb") as output, subprocess.Popen(command, stderr=output) as strace:
+        try:
+            wait_for(lambda: strace.poll() is not None or all(map(traced, pids)))
+            require(strace.poll() is None, f"strace says: {errors.read_text(encoding='utf-8')}")
+            yield FailingCalls(log)
+        finally:
+            strace.terminate()
+    wait_for(lambda: not any(map(traced, pids)))
+
+
+def database_files(data_dir):
+    """Return the files that SQLite writes."""
+    return [Path(f"{data_dir / 'gomail.db'}{suffix}") for suffix in ("", "-wal", "-shm")]

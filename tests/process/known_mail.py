@@ -1,0 +1,66 @@
+"""Messages of which it is known what must be stored, and by which worker."""
+
+import os
+import signal
+from contextlib import closing, contextmanager
+
+from linux_process import is_stopped
+from server import wait_for
+
+from app.storage.base import Query
+from app.storage.sql import SQLStore
+
+
+class Mail:
+    """Messages to one server, of which it is known what must be stored."""
+
+    def __init__(self, server):
+        self.server = server
+        self.stored = {}
+        self.count = 0
+        self.log = server.data_dir.parent / "strace"
+
+    def send(self, size):
+        """Deliver one message and return its queue id and the answer."""
+        self.count += 1
+        queue_id = f"queue{self.count}"
+        head = f"From: a@example.com\r\nTo: b@example.com\r\nSubject: {queue_id}\r\n\r\n"
+        raw = head.encode() + os.urandom(size)
+        answer = self.server.deliver(raw, X_Original_Queue_Id=queue_id)
+        if answer.status == 200:
+            self.stored[queue_id] = raw
+        return queue_id, answer
+
+    def deliver_to_each_worker(self, size):
+        """Deliver one message to each worker, which must store it."""
+        workers = self.server.worker_pids()
+        for worker in workers:
+            with standing_still(set(workers) - {worker}):
+                _, answer = self.send(size)
+            assert answer.status == 200, answer.body
+
+    def assert_only_acknowledged_are_visible(self):
+        """Compare the ids of what is stored with those of what was answered 200."""
+        with closing(SQLStore(self.server.data_dir)) as store:
+            assert {row.envelope.queue_id for row in store.search(Query())} == set(self.stored)
+
+    def assert_all_is_whole(self):
+        """Compare all stored bytes with what was sent."""
+        with closing(SQLStore(self.server.data_dir)) as store:
+            rows = list(store.search(Query()))
+            assert len(rows) == len(self.stored)
+            for row in rows:
+                assert store.read(row.message_id) == self.stored[row.envelope.queue_id]
+
+
+@contextmanager
+def standing_still(pids):
+    """Stop the processes `pids` for a while, so that others have to do the work."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: all(map(is_stopped, pids)))
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,19 @@
+"""What a server says of itself while its storage fails."""
+
+
+def is_reported_unhealthy(server):
+    """Tell whether /health and /ready of this moment say that nothing can be stored."""
+    ready, health = server.request("GET", "/ready"), server.request("GET", "/health")
+    if (ready.status, health.status) != (503, 503):
+        return False
+    assert ready.json()["code"] == "storage_unavailable"
+    assert health.json()["status"] == "unhealthy"
+    [reason] = health.json()["reasons"]
+    assert reason.startswith("Storage can't be written: ")
+    assert "/" not in reason
+    return True
+
+
+def is_ready(server):
+    """Tell whether the server says that it takes mail."""
+    return server.request("GET", "/ready").status == 200
