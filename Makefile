@@ -1,10 +1,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
+SECONDS ?= 900
 
 # A person at a terminal reads text; a deployment logs JSON by default.
 run: export MAIL_LOG_FORMAT ?= text
 
-.PHONY: help run test bench bench-metrics check format docs lock clean
+.PHONY: help run test soak reliability bench bench-metrics check format docs lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +18,12 @@ test: $(BIN)/dev-installed ## Install and run all tests with branch coverage
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+soak: $(BIN)/dev-installed ## Load a server for SECONDS=900; fails when something grows or is lost
+	PYTHONPATH=tests/process $(BIN)/python tests/system/soak.py --seconds $(SECONDS)
+
+reliability: $(BIN)/dev-installed ## Run all that proves a promise, and write docs/reliability.md
+	GOMAIL_ALL_ROUNDS=1 $(BIN)/python -m pytest -m promise --reliability=docs/reliability.md
 
 bench: $(BIN)/runtime-installed ## Measure what the rate limit costs a request
 	$(BIN)/python benchmarks/bench_rate_limit.py

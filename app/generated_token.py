@@ -1,13 +1,13 @@
 """The bearer token of an installation that configured none."""
 
-import os
 import secrets
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from app.errors import StorageUnavailable
-from app.storage.segments import sync_directory
+from app.small_files import locked_directory, write_whole
+
+# What a configured token has at least; fewer are left of a file that was damaged.
+LEAST_CHARACTERS = 8
 
 
 def token_file(data_dir: Path) -> Path:
@@ -24,23 +24,23 @@ def generated_token(data_dir: Path) -> str:
     path = token_file(data_dir)
     try:
         if not path.exists():
-            _create(path, secrets.token_urlsafe(32))
-        token = path.read_text().strip()
+            _create(path)
+        token = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
         raise StorageUnavailable("The generated token can't be read or written.") from error
     if not token:  # it would let in whoever sends none
         raise StorageUnavailable("The file of the generated token is empty: remove it.")
+    if len(token) < LEAST_CHARACTERS or not _can_be_sent(token):
+        raise StorageUnavailable("The file of the generated token is damaged: remove it.")
     return token
 
 
-def _create(path: Path, token: str) -> None:
+def _can_be_sent(token: str) -> bool:
+    return token.isascii() and token.isprintable() and " " not in token
+
+
+def _create(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # 0600
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    with suppress(FileExistsError):  # another process was faster, and its token holds
-        os.link(temporary, path)
-    Path(temporary).unlink()
-    sync_directory(path.parent)
+    with locked_directory(path.parent):
+        if not path.exists() and not path.is_symlink():  # another process may have been faster
+            write_whole(path, secrets.token_urlsafe(32) + "\n")

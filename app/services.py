@@ -1,18 +1,22 @@
 """The parts an application is made of; the only place that names concrete backends."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from app.generated_token import generated_token
+from app.errors import StorageUnavailable
+from app.generated_token import generated_token, token_file
 from app.metrics.recorder import Recorder
 from app.ratelimit.redis import RedisLimiter
 from app.ratelimit.shared import SharedLimiter
 from app.ratelimit.token_bucket import Limiter, token_bucket
 from app.receive import Receiver
 from app.server.shared_state import SharedState
+from app.server.shutdowns import shutdowns_file
 from app.server.slots import Slots
 from app.settings import RateLimit, Settings
+from app.small_files import sweep_unfinished
 from app.storage.base import MessageStore
 from app.storage.sql import SQLStore, create_store
 
@@ -79,7 +83,16 @@ def prepare(settings: Settings) -> None:
 
     Raises StorageUnavailable.
     """
-    store = create_store(settings.storage.data_dir)
+    data_dir = settings.storage.data_dir
+    store = create_store(data_dir)
     bearer_tokens(settings)
     store.sweep()
     store.close()
+    # A full disk may be mended while the server waits, modes hardly are.
+    if not all(os.access(path, os.W_OK | os.X_OK) for path in (data_dir, data_dir / "segments")):
+        raise StorageUnavailable("It is not writable for this user, or its segments/ isn't")
+    try:
+        for path in (token_file(data_dir), shutdowns_file(data_dir)):
+            sweep_unfinished(path)
+    except OSError as error:
+        raise StorageUnavailable from error

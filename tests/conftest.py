@@ -7,6 +7,8 @@ from hypothesis import settings
 from server import Server
 from small_disk import mounted_small_disk
 
+pytest_plugins = ("promises",)
+
 # A busy machine isn't a fault; tests that are about time measure it themselves.
 settings.register_profile("gomail", deadline=None)
 settings.load_profile("gomail")

@@ -1,12 +1,11 @@
 """How often the server was shut down and how long it took, kept over restarts."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 from app.metrics.catalog import SHUTDOWN_DURATION
-from app.storage.segments import sync_directory
+from app.small_files import locked_directory, write_whole
 
 Kind = Literal["graceful", "forced"]
 
@@ -16,12 +15,17 @@ Shutdowns = dict[str, dict[str, Any]]
 """For each kind `count`, `seconds` in all, and `buckets`, the counts up to each bound."""
 
 
+def shutdowns_file(data_dir: Path) -> Path:
+    """Return where this is kept."""
+    return data_dir / "shutdowns.json"
+
+
 def read_shutdowns(data_dir: Path, otherwise: Shutdowns | None = None) -> Shutdowns:
     """Return what is on record; when that can't be read, `otherwise`, or no shutdowns at all."""
     try:
-        kept = json.loads((data_dir / "shutdowns.json").read_text(encoding="utf-8"))
+        kept = json.loads(shutdowns_file(data_dir).read_text(encoding="utf-8"))
         return {kind: _checked(kept[kind]) for kind in ("graceful", "forced")}
-    except (OSError, ValueError, TypeError, LookupError):
+    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
         if otherwise is not None:
             return otherwise
         empty = {"count": 0, "seconds": 0.0, "buckets": [0] * len(BUCKET_SECONDS)}
@@ -39,9 +43,14 @@ def _checked(one: dict[str, Any]) -> dict[str, Any]:
 
 def record_shutdown(data_dir: Path, kind: Kind, seconds: float) -> None:
     """Add a shutdown that took `seconds`; atomic and durable. Raises OSError."""
-    shutdowns = read_shutdowns(data_dir)
-    one = shutdowns[kind]
-    shutdowns[kind] = {
+    with locked_directory(data_dir):
+        shutdowns = read_shutdowns(data_dir)
+        shutdowns[kind] = _with_one_more(shutdowns[kind], seconds)
+        write_whole(shutdowns_file(data_dir), json.dumps(shutdowns))
+
+
+def _with_one_more(one: dict[str, Any], seconds: float) -> dict[str, Any]:
+    return {
         "count": one["count"] + 1,
         "seconds": one["seconds"] + seconds,
         "buckets": [
@@ -49,10 +58,3 @@ def record_shutdown(data_dir: Path, kind: Kind, seconds: float) -> None:
             for count, bound in zip(one["buckets"], BUCKET_SECONDS, strict=True)
         ],
     }
-    temporary = data_dir / "shutdowns.json.new"
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(shutdowns, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(data_dir / "shutdowns.json")
-    sync_directory(data_dir)

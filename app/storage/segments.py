@@ -121,14 +121,15 @@ class Segments:
         Files that don't carry the name of a segment stay untouched. Raises OSError.
         """
         for path in sorted(self._directory.iterdir()):
-            if _NAME.fullmatch(path.name) and not path.is_symlink():
+            if _NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink():
                 with suppress(FileNotFoundError):  # its writer has discarded it meanwhile
                     _sweep_segment(path, end_of_rows)
 
     def is_empty(self) -> bool:
         """Tell whether no segment holds any bytes."""
         return not any(
-            _NAME.fullmatch(path.name) and path.stat().st_size for path in self._directory.iterdir()
+            _NAME.fullmatch(path.name) and path.is_file() and path.stat().st_size
+            for path in self._directory.iterdir()
         )
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from app.model import Message, Receipt, StoredMessage
 from app.storage.base import Query, StoreRecorder
 from app.storage.body import Body
 from app.storage.database import connect, create_database, locked, migrate
+from app.storage.lost_database import refuse_lost_database
 from app.storage.probe import WriteProbe
 from app.storage.rows import moment_of, selection, stored_message, values_of
 from app.storage.segments import Segments, Span, sync_directory
@@ -220,6 +221,7 @@ def create_store(data_dir: Path) -> SQLStore:
     with _failures_as_unavailable():
         for directory in [*reversed(data_dir.parents), data_dir, data_dir / "segments"]:
             _make_directory(directory)
+        refuse_lost_database(data_dir)
         create_database(data_dir / "gomail.db")
     store = SQLStore(data_dir)
     store.migrate(data_dir / "migrate.lock")

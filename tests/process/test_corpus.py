@@ -107,6 +107,7 @@ def deliver_json(server, raw, **headers):
     return server.deliver(document, "application/json", **headers)
 
 
+@pytest.mark.promise("stored bytes equal received bytes")
 @pytest.mark.parametrize("deliver", [deliver_raw, deliver_json])
 @pytest.mark.parametrize("envelope", [{}, ENVELOPE], ids=["without envelope", "with envelope"])
 def test_real_mail_is_stored_byte_for_byte(corpus, shared_server, store, deliver, envelope):

@@ -93,6 +93,9 @@ def stored_sizes(server):
         return {row.envelope.queue_id: row.size for row in store.search(Query())}
 
 
+@pytest.mark.promise(
+    "a stop loses no request: each gets a whole 200 or 503, and each 200 is stored"
+)
 def test_no_request_is_lost_by_a_stop_under_load(new_server):
     """20 stops at random moments: each request gets a whole 200 or 503, each 200 is stored.
 
@@ -130,6 +133,7 @@ def stop_under_load(server, name):
         return [attempt for each in running for attempt in each.result()]
 
 
+@pytest.mark.promise("while draining, what is in flight finishes and all else is answered 503")
 def test_what_is_in_flight_finishes_and_all_else_is_turned_away(new_server):
     """A stop waits for the slow upload, says so in the log, and answers the others 503."""
     server = new_server().start()
@@ -190,6 +194,7 @@ def counts(server):
     return {kind: each["count"] for kind, each in read_shutdowns(server.data_dir).items()}
 
 
+@pytest.mark.promise("a stop ends after shutdown_timeout, whatever hangs")
 def test_an_upload_that_hangs_delays_the_end_to_the_deadline(new_server):
     """After shutdown_timeout the server warns and ends; that it was forced survives a restart."""
     server = new_server(shutdown_timeout=2).start()
@@ -220,6 +225,7 @@ def test_a_second_signal_ends_at_once(new_server):
     assert "Forced shutdown with 1 active requests" in messages(server)
 
 
+@pytest.mark.promise("SIGINT drains as SIGTERM does")
 def test_control_c_drains_too(new_server):
     """SIGINT does what SIGTERM does."""
     server = new_server().start()

@@ -72,6 +72,9 @@ def deliver(server, raw, stored):
     stored[answer.json()["message_id"]] = raw
 
 
+@pytest.mark.promise(
+    "what cannot be stored is answered 503, said by /health, and healed without a restart"
+)
 def test_a_full_disk_is_said_and_survived(server_on_small_disk, small_disk):
     """503 for small and large messages while it lasts, 200 afterwards, without a restart."""
     server, stored = server_on_small_disk, {}
@@ -90,6 +93,9 @@ def test_a_full_disk_is_said_and_survived(server_on_small_disk, small_disk):
     assert (server.pid, server.worker_pids()) == (pid, workers)
 
 
+@pytest.mark.promise(
+    "what cannot be stored is answered 503, said by /health, and healed without a restart"
+)
 def test_a_directory_that_becomes_read_only_is_said_and_survived(new_server):
     """Files that are open already can't be written either; then all is well again."""
     server, stored = new_server(workers=1).start(), {}
@@ -105,6 +111,9 @@ def test_a_directory_that_becomes_read_only_is_said_and_survived(new_server):
     assert_only(server, stored)
 
 
+@pytest.mark.promise(
+    "what cannot be stored is answered 503, said by /health, and healed without a restart"
+)
 def test_a_worker_that_starts_while_nothing_can_be_written_waits_for_better_days(new_server):
     """Its predecessor dies during the outage: the server says so and goes on, by itself."""
     server, stored = new_server(workers=1).start(), {}
@@ -148,6 +157,7 @@ def test_a_start_without_a_usable_data_directory_is_refused(new_server, tmp_path
     assert "Not a directory" in line
 
 
+@pytest.mark.promise("a start that could store nothing is refused in one line")
 def test_a_start_on_a_read_only_directory_is_refused(small_disk, new_server):
     """The same for a file system that is mounted read-only."""
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
@@ -172,6 +182,7 @@ def test_a_start_on_a_directory_that_became_read_only_is_refused(small_disk, new
     server.start()
 
 
+@pytest.mark.promise("a start deletes nothing that the server did not make")
 def test_a_start_without_the_database_of_stored_messages_is_refused(server):
     """The sweep would take all mail for leavings."""
     deliver(server, message(0), {})

@@ -25,6 +25,7 @@ def try_it_line(server):
     return shown.partition("Try it: ")[2]
 
 
+@pytest.mark.promise("the line shown at the start works as it is pasted")
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_the_line_shown_at_the_start_works_as_it_is_pasted(new_server, tmp_path, log_format):
     """A newcomer copies it into a shell in any directory, and a message is stored."""
@@ -124,6 +125,7 @@ def test_a_message_is_shown_readable_and_raw(filled):
     assert server.gomail("messages", "show", ids[1], "--raw").stdout == MESSAGE
 
 
+@pytest.mark.promise("an export is byte for byte")
 def test_the_export_as_files_is_byte_for_byte(filled, tmp_path):
     """One file for each message, under its id."""
     server, ids = filled
@@ -196,6 +198,7 @@ def test_a_short_token_in_a_file_starts_with_a_warning(new_server, tmp_path):
     assert "test-token" not in server.output_file.read_text(encoding="utf-8")
 
 
+@pytest.mark.promise("a generated token survives a restart and stays secret")
 def test_a_generated_token_stays_the_same_and_secret(new_server):
     """It survives a restart, only its owner can read it, and no line shows it."""
     server = new_server().start()

@@ -72,6 +72,7 @@ def refused(shared_server, stores_nothing):
     assert shared_server.request("GET", "/ready").status == 200
 
 
+@pytest.mark.promise("a part of a message is never stored")
 def test_a_body_shorter_than_announced_is_refused(shared_server, refused):
     """The client hears 400: half a message must never pass for a whole one."""
     data = head(shared_server, f"Content-Length: {len(MESSAGE) + 1}") + MESSAGE
@@ -80,6 +81,7 @@ def test_a_body_shorter_than_announced_is_refused(shared_server, refused):
     assert f"{len(MESSAGE)} of the {len(MESSAGE) + 1} bytes" in problem["detail"]
 
 
+@pytest.mark.promise("a part of a message is never stored")
 def test_a_client_that_is_gone_leaves_nothing(shared_server, stores_nothing):
     """The connection is reset in the middle of the body; the next request is served."""
     with closing(shared_server.connect()) as connection:
@@ -89,6 +91,7 @@ def test_a_client_that_is_gone_leaves_nothing(shared_server, stores_nothing):
     assert shared_server.request("GET", "/ready").status == 200
 
 
+@pytest.mark.promise("max_message_size holds, with a length and without")
 @pytest.mark.parametrize("announced", [LIMIT + 1, 10**20])
 def test_a_message_announced_too_large_is_refused_unread(shared_server, refused, announced):
     """413 comes before one byte of the body was sent."""
@@ -97,6 +100,7 @@ def test_a_message_announced_too_large_is_refused_unread(shared_server, refused,
     assert (status, problem["code"]) == (413, "message_too_large")
 
 
+@pytest.mark.promise("max_message_size holds, with a length and without")
 def test_a_chunked_message_beyond_the_limit_is_refused(new_server):
     """Without an announced length the limit holds while reading, and nothing is left behind."""
     server = new_server(max_message_size=2 * 1024 * 1024).start()
@@ -118,6 +122,7 @@ def test_a_chunked_message_is_stored_whole(shared_server):
         assert store.read(receipt["message_id"]) == MESSAGE
 
 
+@pytest.mark.promise("a part of a message is never stored")
 @pytest.mark.parametrize(
     "body",
     [
@@ -153,6 +158,7 @@ def test_other_transfer_encodings_are_refused(shared_server, refused, coding):
     assert int(status_line.split()[1]) in {400, 415, 501}
 
 
+@pytest.mark.promise("requests with two framings are refused")
 def test_a_length_beside_chunks_is_refused(shared_server, refused):
     """Two framings in one request are how requests are smuggled (RFC 9112 section 6.3)."""
     fields = ["Transfer-Encoding: chunked", "Content-Length: 5"]

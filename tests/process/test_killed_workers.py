@@ -6,6 +6,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
+import pytest
 from linux_process import kill_process
 
 from app.storage.base import Query
@@ -70,6 +71,7 @@ def segment_sizes(server):
     return {file.name: file.stat().st_size for file in files if file.stat().st_size}
 
 
+@pytest.mark.promise("no kill loses, doubles or cuts an acknowledged message")
 def test_what_was_answered_is_stored_once_whatever_is_killed(new_server):
     """1,000 messages while workers die: each acknowledged one is there, whole, exactly once.
 

@@ -39,6 +39,7 @@ def all_threads_hanging(server):
             upload.close()
 
 
+@pytest.mark.promise("the metrics port answers within a second, busy or draining")
 def test_busy_processors_delay_no_scrape(new_server):
     """While clients deliver as fast as they can, and others hang: 100 scrapes below a second."""
     server = new_server().start()
@@ -49,6 +50,7 @@ def test_busy_processors_delay_no_scrape(new_server):
     assert load.failures == []
 
 
+@pytest.mark.promise("the metrics port answers within a second, busy or draining")
 def test_threads_that_all_hang_delay_no_scrape(new_server):
     """When no request can be worked on, the port tells so: 100 scrapes below a second."""
     server = new_server(workers=1).start()
@@ -59,6 +61,7 @@ def test_threads_that_all_hang_delay_no_scrape(new_server):
     assert wait_for(lambda: server.request("GET", "/ready").status == 200)
 
 
+@pytest.mark.promise("the metrics port answers within a second, busy or draining")
 def test_a_drain_can_be_watched(new_server):
     """The port tells that the server drains, and what it waits for; then how long that took."""
     server = new_server().start()
@@ -90,6 +93,7 @@ def check_shutdowns(server, **counts):
         assert (found.value("shutdown_duration_seconds_sum", type=kind) > 0) == (count > 0)
 
 
+@pytest.mark.promise("how shutdowns went survives the restart")
 def test_forced_shutdowns_are_told_apart(new_server):
     """A stop that cuts off an upload is one of type forced, and in the buckets above its time."""
     server = new_server(shutdown_timeout=1).start()

@@ -3,6 +3,7 @@ import string
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
+import pytest
 from server import wait_for
 
 from app.metrics.recorder import METHODS, UNMATCHED
@@ -62,6 +63,7 @@ def strange_requests(count):
     ]
 
 
+@pytest.mark.promise("no request can make new series")
 def test_strange_requests_make_no_new_series(new_server):
     """10,000 paths and methods at random have the series of the first 500, and all are counted."""
     server = new_server(log_level="warning").start()

@@ -35,6 +35,7 @@ def real_ip(address):
     return {"X-Real-IP": address}
 
 
+@pytest.mark.promise("a rate limit is exact over all workers")
 def test_exactly_the_burst_passes_then_one_after_the_wait(new_server):
     """400 requests at once at 4 workers x 8 threads: ten pass, and are the ten that are stored.
 
@@ -56,6 +57,7 @@ def test_exactly_the_burst_passes_then_one_after_the_wait(new_server):
     assert flood(server, [{}] * 5).passed == 1
 
 
+@pytest.mark.promise("a rate limit is exact over all workers")
 def test_exactly_ten_of_four_hundred(slow_server):
     """Where nothing comes back in time, ten pass: not nine, not eleven."""
     result = flood(slow_server, [real_ip("203.0.113.10")] * REQUESTS)
@@ -64,6 +66,7 @@ def test_exactly_ten_of_four_hundred(slow_server):
     assert waits <= set(range(50, 61))
 
 
+@pytest.mark.promise("each client has a limit of its own")
 def test_each_client_gets_its_own_ten(slow_server):
     """50 clients behind one proxy, 12 requests each, all at once: ten pass for each of them."""
     clients = [f"192.168.1.{number}" for number in range(50)]
@@ -123,6 +126,7 @@ def statuses_of(server, peer, requests):
         return statuses
 
 
+@pytest.mark.promise("a client cannot choose its bucket")
 def test_a_stranger_cannot_choose_its_bucket(new_server):
     """3,000 different claims from a peer that isn't trusted share its ten requests.
 
@@ -177,6 +181,7 @@ def seconds_until_answered(server):
     return time.monotonic() - started_at
 
 
+@pytest.mark.promise("a rate limit holds when workers are killed")
 def test_killed_workers_leave_no_lock_behind(new_server):
     """20 times kill -9 amid a flood: the next request is answered within a second, the limit holds.
 

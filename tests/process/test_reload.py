@@ -49,6 +49,7 @@ def deliver(server, token, **fields):
     return server.request("POST", "/mail/inbound", MESSAGE, given)
 
 
+@pytest.mark.promise("tokens and limits are replaced without downtime")
 def test_a_token_is_replaced_without_a_restart(configured):
     """After SIGHUP the new token is valid and the old one isn't; both are in between."""
     server, write = configured
@@ -61,6 +62,7 @@ def test_a_token_is_replaced_without_a_restart(configured):
     assert [deliver(server, token).status for token in (OLD, NEW)] == [401, 200]
 
 
+@pytest.mark.promise("tokens and limits are replaced without downtime")
 def test_a_limit_and_the_log_level_are_replaced_without_a_restart(configured):
     """After SIGHUP the new limit holds in every worker, and info lines are logged no more."""
     server, write = configured
@@ -74,6 +76,7 @@ def test_a_limit_and_the_log_level_are_replaced_without_a_restart(configured):
     assert {line["level"] for line in server.log()[lines:]} <= {"WARNING", "ERROR"}
 
 
+@pytest.mark.promise("an invalid configuration is never put in force")
 def test_an_invalid_configuration_is_refused(configured):
     """SIGHUP logs each of its faults, and the old settings stay, in new workers too."""
     server, write = configured
@@ -118,6 +121,7 @@ def proportional_bytes(pid):
     return int(text.partition("\nPss:")[2].split()[0]) * 1024
 
 
+@pytest.mark.promise("a reload loses no request")
 def test_reloads_under_load_lose_no_request(new_server):
     """20 SIGHUPs while 8 clients deliver: every request is answered 200, and no memory leaks."""
     server = new_server().start()
@@ -140,6 +144,7 @@ def test_reloads_under_load_lose_no_request(new_server):
     assert at_the_end <= after_ten * 1.1
 
 
+@pytest.mark.promise("counters stay exact when workers are replaced")
 def test_recycled_workers_leave_no_slot_behind(new_server):
     """When workers end after some requests each, nothing is lost and all counts are exact."""
     server = new_server(workers=6)

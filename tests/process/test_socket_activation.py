@@ -2,6 +2,7 @@ import os
 import signal
 import sys
 
+import pytest
 from server import CHECKOUT, GUNICORN, wait_for
 from upload import MESSAGE, uploads_in_flight
 
@@ -17,6 +18,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
+@pytest.mark.promise("a socket of systemd is served, and a stop loses nothing")
 def test_the_socket_of_systemd_is_served_and_drained(new_server):
     """With `mode: socket` the port is the one that was handed over, and a stop loses nothing."""
     server = new_server(mode="socket", port=1)  # nobody may listen there

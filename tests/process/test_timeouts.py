@@ -63,6 +63,7 @@ def is_empty(server):
         return store.count(Query()) == 0
 
 
+@pytest.mark.promise("timeouts are kept: read, handler, idle, write")
 @pytest.mark.parametrize(
     ("beginning", "rest"),
     [
@@ -83,6 +84,7 @@ def test_a_head_that_does_not_come_ends_the_connection(impatient_server, beginni
     assert READ - 0.5 <= took <= READ + SLACK_SECONDS
 
 
+@pytest.mark.promise("timeouts are kept: read, handler, idle, write")
 @pytest.mark.parametrize("goes_on", [False, True], ids=["stalled", "slow"])
 def test_a_body_that_does_not_come_is_answered_408(impatient_server, goes_on):
     """After handler_timeout the client hears why, nothing is kept, and it is counted."""
@@ -105,6 +107,7 @@ def test_a_body_that_does_not_come_is_answered_408(impatient_server, goes_on):
     assert (after["active_requests"], after["total_timeouts"]) == (1, counted + 1)
 
 
+@pytest.mark.promise("timeouts are kept: read, handler, idle, write")
 def test_a_connection_without_a_next_request_is_closed(impatient_server):
     """A kept-alive connection ends idle_timeout after its last answer."""
     request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -116,6 +119,7 @@ def test_a_connection_without_a_next_request_is_closed(impatient_server):
     assert more == b""
 
 
+@pytest.mark.promise("timeouts are kept: read, handler, idle, write")
 def test_a_client_that_does_not_take_its_answers_is_cut_off(impatient_server):
     """When the buffers between are full, an answer may wait for write_timeout, no longer."""
     with closing(socket.socket()) as connection:
@@ -177,6 +181,7 @@ class SlowClient:
             return
 
 
+@pytest.mark.promise("slow clients keep nobody waiting")
 def test_slow_clients_keep_nobody_waiting(new_server):
     """50 clients with a byte a second: an honest one is served within a second all the time."""
     server = new_server(read_timeout=4, handler_timeout=3).start()
@@ -200,6 +205,7 @@ def test_slow_clients_keep_nobody_waiting(new_server):
     assert metrics(server)["active_requests"] == 1
 
 
+@pytest.mark.promise("slow clients keep nobody waiting")
 def test_a_probe_is_answered_while_every_thread_is_busy(shared_server):
     """/health takes less than 100 ms beside as many stalled uploads as messages are worked on."""
     workers, threads = 2, 8
@@ -243,6 +249,7 @@ def head(server):
     return {"Authorization": f"Bearer {server.token}", "Content-Type": "message/rfc822"}
 
 
+@pytest.mark.promise("every error is a problem document with a stable code")
 @pytest.mark.parametrize(
     ("request_bytes", "status", "code"),
     [

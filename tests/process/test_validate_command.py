@@ -41,6 +41,7 @@ def bad(tmp_path):
     return path
 
 
+@pytest.mark.promise("every fault of a configuration is reported, not the first")
 def test_every_fault_of_a_file_is_named_and_the_exit_code_is_1(gomail, bad):
     """Both faults are lines of their own, without a traceback and without the token."""
     result = gomail("validate", "--config", bad)
@@ -118,6 +119,7 @@ def test_a_broken_wsgi_module_in_the_directory_does_not_matter(gomail, tmp_path)
     assert gomail("validate").returncode == 0
 
 
+@pytest.mark.promise("the server refuses what validate refuses, with the same lines")
 def test_the_server_refuses_with_the_lines_of_validate(gomail, bad):
     """Nothing starts on an invalid configuration, and the reasons are the same."""
     refused = gomail("server", "--config", bad)

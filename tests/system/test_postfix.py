@@ -163,6 +163,7 @@ def send_some(postfix, count=FEW):
         postfix.send(raw, ["a@app.test", "b@app.test"])
 
 
+@pytest.mark.promise("each recipient gets a copy, once and byte for byte")
 def test_each_recipient_gets_its_copy_once_and_byte_for_byte(way, kept):
     """500 messages of every odd kind: each (queue id, recipient) is stored once, as piped."""
     with ThreadPoolExecutor(SMTP_CLIENTS) as pool:
@@ -196,6 +197,7 @@ def test_a_canary_says_that_the_mail_waits_in_the_queue(way):
     assert b"postqueue" in checked.stdout
 
 
+@pytest.mark.promise("Postfix loses and bounces nothing by accident")
 def test_a_stopped_gomail_bounces_nothing(way):
     """Mail waits while nobody listens, and arrives afterwards."""
     way.server.stop()
@@ -205,6 +207,7 @@ def test_a_stopped_gomail_bounces_nothing(way):
     way.assert_delivered_after_outage()
 
 
+@pytest.mark.promise("Postfix loses and bounces nothing by accident")
 @pytest.mark.parametrize(
     "answer", [INTERNAL_ERROR, HTML, WRONG_SUCCESS, HANG], ids=["500", "html", "wifi", "hang"]
 )
@@ -217,6 +220,7 @@ def test_what_comes_between_bounces_nothing(way, answer):
     way.assert_delivered_after_outage()
 
 
+@pytest.mark.promise("Postfix loses and bounces nothing by accident")
 def test_a_wrong_token_bounces_nothing(way):
     """401 waits for an operator, who has days."""
     way.postfix.set_token("not-the-token-of-this-server")
@@ -227,6 +231,7 @@ def test_a_wrong_token_bounces_nothing(way):
     way.assert_delivered_after_outage()
 
 
+@pytest.mark.promise("Postfix loses and bounces nothing by accident")
 def test_an_unreadable_token_file_bounces_nothing(way):
     """The script runs as a user without privileges, who can't read root's files."""
     shutil.chown(way.postfix.token_file, "root")
@@ -236,6 +241,7 @@ def test_an_unreadable_token_file_bounces_nothing(way):
     way.assert_delivered_after_outage()
 
 
+@pytest.mark.promise("Postfix loses and bounces nothing by accident")
 def test_a_gomail_killed_in_mid_request_bounces_nothing(way):
     """kill -9 while messages are on their way: each arrives, and none twice."""
     for _ in range(KILLS):
@@ -251,6 +257,7 @@ def test_a_gomail_killed_in_mid_request_bounces_nothing(way):
     way.assert_stored_once(2 * KILLS * MESSAGES_A_KILL)
 
 
+@pytest.mark.promise("Postfix loses and bounces nothing by accident")
 def test_full_disks_and_rate_limits_bounce_nothing(new_server, small_disk):
     """503 while nothing can be written and 429 beyond the burst both defer."""
     settings = {"rate_limit_per_minute": 600, "rate_limit_burst": 2, "primary_domain": "app.test"}
@@ -266,6 +273,7 @@ def test_full_disks_and_rate_limits_bounce_nothing(new_server, small_disk):
         way.assert_stored_once(2 * FEW)
 
 
+@pytest.mark.promise("a refusal of GoMail bounces with its reason")
 @pytest.mark.parametrize(
     ("recipient", "sender", "size", "code"),
     [

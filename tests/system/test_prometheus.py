@@ -58,6 +58,7 @@ def prometheus(server, tmp_path):
         yield prometheus
 
 
+@pytest.mark.promise("counters equal what the clients have counted")
 def test_prometheus_counts_what_the_clients_have_counted(server, prometheus):
     """PromQL's answers after a load equal the clients' own counts, to the request."""
     clients = [Client(server, number) for number in range(CLIENTS)]

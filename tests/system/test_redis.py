@@ -108,6 +108,7 @@ def steady_traffic(hosts):
             sender.join()
 
 
+@pytest.mark.promise("a rate limit is exact over several hosts")
 def test_two_hosts_give_ten_between_them(hosts, redis_server):
     """40 requests at each of two hosts at once: together exactly ten pass, for each client."""
     for network in ("192.0.2", "198.51.100"):
@@ -115,6 +116,7 @@ def test_two_hosts_give_ten_between_them(hosts, redis_server):
     assert buckets(redis_server) >= 2
 
 
+@pytest.mark.promise("an outage of Redis costs no mail")
 def test_an_outage_costs_no_mail_and_opens_nothing(hosts, redis_server):
     """Redis killed and started again, twice, amid traffic: no 5xx, and always a limit.
 

@@ -1,4 +1,4 @@
-import json
+import os
 
 import pytest
 
@@ -51,7 +51,7 @@ def test_a_record_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError
 
-    monkeypatch.setattr(json, "dump", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError):  # noqa: PT011 -- there is nothing to match
         record_shutdown(tmp_path, "forced", 1.0)
     assert read_shutdowns(tmp_path)["forced"]["count"] == 1

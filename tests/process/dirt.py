@@ -1,0 +1,93 @@
+"""A data directory that somebody has laid hands on, and what a start makes of it."""
+
+import hashlib
+import shutil
+import stat
+from contextlib import closing, suppress
+
+from requirement import require_program
+from server import GUNICORN, START_SECONDS, wait_for
+
+from app.storage.base import Query
+from app.storage.sql import SQLStore
+
+# SQLite and the lock of a start change these as they work.
+LIVING = {"gomail.db", "gomail.db-wal", "gomail.db-shm", "migrate.lock", "shutdowns.json"}
+
+
+def message(number):
+    """Return a message of its own for each number."""
+    head = f"From: a@example.com\r\nTo: b@example.com\r\nSubject: number {number}\r\n\r\n"
+    return head.encode() + bytes([65 + number % 26]) * 5_000
+
+
+def bound_by_modes():
+    """Return the command of a server for whom modes hold, although it may be root's."""
+    without = "-dac_override,-dac_read_search,-fowner"
+    return (require_program("setpriv"), "--bounding-set", without, *GUNICORN)
+
+
+def tree(directory):
+    """Return everything below `directory`: kind and mode of each path, and what it holds."""
+    return {str(path.relative_to(directory)): _seen(path) for path in directory.rglob("*")}
+
+
+def _seen(path):
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        return (status.st_mode, str(path.readlink()))
+    if stat.S_ISREG(status.st_mode):
+        return (status.st_mode, hashlib.sha256(path.read_bytes()).hexdigest())
+    return (status.st_mode, None)
+
+
+def untouched(before, after, ours=LIVING):
+    """Check that all of `before` but `ours` is still there and unchanged."""
+    changed = {
+        path: (seen, after.get(path))
+        for path, seen in before.items()
+        if path not in ours and after.get(path) != seen
+    }
+    assert not changed, changed
+    gone = before.keys() - after.keys() - {"gomail.db-wal", "gomail.db-shm"}
+    assert not gone, gone
+
+
+class Outcome:
+    """What came of a start: `refusal` is the line that was said, None when the server serves."""
+
+    def __init__(self, server, command=GUNICORN):
+        said = len(server.errors()) if server.error_file.exists() else 0
+        server.launch(command)
+        wait_for(lambda: not server.is_running() or _serves(server), START_SECONDS)
+        self.refusal = None
+        if not server.is_running():
+            assert server.wait() == 1, server.errors()
+            [self.refusal] = server.errors()[said:].splitlines()
+            assert self.refusal.startswith(f"data_dir: {server.data_dir.resolve()} can't be used: ")
+
+
+def _serves(server):
+    with suppress(OSError):
+        return server.request("GET", "/ready", seconds=5).status == 200
+    return False
+
+
+def readable(server):
+    """Return the bytes of each stored message that can be read."""
+    with closing(SQLStore(server.data_dir)) as store:
+        return {row.message_id: store.read(row.message_id) for row in store.search(Query())}
+
+
+def restore(copy, data_dir):
+    """Put back the database with its log, and the segments, instead of what is there."""
+    names = ("gomail.db", "gomail.db-wal", "gomail.db-shm", "segments")
+    for path in [data_dir / name for name in names]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        if (copy / path.name).is_dir():
+            shutil.copytree(copy / path.name, path)
+        else:
+            shutil.copy2(copy / path.name, path)

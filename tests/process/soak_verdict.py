@@ -1,0 +1,125 @@
+"""What a soak has measured, beside the bounds of it."""
+
+from contextlib import closing
+from pathlib import Path
+from statistics import median
+
+from app.server.worker import WAITING_THREADS
+from app.storage.base import Query
+from app.storage.sql import SQLStore
+
+MIB = 1024 * 1024
+LOG_BYTES = 64 * MIB
+# How much the median of the last third may be above that of the first: a part of it, and some.
+BOUNDS = {"descriptors": (0, 3), "threads": (0, 1), "resident": (0.05, 4 * MIB)}
+THREADS = 8
+MOST_THREADS = THREADS + WAITING_THREADS + 3
+ROUTE = "/mail/inbound"
+
+
+def sample(server):
+    """Return of master and workers descriptors, threads and resident bytes; and the log's size."""
+    pids = {"master": server.pid}
+    pids |= {f"worker {number}": pid for number, pid in enumerate(sorted(server.worker_pids()))}
+    found = {"wal": largest_log(server)}
+    for name, pid in pids.items():
+        for kind, value in of_process(pid).items():
+            found[name, pid, kind] = value
+    return found
+
+
+def of_process(pid):
+    """Return what /proc tells of the process `pid`; nothing when it has just ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+        return {
+            "descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir())),
+            "threads": _field(status, "Threads"),
+            "resident": _field(status, "VmRSS") * 1024,
+        }
+    except (OSError, IndexError):
+        return {}
+
+
+def _field(status, name):
+    return int(status.partition(f"\n{name}:")[2].split()[0])
+
+
+def largest_log(server):
+    """Return the size of SQLite's log."""
+    log = server.data_dir / "gomail.db-wal"
+    return log.stat().st_size if log.exists() else 0
+
+
+class Verdict:
+    """The rows of the table, and the breaches among them."""
+
+    def __init__(self):
+        self._rows = []
+        self.breaches = 0
+
+    def flat(self, samples):
+        """Compare the first third of `samples` with the last, for each process."""
+        third = len(samples) // 3
+        keys = [key for key in samples[0] if key != "wal" and key in samples[-1]]
+        self._equal("series watched", len(keys), 3 * len(BOUNDS))
+        for name, pid, kind in keys:
+            series = [each[name, pid, kind] for each in samples if (name, pid, kind) in each]
+            first, last = median(series[:third]), median(series[-third:])
+            part, some = BOUNDS[kind]
+            bound = first * (1 + part) + some
+            if kind == "threads" and name != "master":
+                bound = MOST_THREADS  # a pool fills up to its end as requests overlap
+            self._check(f"{kind} of {name}", f"{first:,.0f} → {last:,.0f}", bound, last <= bound)
+
+    def log(self, size):
+        """Judge the largest size of SQLite's log."""
+        self._check("bytes of the WAL file", f"{size:,}", LOG_BYTES, size <= LOG_BYTES)
+
+    def counts(self, server, load):
+        """Compare what the clients, the counters and the rows say."""
+        scrape = server.scrape()
+        self._equal("requests without the answer due", len(load.wrong), 0)
+        for text in load.wrong[:5]:
+            self._rows.append(("", "", text, ""))
+        rows, is_whole = _rows_of(server)
+        self._equal("rows, as the clients count", rows, load.stored)
+        self._equal("rows whose bytes match", is_whole, rows)
+        for status, count in (("success", load.stored), ("duplicate", load.duplicates)):
+            self._equal(status, scrape.value("emails_processed_total", status=status), count)
+        for status, count in sorted(load.statuses.items()):
+            counted = scrape.value("http_requests_total", endpoint=ROUTE, status=str(status))
+            self._equal(f"answers {status}", counted, count)
+
+    def said(self, server):
+        """Judge what is left when the server has stopped: segments, errors."""
+        with closing(SQLStore(server.data_dir)) as store:
+            named = sum(row.size for row in store.search(Query()))
+        kept = sum(path.stat().st_size for path in (server.data_dir / "segments").iterdir())
+        self._equal("bytes of segments, as the rows say", kept, named)
+        errors = [line for line in server.log() if line["level"] in {"ERROR", "CRITICAL"}]
+        self._equal("errors in the log", len(errors), 0)
+        self._rows += [("", "", str(line)[:500], "") for line in errors[:5]]
+        self._equal("bytes on standard error", len(server.errors()), 0)
+
+    def table(self):
+        """Return all of it as text."""
+        lines = [
+            f"{mark:6} {what:36} {value:>26}  {bound}" for mark, what, value, bound in self._rows
+        ]
+        return "\n".join([*lines, f"{self.breaches} breaches"])
+
+    def _equal(self, what, found, expected):
+        self._check(what, f"{found:,.0f}", f"= {expected:,.0f}", found == expected)
+
+    def _check(self, what, found, bound, holds):
+        self.breaches += not holds
+        allowed = f"at most {bound:,.0f}" if isinstance(bound, int | float) else bound
+        self._rows.append(("ok" if holds else "BREACH", what, str(found), allowed))
+
+
+def _rows_of(server):
+    """Return how many rows there are, and how many of their bytes match their checksums."""
+    with closing(SQLStore(server.data_dir)) as store:
+        rows = list(store.search(Query()))
+        return len(rows), sum(len(store.read(row.message_id)) == row.size for row in rows)
