@@ -15,6 +15,10 @@ from app.model import Connection, PartialEnvelope
 from app.parse import MAX_SUBJECT_CHARACTERS
 from app.printable import UNPRINTABLE
 
+MAX_STRUCTURE_BYTES = 64 * 1024
+"""How much of a JSON body may lie outside of strings: a list of 35 MB would take a gigabyte."""
+
+_STRINGS = re.compile(rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))++', re.DOTALL)
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -103,6 +107,8 @@ def decode_json_mail(data: bytes) -> JSONMail:
 
 
 def _decode_object(data: bytes) -> dict[str, Any]:
+    if _is_overgrown(data):
+        raise BadRequest("The JSON body has more in it than the members of a message.")
     try:
         document = json.loads(
             data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
@@ -114,6 +120,16 @@ def _decode_object(data: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise BadRequest("The JSON body has to be an object.")
     return document
+
+
+def _is_overgrown(data: bytes) -> bool:
+    outside = end = 0
+    for strings in _STRINGS.finditer(data):
+        outside += strings.start() - end
+        end = strings.end()
+        if outside > MAX_STRUCTURE_BYTES:
+            return True
+    return outside + len(data) - end > MAX_STRUCTURE_BYTES
 
 
 def _reason(error: ValueError) -> str:

@@ -18,7 +18,9 @@ from app.printable import UNPRINTABLE
 
 MAX_VALUE_CHARACTERS = 4096
 MAX_SUBJECT_CHARACTERS = 998  # RFC 5322 section 2.1.1
+MAX_HEAD_LINES = 10_000  # the rest isn't looked at: the parser's time goes by the line
 
+_FIRST_LINES = re.compile(rb"(?:[^\r\n]*(?:\r\n?|\n)){0,%d}" % MAX_HEAD_LINES)
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _SPACE_BEFORE_COLON = re.compile(rb"^([!-9;-~]+)[ \t]+:", re.MULTILINE)
 _BROKEN_LINE = re.compile(rb"\n(?![ \t]|[!-9;-~]+:)[^\n]*")  # no field, no folded part of one
@@ -41,7 +43,7 @@ def parse_head(beginning: bytes, *, is_whole: bool) -> Head:
     """
     # compat32: the modern policy raises on 42 of 787 messages seen in the wild, and a subject
     # of 256 KB makes it take 2 GB.
-    head = _mend(_cut_head(beginning, is_whole=is_whole))
+    head = _mend(_first_lines(_cut_head(beginning, is_whole=is_whole)))
     fields = BytesHeaderParser(policy=compat32).parsebytes(head)
     if not fields.keys():
         raise MessageRejected("This is no message: it doesn't begin with a header field.")
@@ -61,6 +63,11 @@ def _cut_head(beginning: bytes, *, is_whole: bool) -> bytes:
     if not is_whole:
         raise MessageRejected(f"The head doesn't end within its first {len(beginning)} bytes.")
     return beginning
+
+
+def _first_lines(head: bytes) -> bytes:
+    lines = _FIRST_LINES.match(head + b"\n")
+    return lines.group() if lines else head
 
 
 def _mend(head: bytes) -> bytes:

@@ -29,8 +29,8 @@ Also at `/email`, the older path. `Authorization: Bearer TOKEN` is needed.
 white space is `{`, else a raw message |
 
 A message may have up to `max_message_size` bytes; as JSON, the body may be a third larger and
-64 KiB, since Base64 makes four bytes of three. The head of a message has to end within its first
-256 KiB.
+64 KiB, since Base64 makes four bytes of three; at most 64 KiB of it may lie outside of texts. The
+head of a message has to end within its first 256 KiB; 10,000 lines of it are read.
 
 ### Headers
 
@@ -64,6 +64,12 @@ READY = """\
 token is needed.
 """
 
+OPENAPI = """\
+## GET /openapi.json
+
+This API as OpenAPI 3.1 describes it, the same as [openapi.yaml](openapi.yaml). No token is needed.
+"""
+
 METRICS = """\
 ## GET /metrics
 
@@ -92,6 +98,7 @@ def api_page() -> str:
         READY,
         METRICS,
         _members(TotalsSchema()),
+        OPENAPI,
         PROBLEMS,
         _members(ProblemSchema()),
         _codes(),

@@ -8,6 +8,7 @@ from api_page import api_page
 from configuration_page import configuration_page, example_file
 from dashboard import dashboard_file
 from metrics_page import metrics_page
+from openapi_document import openapi_document
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,6 +18,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/api.md": api_page,
     "docs/configuration.md": configuration_page,
     "docs/metrics.md": metrics_page,
+    "docs/openapi.yaml": openapi_document,
 }
 """Each generated page, by its path in the repository."""
 

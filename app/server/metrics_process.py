@@ -22,6 +22,7 @@ from app.settings import Settings
 from app.settings.model import Metrics
 
 RETRY_SECONDS = 0.5
+END_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1
 
 _log = logging.getLogger("gomail")
@@ -71,6 +72,7 @@ class MetricsProcess:
         if self._pid_file is not None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pid_file, signal.SIGKILL)
+            select.select([self._pid_file], [], [], END_SECONDS)  # its port has to be free
             os.close(self._pid_file)
             self._pid_file = None
 

@@ -23,6 +23,12 @@ class HealthSchema(Schema):
     reasons = fields.List(fields.String(), metadata={"description": "Only when unhealthy"})
 
 
+class ReadySchema(Schema):
+    """Answer 200 of GET /ready."""
+
+    status = fields.Constant("ready")
+
+
 class TotalsSchema(Schema):
     """Answer of GET /metrics, summed over all workers since the start."""
 

@@ -1,20 +1,26 @@
-"""GET /health, /ready and /metrics: for load balancers, orchestrators and people."""
+"""GET /health, /ready, /metrics and /openapi.json: for load balancers, orchestrators and people."""
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 
+import yaml
 from flask import Blueprint, Response, json
+from marshmallow import Schema
 
 from app.errors import StorageUnavailable
+from app.settings import SHARE
 from app.version import __version__
-from app.web.answers import HealthSchema, TotalsSchema
+from app.web.answers import HealthSchema, ReadySchema, TotalsSchema
 from app.web.current import current_services
 
 blueprint = Blueprint("probes", __name__)
 
 # Read in the master before it forks, so every worker counts from the start of the server.
 _started_at = time.monotonic()
-_SCHEMA = HealthSchema()
+_HEALTH_SCHEMA = HealthSchema()
+_READY_SCHEMA = ReadySchema()
 _TOTALS_SCHEMA = TotalsSchema()
 
 
@@ -30,8 +36,9 @@ def health() -> Response:
     try:
         current_services().store.check()
     except StorageUnavailable as error:
-        return _json({"status": "unhealthy", "reasons": [_reason(error)]} | answer, 503)
-    return _json({"status": "healthy"} | answer, 200)
+        unhealthy = {"status": "unhealthy", "reasons": [_reason(error)]} | answer
+        return _json(_HEALTH_SCHEMA, unhealthy, 503)
+    return _json(_HEALTH_SCHEMA, {"status": "healthy"} | answer)
 
 
 @blueprint.get("/ready")
@@ -43,7 +50,7 @@ def ready() -> Response:
     - 503 `storage_unavailable`, when nothing can be written
     """
     current_services().store.check()
-    return _json({"status": "ready"}, 200)
+    return _json(_READY_SCHEMA, {})
 
 
 @blueprint.get("/metrics")
@@ -66,15 +73,30 @@ def metrics() -> Response:
         "active_requests": slots.in_flight(),
         "shutting_down": slots.draining,
     }
-    return Response(json.dumps(_TOTALS_SCHEMA.dump(answer)), content_type="application/json")
+    return _json(_TOTALS_SCHEMA, answer)
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> Response:
+    """Describe the API as OpenAPI 3.1 does: docs/openapi.yaml, which docs/generate.py writes.
+
+    Returns:
+    - 200
+    """
+    return Response(_description(), content_type="application/json")
+
+
+@cache
+def _description() -> str:
+    return json.dumps(yaml.safe_load((SHARE / "docs" / "openapi.yaml").read_text(encoding="utf-8")))
 
 
 def _time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _json(answer: dict[str, object], status: int) -> Response:
-    document = json.dumps(_SCHEMA.dump(answer))
+def _json(schema: Schema, answer: Mapping[str, object], status: int = 200) -> Response:
+    document = json.dumps(schema.dump(answer))
     return Response(document, status=status, content_type="application/json")
 
 

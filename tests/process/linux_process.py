@@ -52,6 +52,17 @@ def kill_process(pid):
         os.kill(pid, signal.SIGKILL)
 
 
+def threads(pids):
+    """Return how many threads the processes `pids` have together."""
+    return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids)
+
+
+def peak_resident_bytes(pids):
+    """Return how much memory the processes `pids` had at most, together."""
+    texts = (Path(f"/proc/{pid}/status").read_text(encoding="utf-8") for pid in pids)
+    return sum(int(text.partition("VmHWM:")[2].split()[0]) * 1024 for text in texts)
+
+
 def _mask(pid, field):
     with suppress(FileNotFoundError, ProcessLookupError):
         return int(_status(pid).partition(f"{field}:")[2].split()[0], 16)

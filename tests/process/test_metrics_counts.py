@@ -13,7 +13,7 @@ from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED
 CLIENTS, ROUNDS = 4, 12
 BURST = 100  # of the 14 * ROUNDS requests of each client to a limited path
 INBOUND = "/mail/inbound"
-ENDPOINTS = (INBOUND, "/email", "/health", "/ready", "/metrics")
+ENDPOINTS = (INBOUND, "/email", "/health", "/ready", "/metrics", "/openapi.json")
 STATUSES = {"200", "400", "401", "403", "404", "405", "413", "415", "422", "429"}
 
 

@@ -8,7 +8,7 @@ from server import wait_for
 
 from app.metrics.recorder import METHODS, UNMATCHED
 
-ENDPOINTS = ("/mail/inbound", "/email", "/health", "/ready", "/metrics")
+ENDPOINTS = ("/mail/inbound", "/email", "/health", "/ready", "/metrics", "/openapi.json")
 STRANGE = 10_000
 FAMILIAR = 500
 SENDERS = 4

@@ -46,7 +46,7 @@ VALUES = {
 }
 VALUES_EVERYWHERE = {
     "method": METHODS | {OTHER_METHOD},
-    "endpoint": {*PATHS, "/health", "/ready", "/metrics", UNMATCHED},
+    "endpoint": {*PATHS, "/health", "/ready", "/metrics", "/openapi.json", UNMATCHED},
     "worker": {"master", "0"},
 }
 

@@ -172,7 +172,7 @@ def test_an_unexpected_failure_carries_the_headers(
     assert answer.headers["X-RateLimit-Remaining"] == "2"
 
 
-@pytest.mark.parametrize("path", ["/health", "/ready", "/nothing"])
+@pytest.mark.parametrize("path", ["/health", "/ready", "/openapi.json", "/nothing"])
 def test_other_routes_are_not_limited(client: FlaskClient, path: str) -> None:
     """Probes and unknown paths take no token and carry no such header."""
     answers = [client.get(path) for _ in range(10)]

@@ -88,7 +88,7 @@ def test_the_endpoints_are_the_routes(client: FlaskClient, notes: Notes) -> None
     """The recorder knows every path of the application, and that before its first request."""
     [(_, rules, mail_rules)] = notes.of("know_endpoints")
     assert set(mail_rules) == {PATH, "/email"}
-    assert set(rules) == {PATH, "/email", "/health", "/ready", "/metrics"}
+    assert set(rules) == {PATH, "/email", "/health", "/ready", "/metrics", "/openapi.json"}
 
 
 @pytest.mark.parametrize(

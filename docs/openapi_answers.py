@@ -1,0 +1,107 @@
+"""The answers of the API, as OpenAPI describes them: headers, problems, and what both refer to."""
+
+import re
+from collections.abc import Sequence
+
+from app.problem import STATUS_OF_CODE
+
+LIMIT_HEADERS = [
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "RateLimit-Policy",
+    "RateLimit",
+]
+
+
+def reference(kind: str, name: str) -> dict[str, str]:
+    """Return a reference to a component."""
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def answer(schema: str, description: str, headers: Sequence[str] = ()) -> dict:
+    """Return an answer in JSON."""
+    content = {"application/json": {"schema": reference("schemas", schema)}}
+    return _answer(description, headers, content)
+
+
+def problem(*codes: str, headers: Sequence[str] = ()) -> dict:
+    """Return the answer with one of `codes`, which have the same status."""
+    schema = {
+        "allOf": [reference("schemas", "Problem")],
+        "properties": {
+            "status": {"const": STATUS_OF_CODE[codes[0]]},
+            "code": {"enum": list(codes)},
+            "type": {"enum": [f"urn:gomail:problem:{code}" for code in codes]},
+        },
+    }
+    content = {"application/problem+json": {"schema": schema}}
+    return _answer(", ".join(f"`{code}`" for code in codes), headers, content)
+
+
+def share(document: dict) -> None:
+    """Keep each problem answer of `document` once, below components, and refer to it elsewhere."""
+    shared = document["components"]["responses"]
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                codes = re.findall("`([a-z_]+)`", response["description"])
+                if codes:
+                    is_limited = "RateLimit" in response["headers"]
+                    name = "Or".join(map(_camel_case, codes)) + ("Limited" if is_limited else "")
+                    shared.setdefault(name, response)
+                    operation["responses"][status] = reference("responses", name)
+
+
+def _camel_case(code: str) -> str:
+    return code.title().replace("_", "")
+
+
+def _answer(description: str, headers: Sequence[str], content: dict) -> dict:
+    names = ["X-Request-ID", *headers]
+    return {
+        "description": description,
+        "headers": {name: reference("headers", name) for name in names},
+        "content": content,
+    }
+
+
+def _header(schema: dict, description: str, *, required: bool) -> dict:
+    return {"description": description, "required": required, "schema": schema}
+
+
+def _limit(schema: dict, description: str) -> dict:
+    return _header(schema, f"{description} Absent when no rate limit is set.", required=False)
+
+
+_NUMBER = {"type": "integer", "minimum": 0}
+COMPONENTS = {
+    "securitySchemes": {
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "One of the configured tokens (RFC 6750 section 2.1)",
+        }
+    },
+    "headers": {
+        "X-Request-ID": _header(
+            {"type": "string", "minLength": 1, "maxLength": 128},
+            "Stands on every line of the log about this request.",
+            required=True,
+        ),
+        "Allow": _header({"type": "string"}, "The methods that there are.", required=True),
+        "WWW-Authenticate": _header(
+            {"type": "string", "const": "Bearer"}, "How to authenticate.", required=True
+        ),
+        "Retry-After": _header(_NUMBER, "Seconds to wait.", required=True),
+        "X-RateLimit-Limit": _limit(_NUMBER, "Requests a minute."),
+        "X-RateLimit-Remaining": _limit(_NUMBER, "Requests left at this moment."),
+        "X-RateLimit-Reset": _limit(_NUMBER, "When all of them are there again, in Unix seconds."),
+        "RateLimit-Policy": _limit({"type": "string"}, "draft-ietf-httpapi-ratelimit-headers."),
+        "RateLimit": _limit({"type": "string"}, "draft-ietf-httpapi-ratelimit-headers."),
+    },
+    "responses": {
+        "NotFound": problem("not_found"),
+        "MethodNotAllowed": problem("method_not_allowed", headers=["Allow"]),
+    },
+}

@@ -1,0 +1,197 @@
+"""The description of the API as OpenAPI 3.1: docs/openapi.yaml, which GET /openapi.json serves."""
+
+from copy import deepcopy
+
+import yaml
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from marshmallow import Schema
+from openapi_answers import COMPONENTS, LIMIT_HEADERS, answer, problem, reference, share
+
+from app.json_mail import JSONMailSchema
+from app.version import __version__
+from app.web.answers import HealthSchema, ProblemSchema, ReadySchema, ReceiptSchema, TotalsSchema
+from app.web.inbound import PATHS
+
+ABOUT = """\
+Takes in mail, makes it durable, then answers. Every error is a problem document (RFC 9457), whose
+`code` is stable. An unknown path is answered 404 `not_found`, a method that isn't described here
+405 `method_not_allowed` with the header `Allow`, and a request that isn't framed as HTTP/1.1
+demands 400 `bad_request` or 415 `unsupported_media_type`, whatever its path.
+"""
+SCHEMAS: dict[str, type[Schema]] = {
+    "JSONMail": JSONMailSchema,
+    "Receipt": ReceiptSchema,
+    "Health": HealthSchema,
+    "Ready": ReadySchema,
+    "Totals": TotalsSchema,
+    "Problem": ProblemSchema,
+}
+OPTIONAL = {"reasons", "errors"}
+TAKEN_FROM = "Without it: what the JSON body says, else {}."
+ENVELOPE = {
+    "X-Original-Sender": "Envelope sender; present but empty: the null sender. "
+    + TAKEN_FROM.format("X-Original-Mail-From, else the message's From"),
+    "X-Original-Mail-From": "The sender that the SMTP client gave.",
+    "X-Original-Recipient": "Envelope recipient, one address. "
+    + TAKEN_FROM.format("the message's To"),
+    "X-Original-Client-Address": "Address of the SMTP client.",
+    "X-Original-Client-Hostname": "Name of the SMTP client.",
+    "X-Original-Helo": "What the SMTP client said in HELO or EHLO.",
+    "X-Original-Queue-Id": "The relay's queue id; with the recipient, it makes the message one.",
+    "Idempotency-Key": "What makes this message one, with the recipient.",
+}
+REQUEST_ID = {
+    "name": "X-Request-ID",
+    "in": "header",
+    "description": "Used for the answer and the log if printable and at most 128 characters long.",
+    "schema": {"type": "string"},
+}
+
+
+def openapi_document() -> str:
+    """Return docs/openapi.yaml."""
+    spec = APISpec(
+        title="GoMail",
+        version=__version__,
+        openapi_version="3.1.0",
+        info={"description": ABOUT, "license": {"name": "MIT", "identifier": "MIT"}},
+        plugins=[MarshmallowPlugin(schema_name_resolver=_name)],
+    )
+    for name, schema in SCHEMAS.items():
+        spec.components.schema(name, schema=schema)
+    for path in PATHS:
+        spec.path(path, operations={"post": _inbound(path), "options": _options(path)})
+    for path, operation in _probes().items():
+        head = operation | {"operationId": f"{operation['operationId']}Head"}
+        operations = {"get": operation, "head": head, "options": _options(path)}
+        spec.path(path, operations=operations)
+    document = spec.to_dict()
+    _close(document["components"]["schemas"])
+    document["components"] |= deepcopy(COMPONENTS)
+    share(document)
+    return yaml.dump(document, sort_keys=False, allow_unicode=True, Dumper=_NoAliases)
+
+
+class _NoAliases(yaml.SafeDumper):
+    def ignore_aliases(self, _data: object) -> bool:
+        """Write what occurs twice twice: not every reader of YAML follows aliases."""
+        return True
+
+
+def _name(schema: Schema | type[Schema]) -> str:
+    kind = schema if isinstance(schema, type) else type(schema)
+    return kind.__name__.removesuffix("Schema")
+
+
+def _close(schemas: dict[str, dict]) -> None:
+    for name, schema in schemas.items():
+        if name in {"JSONMail", "Connection"}:
+            continue  # members that aren't listed are passed over
+        schema["required"] = [each for each in schema["properties"] if each not in OPTIONAL]
+        schema["additionalProperties"] = False
+    for name in ("Receipt", "Ready"):
+        status = schemas[name]["properties"]["status"]
+        schemas[name]["properties"]["status"] = {"type": "string", "const": status["default"]}
+    schemas["Health"]["properties"]["status"]["enum"] = ["healthy", "unhealthy"]
+
+
+def _inbound(path: str) -> dict:
+    json_or_raw = {"description": "JSON if it begins with a brace, else a raw message (curl)"}
+    bodies = {
+        "message/rfc822": {"schema": {"description": "The raw message, any bytes"}},
+        "application/json": {"schema": reference("schemas", "JSONMail")},
+        "application/x-www-form-urlencoded": {"schema": json_or_raw},
+    }
+    headers = [
+        {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+        for name, text in ENVELOPE.items()
+    ]
+    return {
+        "operationId": "inbound" if path == PATHS[0] else "email",
+        "summary": "Take one message in",
+        "deprecated": path != PATHS[0],
+        "security": [{"bearer": []}],
+        "parameters": [*headers, REQUEST_ID],
+        "requestBody": {"required": True, "content": bodies},
+        "responses": {
+            "200": answer("Receipt", "Stored: it would survive a power cut", LIMIT_HEADERS),
+            "400": problem("bad_request", headers=LIMIT_HEADERS),
+            "401": problem("unauthorized", headers=[*LIMIT_HEADERS, "WWW-Authenticate"]),
+            "403": problem("policy_reject", headers=LIMIT_HEADERS),
+            "408": problem("timeout", headers=LIMIT_HEADERS),
+            "413": problem("message_too_large", headers=LIMIT_HEADERS),
+            "415": problem("unsupported_media_type", headers=LIMIT_HEADERS),
+            "422": problem("message_rejected", "recipient_unknown", headers=LIMIT_HEADERS),
+            "429": problem("rate_limited", headers=[*LIMIT_HEADERS, "Retry-After"]),
+            "500": problem("internal_error", headers=LIMIT_HEADERS),
+            "503": problem(
+                "shutting_down", "storage_unavailable", headers=[*LIMIT_HEADERS, "Retry-After"]
+            ),
+        },
+    }
+
+
+def _probes() -> dict[str, dict]:
+    unavailable = problem("shutting_down", "storage_unavailable", headers=["Retry-After"])
+    draining = problem("shutting_down", headers=["Retry-After"])
+    unhealthy = answer("Health", "Unhealthy, or a problem: shutting down")
+    unhealthy["content"] |= draining["content"]
+    unhealthy["headers"] |= draining["headers"]
+    described = {"type": "object", "required": ["openapi", "info", "paths", "components"]}
+    description = answer("Ready", "This description")
+    description["content"]["application/json"]["schema"] = described
+    return {
+        "/health": _probe(
+            "health",
+            "Tell whether this process serves and can store",
+            {"200": answer("Health", "Healthy"), "503": unhealthy},
+        ),
+        "/ready": _probe(
+            "ready",
+            "Tell whether mail should be sent here now",
+            {"200": answer("Ready", "Yes"), "503": unavailable},
+        ),
+        "/metrics": _probe(
+            "metrics",
+            "Tell a person what the server has done; Prometheus has a port of its own",
+            {"200": answer("Totals", "Summed over all workers"), "503": draining},
+        ),
+        "/openapi.json": _probe(
+            "openapi", "Describe the API", {"200": description, "503": draining}
+        ),
+    }
+
+
+def _probe(name: str, summary: str, answers: dict[str, dict]) -> dict:
+    failures = {"400": problem("bad_request"), "500": problem("internal_error")}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "parameters": [REQUEST_ID],
+        "responses": dict(sorted((answers | failures).items())),
+    }
+
+
+def _options(path: str) -> dict:
+    is_limited = path in PATHS
+    limits = LIMIT_HEADERS if is_limited else []
+    allowed = {
+        "description": "No content; the header says which methods there are",
+        "headers": {
+            name: reference("headers", name) for name in ["X-Request-ID", "Allow", *limits]
+        },
+    }
+    failures = {
+        "400": problem("bad_request", headers=limits),
+        "500": problem("internal_error", headers=limits),
+        "503": problem("shutting_down", headers=["Retry-After"]),
+    }
+    if is_limited:
+        failures["429"] = problem("rate_limited", headers=[*limits, "Retry-After"])
+    return {
+        "operationId": f"options{path.title().translate({47: None, 46: None})}",
+        "summary": "Tell which methods there are",
+        "parameters": [REQUEST_ID],
+        "responses": dict(sorted(({"200": allowed} | failures).items())),
+    }

@@ -1,0 +1,47 @@
+"""Requests that schemathesis draws from the description of the API, sent to a real server."""
+
+import pytest
+import schemathesis
+import yaml
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from rounds import rounds
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from server import CHECKOUT
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+MESSAGE = b"From: a@example.com\r\nTo: b@example.com\r\n\r\nHello\r\n"
+
+schemathesis.openapi.media_type(
+    "message/rfc822", st.binary() | st.just(MESSAGE) | st.binary().map(lambda tail: MESSAGE + tail)
+)
+document = yaml.safe_load((CHECKOUT / "docs" / "openapi.yaml").read_text(encoding="utf-8"))
+api = schemathesis.openapi.from_dict(document)
+
+
+@pytest.mark.parametrize("with_token", rounds([True, False], [True]))
+@api.parametrize()
+@settings(max_examples=rounds(150, 10), suppress_health_check=list(HealthCheck))
+def test_every_answer_is_as_described(case, shared_server, with_token):
+    """Status, headers, type and body are those of the description, and none is a 500."""
+    headers = {"Authorization": f"Bearer {shared_server.token}"} if with_token else None
+    case.call_and_validate(base_url=shared_server.url, headers=headers, checks=CHECKS)
+
+
+def test_the_requests_got_everywhere(shared_server):
+    """What was drawn before was taken in as well as refused."""
+    statuses = shared_server.scrape().by("status", "http_requests_total", endpoint="/mail/inbound")
+    assert {"200", "400", "422"} <= statuses.keys()
+    assert "500" not in statuses

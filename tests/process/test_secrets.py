@@ -1,0 +1,175 @@
+"""Planted secrets are looked for in everything that the server and its commands tell anybody."""
+
+import json
+import sqlite3
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from linux_process import children
+from rounds import rounds
+from server import CHECKOUT, FLASK, Server, free_port
+
+TOKEN = "Pl4nted-T0ken-that-nobody-may-ever-see"
+SECOND_TOKEN = "Pl4nted-Sec0nd-T0ken-of-a-rotation"
+PASSWORD = "Pl4nted-P4ssword-of-redis"
+WRONG_TOKEN = "Pl4nted-Wr0ng-T0ken-of-a-client"
+SECRETS = [TOKEN, SECOND_TOKEN, PASSWORD, WRONG_TOKEN]
+MESSAGE = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: secret\r\n\r\nHello\r\n"
+LIMITS = {"rate_limit_per_minute": 6000, "rate_limit_burst": 1000}
+
+
+def redis_url():
+    """Return the address of a Redis that isn't there, so that each request runs into it."""
+    return f"redis://gomail:{PASSWORD}@127.0.0.1:{free_port()}/0"
+
+
+def configured_by_environment(directory):
+    """Return a server whose secrets are in MAIL_* variables."""
+    tokens = f"{TOKEN},{SECOND_TOKEN}"
+    server = Server(
+        directory, log_level="debug", bearer_token=tokens, rate_limit_url=redis_url(), **LIMITS
+    )
+    return server.start()
+
+
+def configured_by_secret_files(directory):
+    """Return a server whose secrets are in files that variables name."""
+    (directory / "url").write_text(redis_url())
+    (directory / "token").write_text(TOKEN)
+    server = Server(
+        directory,
+        log_level="debug",
+        log_format="text",
+        bearer_token_file=directory / "token",
+        rate_limit_url_file=directory / "url",
+        **LIMITS,
+    )
+    return server.start()
+
+
+def configured_by_file(directory):
+    """Return a server whose secrets are in the configuration file."""
+    secrets = {"bearer_token": [TOKEN, SECOND_TOKEN], "rate_limit_url": redis_url()}
+    config = directory / "gomail.json"
+    config.write_text(json.dumps(secrets))
+    return Server(directory, log_level="debug", config=config, **LIMITS).start()
+
+
+def configured_by_flags(directory):
+    """Return a server whose secrets are flags of the command that starts it."""
+    command = (FLASK, "gomail", "server", "--token", TOKEN, "--rate-limit-url", redis_url())
+    return Server(directory, log_level="debug", **LIMITS).start(command, CHECKOUT)
+
+
+WAYS = [
+    configured_by_environment,
+    configured_by_secret_files,
+    configured_by_file,
+    configured_by_flags,
+]
+
+
+@pytest.fixture(scope="module", params=rounds(WAYS, WAYS[1::2]))
+def server(request, tmp_path_factory):
+    """Return a running server that has been told its secrets in one of the ways."""
+    started = request.param(tmp_path_factory.mktemp("secrets"))
+    with started:
+        yield started
+
+
+def check_hidden(text):
+    """Check that no secret is in `text`."""
+    assert [secret for secret in SECRETS if secret in text] == []
+
+
+def deliver(server, token, path="/mail/inbound", body=MESSAGE):
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "message/rfc822"}
+    return server.request("POST", path, body, headers)
+
+
+@contextmanager
+def broken_database(server):
+    """Take the tables away, so that storing fails as nobody has foreseen."""
+    with closing(sqlite3.connect(server.data_dir / "gomail.db")) as database:
+        found = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        tables = [name for (name,) in found if not name.startswith("sqlite_")]
+        for name in tables:
+            database.execute(f"ALTER TABLE {name} RENAME TO {name}_away")
+        try:
+            yield
+        finally:
+            for name in tables:
+                database.execute(f"ALTER TABLE {name}_away RENAME TO {name}")
+
+
+def told(answer):
+    return f"{answer.headers}{answer.body.decode()}"
+
+
+def test_answers_hold_no_secret(server):
+    """Success, refusal, description, summary, and both metrics."""
+    assert deliver(server, TOKEN).status == 200
+    answers = [
+        deliver(server, TOKEN),
+        deliver(server, WRONG_TOKEN),
+        deliver(server, TOKEN, "/nothing"),
+        *(server.request("GET", path) for path in ("/health", "/ready", "/metrics")),
+        server.request("GET", "/openapi.json"),
+        server.get_metrics(),
+        server.get_metrics("/nothing"),
+    ]
+    assert {answer.status for answer in answers} == {200, 401, 404}
+    for answer in answers:
+        check_hidden(told(answer))
+
+
+def test_process_arguments_hold_no_secret(server):
+    """Whoever may list processes sees none, whichever way it was configured."""
+    pids = [server.pid, *children(server.pid)]
+    assert len(pids) == 4  # master, two workers, the metrics port
+    for pid in pids:
+        check_hidden(Path(f"/proc/{pid}/cmdline").read_text())
+
+
+def test_a_failure_tells_no_secret(server):
+    """Neither does the problem document, nor the traceback that is logged."""
+    with broken_database(server):
+        answer = deliver(server, TOKEN, body=MESSAGE + b"another")
+    assert answer.status >= 500
+    assert "Traceback" in server.output_file.read_text()
+    check_hidden(told(answer))
+    assert str(server.data_dir) not in told(answer)
+
+
+def test_commands_tell_no_secret(server):
+    """Neither `validate` nor the list of what is stored."""
+    commands = [["validate", "--json"], ["validate"], ["messages", "list", "--json"]]
+    for arguments in commands[: rounds(3, 1)]:
+        done = server.gomail(*arguments)
+        assert done.returncode == 0, done.stderr
+        check_hidden((done.stdout + done.stderr).decode())
+
+
+def test_logs_hold_no_secret(server):
+    """At debug, with Redis missing, wrong tokens, and failures behind it."""
+    deliver(server, TOKEN)
+    deliver(server, WRONG_TOKEN)
+    server.stop()
+    written = server.output_file.read_text() + server.errors()
+    assert "rate" in written.lower()  # the missing Redis has been told of
+    check_hidden(written)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("bearer_token", f"{TOKEN}\n é"), ("rate_limit_url", f"http://x:{PASSWORD}@y")],
+)
+def test_a_wrong_secret_is_refused_unseen(tmp_path, key, value):
+    """A start that fails for a secret's form doesn't show it, and neither does `validate`."""
+    server = Server(tmp_path, **{key: value})
+    for arguments in (["validate"], ["validate", "--json"], ["server"])[rounds(0, 1) :]:
+        done = server.gomail(*arguments)
+        assert done.returncode == 1
+        assert key.encode() in done.stdout + done.stderr
+        check_hidden((done.stdout + done.stderr).decode())

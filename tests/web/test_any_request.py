@@ -1,0 +1,71 @@
+"""Requests drawn at random, through the whole application: refused or taken in, never a failure."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rounds import rounds
+
+from app.storage.base import MessageStore
+from app.storage.memory import MemoryStore
+
+AUTHORIZATION = {"Authorization": "Bearer the-token-of-these-tests"}
+RAW = b"From: ann@example.org\r\nTo: bob@example.com\r\nSubject: Hi\r\n\r\nBody"
+
+drawn = settings(
+    max_examples=rounds(1000, 60), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+# What WSGI hands over: each byte that HTTP allows in a field, as Latin-1 (PEP 3333).
+values = st.text(
+    st.characters(max_codepoint=255, exclude_characters="\r\n\0"), max_size=200
+) | st.sampled_from(["", "<>", "a@example.com", "b@example.org", "(" * 999, '"@', "a@[", "=?x?q?"])
+names = st.sampled_from(
+    [
+        *("X-Original-Sender", "X-Original-Recipient", "X-Original-Mail-From"),
+        *("X-Original-Client-Address", "X-Original-Client-Hostname", "X-Original-Helo"),
+        *("X-Original-Queue-Id", "Idempotency-Key", "X-Request-ID", "X-Forwarded-For"),
+        *("X-Real-IP", "Content-Type", "Content-Encoding", "Authorization", "Host", "Accept"),
+        *("Cookie", "Range", "If-None-Match", "Expect", "Forwarded"),
+    ]
+)
+bodies = (
+    st.binary()
+    | st.just(RAW)
+    | st.binary().map(lambda tail: RAW + tail)
+    | st.dictionaries(st.sampled_from(["from", "to", "raw", "subject", "body"]), st.text()).map(
+        lambda members: json.dumps(members).encode()
+    )
+)
+
+
+@pytest.fixture
+def store(data_dir: Path) -> Iterator[MessageStore]:
+    """Return one store: what is drawn here never gets to see which."""
+    return MemoryStore()
+
+
+@drawn
+@given(headers=st.dictionaries(names, values, max_size=8), body=bodies)
+def test_any_headers_any_body(client: FlaskClient, headers: dict[str, str], body: bytes) -> None:
+    """The answer has a status below 500, its id, and a document; 4xx are problem documents."""
+    answer = client.post("/mail/inbound", data=body, headers=AUTHORIZATION | headers)
+    assert answer.status_code < 500
+    document = answer.get_json(force=True)
+    assert document["request_id"] == answer.headers["X-Request-ID"]
+    assert ("code" in document) == (answer.status_code != 200)
+
+
+@drawn
+@given(
+    path=st.text(st.characters(exclude_categories=["Cs"])),
+    method=st.sampled_from(["GET", "POST", "PUT", "BREW", "OPTIONS", "HEAD"]) | st.text("A!-_"),
+)
+def test_any_path_and_any_method(client: FlaskClient, path: str, method: str) -> None:
+    """Neither leads to a failure."""
+    answer = client.open("/" + path.lstrip("/"), method=method or "GET")
+    assert answer.status_code < 500
+    assert answer.headers["X-Request-ID"]

@@ -1,0 +1,181 @@
+"""The description of the API: that it is served, complete, and true."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+from flask import Flask
+from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.protocols import Validator
+from werkzeug.test import TestResponse
+
+from app.errors import RequestTimeout
+from app.problem import STATUS_OF_CODE
+from app.settings import SHARE
+from app.storage.base import MessageStore
+
+DOCUMENT: dict[str, Any] = yaml.safe_load((SHARE / "docs" / "openapi.yaml").read_text())
+RAW = b"From: ann@example.org\r\nTo: bob@example.com\r\nSubject: Hi\r\n\r\nBody"
+INBOUND = "/mail/inbound"
+AUTHORIZATION = {"Authorization": "Bearer the-token-of-these-tests"}
+MESSAGE = AUTHORIZATION | {"Content-Type": "message/rfc822"}
+JSON = AUTHORIZATION | {"Content-Type": "application/json"}
+
+REQUESTS: dict[str, tuple[str, str, bytes, dict[str, str], int]] = {
+    "stored": ("POST", INBOUND, RAW, MESSAGE, 200),
+    "older path": ("POST", "/email", RAW, MESSAGE, 200),
+    "parts": ("POST", INBOUND, b'{"from":"a@example.org","to":"b@example.com"}', JSON, 200),
+    "no JSON": ("POST", INBOUND, b"{", JSON, 400),
+    "faults": ("POST", INBOUND, b'{"subject":1}', JSON, 400),
+    "no token": ("POST", INBOUND, RAW, {}, 401),
+    "blocked": ("POST", INBOUND, RAW.replace(b"example.org", b"spam.example"), MESSAGE, 403),
+    "too large": ("POST", INBOUND, RAW + b"x" * 2_000_000, MESSAGE, 413),
+    "type": ("POST", INBOUND, RAW, AUTHORIZATION | {"Content-Type": "text/html"}, 415),
+    "no message": ("POST", INBOUND, b"x", MESSAGE, 422),
+    "elsewhere": ("POST", INBOUND, RAW.replace(b"example.com", b"other.test"), MESSAGE, 422),
+    "options": ("OPTIONS", INBOUND, b"", {}, 200),
+    "health": ("GET", "/health", b"", {}, 200),
+    "health head": ("HEAD", "/health", b"", {}, 200),
+    "ready": ("GET", "/ready", b"", {}, 200),
+    "totals": ("GET", "/metrics", b"", {}, 200),
+    "description": ("GET", "/openapi.json", b"", {}, 200),
+    "ready options": ("OPTIONS", "/ready", b"", {}, 200),
+}
+
+
+def resolve(described: dict[str, Any]) -> dict[str, Any]:
+    """Return what a description is, or refers to."""
+    reference = described.get("$ref")
+    if reference is None:
+        return described
+    _, _, kind, name = reference.split("/")
+    found: dict[str, Any] = DOCUMENT["components"][kind][name]
+    return found
+
+
+def validator(schema: dict[str, Any]) -> Validator:
+    """Return a validator of `schema`, which may refer to the components."""
+    whole = {**schema, "components": DOCUMENT["components"]}
+    return Draft202012Validator(whole, format_checker=FormatChecker())
+
+
+def check_described(answer: TestResponse, method: str, path: str) -> None:
+    """Check status, headers, type and body of an answer against the description."""
+    operation = DOCUMENT["paths"][path][method.lower()]
+    check_answer(answer, resolve(operation["responses"][str(answer.status_code)]), method)
+
+
+def check_answer(answer: TestResponse, described: dict[str, Any], method: str) -> None:
+    for name, header in described["headers"].items():
+        value = answer.headers.get(name)
+        assert value is not None or not resolve(header)["required"], name
+        if value is not None:
+            is_number = resolve(header)["schema"]["type"] == "integer"
+            validator(resolve(header)["schema"]).validate(int(value) if is_number else value)
+    if method == "OPTIONS" and answer.status_code == 200:
+        assert answer.data == b""
+    else:
+        schema = described["content"][answer.content_type]["schema"]
+        if method != "HEAD":
+            validator(schema).validate(json.loads(answer.data))
+
+
+def described_codes() -> Iterator[str]:
+    """Yield each code that an answer is described with."""
+    for answer in DOCUMENT["components"]["responses"].values():
+        schema = answer["content"]["application/problem+json"]["schema"]
+        assert schema["properties"]["status"]["const"] in STATUS_OF_CODE.values()
+        for code in schema["properties"]["code"]["enum"]:
+            assert schema["properties"]["status"]["const"] == STATUS_OF_CODE[code]
+            yield code
+
+
+def test_the_description_is_served(client: FlaskClient) -> None:
+    """GET /openapi.json is docs/openapi.yaml, and needs no token."""
+    answer = client.get("/openapi.json")
+    assert (answer.status_code, answer.content_type) == (200, "application/json")
+    assert answer.get_json() == DOCUMENT
+    assert DOCUMENT["openapi"] == "3.1.0"
+
+
+def test_every_route_is_described_and_every_description_a_route(app: Flask) -> None:
+    """Path by path and method by method."""
+    routes = {(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods}
+    described = {
+        (path, method.upper())
+        for path, operations in DOCUMENT["paths"].items()
+        for method in operations
+    }
+    assert described == routes
+
+
+def test_every_code_is_described_with_its_status() -> None:
+    """No problem is answered that the description doesn't have, and the other way round."""
+    assert set(described_codes()) == set(STATUS_OF_CODE)
+
+
+def test_every_schema_of_the_description_is_one() -> None:
+    """A validator takes each of them."""
+    for schema in DOCUMENT["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_answers_are_as_described(client: FlaskClient, name: str) -> None:
+    """Real answers have the status, headers, type and members that the description tells."""
+    method, path, body, headers, status = REQUESTS[name]
+    answer = client.open(path, method=method, data=body, headers=headers)
+    assert answer.status_code == status
+    check_described(answer, method, path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [("GET", "/nothing", "NotFound"), ("DELETE", "/ready", "MethodNotAllowed")],
+)
+def test_answers_outside_the_description_are_described(
+    client: FlaskClient, method: str, path: str, name: str
+) -> None:
+    """An unknown path and an unknown method are answered as the components say."""
+    answer = client.open(path, method=method)
+    check_answer(answer, DOCUMENT["components"]["responses"][name], method)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(RequestTimeout("Too slow."), 408), (RuntimeError("unforeseen"), 500)]
+)
+def test_failures_are_as_described(
+    client: FlaskClient,
+    store: MessageStore,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    status: int,
+) -> None:
+    """So are the answers when a client is late, and when something breaks."""
+
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(store, "new_body", fail)
+    answer = client.post(INBOUND, data=RAW, headers=MESSAGE)
+    assert answer.status_code == status
+    check_described(answer, "POST", INBOUND)
+
+
+def test_a_check_finds_what_is_not_described(app: Flask, client: FlaskClient) -> None:
+    """The tests above would fail for a member, a type or a status that the description lacks."""
+    changed: dict[str, Callable[[TestResponse], None]] = {
+        "member": lambda answer: answer.set_data(b'{"status":"ready","more":1}'),
+        "type": lambda answer: answer.headers.set("Content-Type", "text/html"),
+        "status": lambda answer: setattr(answer, "status_code", 299),
+        "header": lambda answer: answer.headers.remove("X-Request-ID"),
+    }
+    for change in changed.values():
+        answer = client.get("/ready")
+        check_described(answer, "GET", "/ready")
+        change(answer)
+        with pytest.raises(Exception, match=r"more|text/html|299|X-Request-ID"):
+            check_described(answer, "GET", "/ready")
