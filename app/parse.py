@@ -28,11 +28,21 @@ _BROKEN_LINE = re.compile(rb"\n(?![ \t]|[!-9;-~]+:)[^\n]*")  # no field, no fold
 
 @dataclass(frozen=True)
 class Head:
-    """What the headers say; None where there is no usable address."""
+    """What the headers say. Addresses are looked for when somebody wants to know them."""
 
-    sender: str | None
-    recipient: str | None
-    subject: str
+    from_field: str = ""
+    to_field: str = ""
+    subject: str = ""
+
+    @property
+    def sender(self) -> str | None:
+        """The first usable address in From; None without one."""
+        return next(iter(find_addresses(self.from_field)), None)
+
+    @property
+    def recipient(self) -> str | None:
+        """The first usable address in To; None without one."""
+        return next(iter(find_addresses(self.to_field)), None)
 
 
 def parse_head(beginning: bytes, *, is_whole: bool) -> Head:
@@ -48,8 +58,8 @@ def parse_head(beginning: bytes, *, is_whole: bool) -> Head:
     if not fields.keys():
         raise MessageRejected("This is no message: it doesn't begin with a header field.")
     return Head(
-        sender=_first_address(fields, "from"),
-        recipient=_first_address(fields, "to"),
+        from_field=_value(fields, "from"),
+        to_field=_value(fields, "to"),
         subject=_decode(_value(fields, "subject"))[:MAX_SUBJECT_CHARACTERS],
     )
 
@@ -83,11 +93,9 @@ def _value(fields: Message, name: str) -> str:
     return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _first_address(fields: Message, name: str) -> str | None:
-    return next(iter(find_addresses(_value(fields, name))), None)
-
-
 def _decode(value: str) -> str:
+    if "=?" not in value:  # no encoded word (RFC 2047), as in most mail
+        return UNPRINTABLE.sub(" ", value).strip()
     try:
         decoded = str(make_header(decode_header(value)))
     except (LookupError, ValueError, MessageError):  # a charset or Base64 that is none

@@ -70,7 +70,8 @@ class Receiver:
     ) -> None:
         """`clock` returns the time of day as an aware datetime.
 
-        `at_once` messages are worked on at the same time; any number may be on their way in.
+        `at_once` messages are checked at the same time; any number may be on their way in, or wait
+        for the disk.
         """
         self._store = store
         self._settings = settings
@@ -90,40 +91,42 @@ class Receiver:
                 data = b"".join(chain([first], chunks))
                 body.arrived_at = time.perf_counter()
                 with self._turns:
-                    return self._receive_json(upload, data, body)
-            _refuse_announced(upload, limit)
-            self._fill(body, chain([first], chunks))
-            body.arrived_at = time.perf_counter()
-            with self._turns:
-                return self._receive_raw(upload.envelope, upload.idempotency_key, body)
+                    message = self._check_json(upload, data, body)
+            else:
+                _refuse_announced(upload, limit)
+                self._fill(body, chain([first], chunks))
+                body.arrived_at = time.perf_counter()
+                with self._turns:
+                    message = self._check_raw(upload.envelope, upload.idempotency_key, body)
+            return self._store_message(message, body)
         finally:
             body.discard()
 
-    def _receive_json(self, upload: Upload, data: bytes, body: Body) -> Received:
+    def _check_json(self, upload: Upload, data: bytes, body: Body) -> Message:
         mail = decode_json_mail(data)
         given = merge(upload.envelope, mail.envelope)
         if mail.raw is not None:
             self._fill(body, [mail.raw])
-            return self._receive_raw(given, upload.idempotency_key, body)
-        return self._receive_parts(given, mail, upload.idempotency_key, body)
+            return self._check_raw(given, upload.idempotency_key, body)
+        return self._check_parts(given, mail, upload.idempotency_key, body)
 
-    def _receive_raw(self, given: PartialEnvelope, client_key: str | None, body: Body) -> Received:
+    def _check_raw(self, given: PartialEnvelope, client_key: str | None, body: Body) -> Message:
         head = parse_head(body.head, is_whole=len(body.head) == body.size)
         envelope = complete(given, head)
         key = _idempotency_key(client_key, envelope, body.sha256())
-        return self._store_message(envelope, head.subject, key, body)
+        return self._decide(envelope, head.subject, key)
 
-    def _receive_parts(
+    def _check_parts(
         self, given: PartialEnvelope, mail: JSONMail, client_key: str | None, body: Body
-    ) -> Received:
-        envelope = complete(given, Head(sender=None, recipient=None, subject=mail.subject))
+    ) -> Message:
+        envelope = complete(given, Head(subject=mail.subject))
         hostname = self._settings.hostname or DEFAULT_HOSTNAME
         raw = compose(envelope, mail.subject, mail.text, self._clock(), hostname)
         self._fill(body, [raw])
         # The Date of a composed message differs each time, so its bytes can't tell a repeat.
         digest = content_digest(envelope, mail.subject, mail.text)
         key = _idempotency_key(client_key, envelope, digest)
-        return self._store_message(envelope, mail.subject, key, body)
+        return self._decide(envelope, mail.subject, key)
 
     def _fill(self, body: Body, chunks: Iterable[bytes]) -> None:
         for chunk in chunks:
@@ -131,13 +134,15 @@ class Receiver:
             if body.size > self._settings.max_message_size:
                 raise MessageTooLarge(self._settings.max_message_size)
 
-    def _store_message(self, envelope: Envelope, subject: str, key: str, body: Body) -> Received:
+    def _decide(self, envelope: Envelope, subject: str, key: str) -> Message:
         decide(envelope, self._settings.blocked_domains, self._settings.allowed_recipient_domains)
         received_at = self._clock()
-        message = Message(new_message_id(received_at), received_at, envelope, subject, key)
-        size = body.size
+        return Message(new_message_id(received_at), received_at, envelope, subject, key)
+
+    def _store_message(self, message: Message, body: Body) -> Received:
+        size, arrived_at = body.size, body.arrived_at
         receipt = self._store.add(message, body)
-        return Received(receipt, envelope, size, time.perf_counter() - body.arrived_at)
+        return Received(receipt, message.envelope, size, time.perf_counter() - arrived_at)
 
 
 def _is_json(kind: BodyKind, first: bytes) -> bool:

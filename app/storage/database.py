@@ -16,6 +16,7 @@ from app.storage.segments import sync_directory
 
 # A writer that finds the database locked for longer answers 503 and the relay comes again.
 BUSY_TIMEOUT_SECONDS = 10
+LONGEST_LOG_PAGES = 16_384  # 64 MiB
 
 
 def create_database(path: Path) -> None:
@@ -41,7 +42,7 @@ def connect(path: Path, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> E
 
 @contextmanager
 def locked(lock_file: Path) -> Iterator[None]:
-    """Keep out other processes that would migrate the same database; raises OSError."""
+    """Keep out other processes that lock the same file; raises OSError."""
     descriptor = os.open(lock_file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -67,3 +68,6 @@ def _set_pragmas(connection: SQLiteConnection, _entry: ConnectionPoolEntry) -> N
     # Opens the -wal, whose name is made durable then: SQLite would do so at the first commit, but
     # it keeps quiet when that fails.
     connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    # See app.storage.checkpoint; this is for when that can't keep up, and for the command line.
+    connection.execute(f"PRAGMA wal_autocheckpoint={LONGEST_LOG_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit={LONGEST_LOG_PAGES * 4096}")

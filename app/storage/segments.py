@@ -9,7 +9,7 @@ nobody writes any more, even while other processes serve from the same directory
 import fcntl
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,11 @@ class Span:
     segment: str
     offset: int
     length: int
+
+    @property
+    def end(self) -> int:
+        """The offset of the first byte behind it."""
+        return self.offset + self.length
 
 
 class SegmentFile:
@@ -84,28 +89,33 @@ class Segments:
         """Return a new segment for one large message; raises OSError."""
         return SegmentFile(self._directory)
 
-    def append(self, chunks: Sequence[bytes]) -> Span:
-        """Append one message to this process's segment, durable on return; raises OSError."""
+    def append(self, messages: Sequence[Sequence[bytes]]) -> list[Span]:
+        """Append messages, each in pieces, to this process's segment; durable on return.
+
+        Raises OSError, and then none of them is kept.
+        """
+        if not messages:
+            return []
         segment = self._current or self.open_file()
         self._current = None  # after a failure nothing may follow in this file (see _abandon)
         offset = segment.size
         try:
-            segment.write(chunks)
+            segment.write([chunk for chunks in messages for chunk in chunks])
             segment.sync()
         except OSError:
             _abandon(segment, offset)
             raise
-        span = Span(segment.name, offset, segment.size - offset)
         if segment.size < self._segment_bytes:
             self._current = segment
         else:
             segment.close()
-        return span
+        return list(_spans(segment.name, offset, messages))
 
     def take_back(self, span: Span) -> None:
-        """Drop the message appended last, of which no row was made; raises OSError."""
-        if self._current is not None and self._current.name == span.segment:
-            self._current.shorten(span.offset)
+        """Drop a message of which no row was made, if it is the last; raises OSError."""
+        segment = self._current
+        if segment is not None and (segment.name, segment.size) == (span.segment, span.end):
+            segment.shorten(span.offset)
 
     def read(self, span: Span) -> bytes:
         """Return the bytes of `span`, fewer if the file is shorter; raises OSError."""
@@ -171,6 +181,13 @@ def _abandon(segment: SegmentFile, offset: int) -> None:
     with suppress(OSError):  # the sweep at the next start cuts the tail as well
         segment.shorten(offset)
     segment.close()
+
+
+def _spans(segment: str, offset: int, messages: Sequence[Sequence[bytes]]) -> Iterator[Span]:
+    for chunks in messages:
+        span = Span(segment, offset, sum(map(len, chunks)))
+        offset = span.end
+        yield span
 
 
 def _after(pending: list[memoryview], written: int) -> list[memoryview]:

@@ -1,33 +1,31 @@
-"""The durable store: rows in a SQL database, message bytes in segment files.
-
-The order is what keeps the promise: bytes are synced before the row that names them is
-committed, and the commit is synced before `add` returns.
-"""
+"""The durable store: rows in a SQL database, message bytes in segment files."""
 
 import errno
 import hashlib
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, Row, delete, func, inspect, select, update
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
 from app.model import Message, Receipt, StoredMessage
 from app.storage.base import Query, StoreRecorder
 from app.storage.body import Body
+from app.storage.checkpoint import Checkpoints
 from app.storage.database import connect, create_database, locked, migrate
+from app.storage.group_commit import GroupCommit
 from app.storage.lost_database import refuse_lost_database
 from app.storage.probe import WriteProbe
-from app.storage.rows import moment_of, selection, stored_message, values_of
+from app.storage.rows import selection, stored_message
 from app.storage.segments import Segments, Span, sync_directory
 from app.storage.tables import messages
+from app.storage.writer import Addition, Writer
 
 _PAGE_ROWS = 500
+MOST_IN_A_COMMIT = 64
 
 
 class SQLStore:
@@ -42,10 +40,12 @@ class SQLStore:
         self._segments = Segments(data_dir / "segments")
         self._engine = connect(data_dir / "gomail.db")
         self._probing = connect(data_dir / "gomail.db", busy_timeout_seconds=1)
+        self._checkpointing = connect(data_dir / "gomail.db", busy_timeout_seconds=0.05)
         self._probe = WriteProbe(data_dir / "segments", self._try_writing_rows)
-        # One writer a process: the database takes one at a time, and waiting here blocks,
-        # where its own busy handler polls.
-        self._writing = threading.Lock()
+        lock_file = data_dir / "commit.lock"
+        self._writer = Writer(self._engine, self._segments, lock_file)
+        self._checkpoints = Checkpoints(self._checkpointing, lock_file)
+        self._group = GroupCommit(self._commit, MOST_IN_A_COMMIT)
 
     def new_body(self) -> Body:
         """See MessageStore.new_body."""
@@ -53,23 +53,19 @@ class SQLStore:
 
     def add(self, message: Message, body: Body) -> Receipt:
         """See MessageStore.add."""
+        addition = Addition(message, body)
         try:
             with _failures_as_unavailable():
                 if body.segment is not None:
                     body.segment.sync()
-                with self._writing:
-                    receipt = self._add(message, body)
+            self._group.add(addition)
+            return _receipt_of(addition)
         except StorageUnavailable:
-            # A connection that was opened while nothing could be written would stay that way.
-            self._engine.dispose()
             if self._recorder:
                 self._recorder.failed_add()
             raise
         finally:
             body.discard()
-        if self._recorder:
-            self._recorder.commit(1)
-        return receipt
 
     def get(self, message_id: str) -> StoredMessage:
         """See MessageStore.get."""
@@ -142,56 +138,26 @@ class SQLStore:
 
     def close(self) -> None:
         """See MessageStore.close."""
+        self._checkpoints.close()
+        self._writer.close()
         self._segments.close()
-        self._probing.dispose()
-        self._engine.dispose()
+        for engine in (self._checkpointing, self._probing, self._engine):
+            engine.dispose()
 
     def _try_writing_rows(self) -> None:
         try:
             with self._probing.connect() as connection:
                 connection.execute(update(messages).where(messages.c.id == "").values(size=0))
         except DBAPIError as error:
-            self._probing.dispose()  # for the reason given in add
+            self._probing.dispose()  # as in app.storage.writer
             raise OSError(errno.EIO, f"the database: {error.orig}") from error
 
-    def _add(self, message: Message, body: Body) -> Receipt:
-        first = self._first_receipt(message.idempotency_key)
-        return first or self._store(message, body)
-
-    def _store(self, message: Message, body: Body) -> Receipt:
-        span = self._write(body)
-        statement = insert(messages).on_conflict_do_nothing(index_elements=["idempotency_key"])
-        with self._engine.begin() as connection:
-            inserted = connection.execute(statement, values_of(message, body, span)).rowcount
-        if inserted:
-            return Receipt(message.message_id, message.received_at, duplicate=False)
-        self._take_back(body, span)  # another process was faster
-        first = self._first_receipt(message.idempotency_key)
-        if first is None:
-            raise StorageUnavailable("The first copy of this message was removed meanwhile.")
-        return first
-
-    def _write(self, body: Body) -> Span:
-        if body.segment is None:
-            return self._segments.append(body.chunks)
-        # It stays after a failed commit: the row may still turn up when the database recovers.
-        body.is_named = True
-        return Span(body.segment.name, 0, body.size)
-
-    def _take_back(self, body: Body, span: Span) -> None:
-        if body.segment is None:
-            self._segments.take_back(span)
-        body.is_named = False
-
-    def _first_receipt(self, idempotency_key: str) -> Receipt | None:
-        statement = select(messages.c.id, messages.c.received_at_ms).where(
-            messages.c.idempotency_key == idempotency_key
-        )
-        with self._engine.connect() as connection:
-            row = connection.execute(statement).first()
-        if row is None:
-            return None
-        return Receipt(row.id, moment_of(row.received_at_ms), duplicate=True)
+    def _commit(self, additions: Sequence[Addition]) -> None:
+        self._writer.commit(additions)
+        self._checkpoints.note_commit()
+        taken = sum(addition.error is None for addition in additions)
+        if taken and self._recorder:
+            self._recorder.commit(taken)
 
     def _row(self, message_id: str) -> Row[Any]:
         statement = select(messages).where(messages.c.id == message_id)
@@ -207,6 +173,17 @@ class SQLStore:
         statement = select(end).where(messages.c.segment == segment).order_by(last).limit(1)
         with self._engine.connect() as connection:
             return connection.execute(statement).scalar() or 0
+
+
+def _receipt_of(addition: Addition) -> Receipt:
+    if isinstance(addition.error, OSError | SQLAlchemyError):
+        # The error is one for the whole group, so it isn't raised itself.
+        raise StorageUnavailable from _cause(addition.error)
+    if addition.error is not None:
+        raise addition.error
+    if addition.receipt is None:
+        raise StorageUnavailable("The first copy of this message was removed meanwhile.")
+    return addition.receipt
 
 
 def _not_found(message_id: str) -> MessageNotFound:
@@ -238,11 +215,13 @@ def _make_directory(directory: Path) -> None:
 def _failures_as_unavailable() -> Iterator[None]:
     try:
         yield
-    except DBAPIError as error:
-        # The driver's own words are one line, without the statement and its parameters.
-        raise StorageUnavailable from error.orig
     except (OSError, SQLAlchemyError) as error:
-        raise StorageUnavailable from error
+        raise StorageUnavailable from _cause(error)
+
+
+def _cause(error: Exception) -> BaseException | None:
+    # The driver's own words are one line, without the statement and its parameters.
+    return error.orig if isinstance(error, DBAPIError) else error
 
 
 def _refuse_orphans(engine: Engine, segments: Segments) -> None:

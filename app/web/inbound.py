@@ -1,9 +1,10 @@
 """POST /mail/inbound: where a message comes in."""
 
-import logging
+import json
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, g, json, request
+from flask import Blueprint, Response, g, request
 
 from app.authenticate import authenticate
 from app.errors import UnsupportedMediaType
@@ -11,8 +12,10 @@ from app.message_id import milliseconds_since_epoch
 from app.model import Connection, PartialEnvelope
 from app.receive import BodyKind, Received, Upload
 from app.server import flow
-from app.web.answers import ReceiptSchema
 from app.web.current import current_services
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 blueprint = Blueprint("inbound", __name__)
 
@@ -25,8 +28,6 @@ _KIND_OF_TYPE = {
     "application/x-www-form-urlencoded": BodyKind.UNDECLARED,
     "": BodyKind.UNDECLARED,
 }
-_SCHEMA = ReceiptSchema()
-_log = logging.getLogger(__name__)
 
 
 @blueprint.post(PATHS[0])
@@ -49,84 +50,72 @@ def inbound() -> Response:
     - 503 `storage_unavailable` when nothing can be stored now
     """
     services = current_services()
-    authenticate(_header_bytes("Authorization"), services.bearer_tokens)
-    received = g.received = services.receiver.receive(_upload())
+    environ = request.environ
+    authenticate(_header_bytes(environ, "HTTP_AUTHORIZATION"), services.bearer_tokens)
+    upload = _upload(environ, request.mimetype, request.content_length or 0)
+    received = g.received = services.receiver.receive(upload)
     if not received.receipt.duplicate:
         stored_at_ms = milliseconds_since_epoch(received.receipt.stored_at)
         services.slots.count_message(received.size, stored_at_ms)
-    _log_receipt(received)
     return _answer(received, services.clock())
 
 
-def _upload() -> Upload:
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+def _upload(environ: "WSGIEnvironment", mimetype: str, content_length: int) -> Upload:
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("A Content-Encoding isn't taken: send the bytes as they are.")
-    is_chunked = "Transfer-Encoding" in request.headers
-    if is_chunked and request.headers["Transfer-Encoding"].strip().lower() != "chunked":
+    transfer_encoding = environ.get("HTTP_TRANSFER_ENCODING")
+    if transfer_encoding is not None and transfer_encoding.strip().lower() != "chunked":
         raise UnsupportedMediaType("A Transfer-Encoding other than chunked isn't taken.")
-    kind = _KIND_OF_TYPE.get(request.mimetype)
+    kind = _KIND_OF_TYPE.get(mimetype)
     if kind is None:
         raise UnsupportedMediaType(
-            f"The type {request.mimetype} isn't taken: send message/rfc822 or application/json."
+            f"The type {mimetype} isn't taken: send message/rfc822 or application/json."
         )
     return Upload(
         # Gunicorn's own stream: it ends where the body ends, and tells a chunked body cut short.
-        stream=request.environ["wsgi.input"],
-        content_length=None if is_chunked else request.content_length or 0,
+        stream=environ["wsgi.input"],
+        content_length=content_length if transfer_encoding is None else None,
         kind=kind,
-        envelope=_envelope(),
-        idempotency_key=_header("Idempotency-Key") or None,
+        envelope=_envelope(environ),
+        idempotency_key=_header(environ, "HTTP_IDEMPOTENCY_KEY") or None,
         is_late=flow.is_late,
     )
 
 
-def _envelope() -> PartialEnvelope:
+def _envelope(environ: "WSGIEnvironment") -> PartialEnvelope:
     return PartialEnvelope(
-        sender=_header("X-Original-Sender"),
-        recipient=_header("X-Original-Recipient"),
+        sender=_header(environ, "HTTP_X_ORIGINAL_SENDER"),
+        recipient=_header(environ, "HTTP_X_ORIGINAL_RECIPIENT"),
         connection=Connection(
-            client_address=_header("X-Original-Client-Address"),
-            client_hostname=_header("X-Original-Client-Hostname"),
-            helo=_header("X-Original-Helo"),
+            client_address=_header(environ, "HTTP_X_ORIGINAL_CLIENT_ADDRESS"),
+            client_hostname=_header(environ, "HTTP_X_ORIGINAL_CLIENT_HOSTNAME"),
+            helo=_header(environ, "HTTP_X_ORIGINAL_HELO"),
         ),
-        mail_from=_header("X-Original-Mail-From"),
-        queue_id=_header("X-Original-Queue-Id") or None,
+        mail_from=_header(environ, "HTTP_X_ORIGINAL_MAIL_FROM"),
+        queue_id=_header(environ, "HTTP_X_ORIGINAL_QUEUE_ID") or None,
     )
 
 
-def _header(name: str) -> str | None:
-    value = _header_bytes(name)
+def _header(environ: "WSGIEnvironment", name: str) -> str | None:
+    value = _header_bytes(environ, name)
     # Internationalised addresses come in UTF-8 (RFC 6531). Other bytes become backslashes, so
     # that different values stay different; no address has one.
     return None if value is None else value.decode("utf-8", "backslashreplace")
 
 
-def _header_bytes(name: str) -> bytes | None:
-    value = request.headers.get(name)
+def _header_bytes(environ: "WSGIEnvironment", name: str) -> bytes | None:
+    value: str | None = environ.get(name)
     return None if value is None else value.encode("latin-1")  # as WSGI has decoded it (PEP 3333)
 
 
-def _log_receipt(received: Received) -> None:
-    _log.info(
-        "Message stored before" if received.receipt.duplicate else "Message stored",
-        extra={
-            "message_id": received.receipt.message_id,
-            "sender": received.envelope.sender,
-            "recipient": received.envelope.recipient,
-            "queue_id": received.envelope.queue_id,
-            "size": received.size,
-        },
-    )
-
-
 def _answer(received: Received, timestamp: datetime) -> Response:
-    answer = _SCHEMA.dump(
-        {
-            "message_id": received.receipt.message_id,
-            "stored_at": received.receipt.stored_at,
-            "timestamp": timestamp,
-            "request_id": g.request_id,
-            "duplicate": received.receipt.duplicate,
-        }
-    )
+    # What ReceiptSchema describes, without its machinery: it costs a tenth of the request.
+    answer = {
+        "status": "success",
+        "message_id": received.receipt.message_id,
+        "stored_at": received.receipt.stored_at.isoformat(),
+        "timestamp": timestamp.isoformat(),
+        "request_id": g.request_id,
+        "duplicate": received.receipt.duplicate,
+    }
     return Response(json.dumps(answer), content_type="application/json")

@@ -8,6 +8,7 @@ import uuid
 from flask import Flask, Response, g, request
 
 from app import logs
+from app.receive import Received
 from app.server import flow
 from app.web.current import current_services
 
@@ -23,31 +24,43 @@ def register(app: Flask) -> None:
 
 
 def _begin() -> None:
-    g.started_at = time.perf_counter()
-    g.request_id = _request_id(request.headers.get("X-Request-ID", ""))
-    logs.request_id.set(g.request_id)
+    known = vars(g._get_current_object())
+    known["started_at"] = time.perf_counter()
+    known["request_id"] = _request_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
+    logs.request_id.set(known["request_id"])
 
 
 def _finish(answer: Response) -> Response:
-    answer.headers["X-Request-ID"] = g.request_id
+    # Each use of `g` or `request` would look the current one up again.
+    known, current = vars(g._get_current_object()), request._get_current_object()  # type: ignore[attr-defined]
+    answer.headers["X-Request-ID"] = known["request_id"]
     deadline = flow.deadline.get()
     if deadline is not None:
         deadline.answer_within(current_services().write_timeout)
-    _log.info(
-        "%s %s %s",
-        request.method,
-        request.path,
-        answer.status_code,
-        extra={
-            "method": request.method,
-            "path": request.path,
-            "status": answer.status_code,
-            "code": g.get("code"),
-            "peer": request.remote_addr,
-            "duration_ms": round((time.perf_counter() - g.started_at) * 1000, 2),
-        },
-    )
+    members = {
+        "method": current.method,
+        "path": current.path,
+        "status": answer.status_code,
+        "code": known.get("code"),
+        "peer": current.remote_addr,
+        "duration_ms": round((time.perf_counter() - known["started_at"]) * 1000, 2),
+    }
+    received: Received | None = known.get("received")
+    if received is not None:
+        members |= _of_message(received)
+    _log.info("%s %s %s", current.method, current.path, answer.status_code, extra=members)
     return answer
+
+
+def _of_message(received: Received) -> dict[str, object]:
+    return {
+        "message_id": received.receipt.message_id,
+        "duplicate": received.receipt.duplicate,
+        "sender": received.envelope.sender,
+        "recipient": received.envelope.recipient,
+        "queue_id": received.envelope.queue_id,
+        "size": received.size,
+    }
 
 
 def _forget(_error: BaseException | None) -> None:

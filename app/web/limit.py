@@ -1,6 +1,7 @@
 """The rate limit, taken before anything else so that guessing tokens is limited too."""
 
 import math
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g, request
 
@@ -9,6 +10,9 @@ from app.ratelimit.client import Claims, client_of
 from app.ratelimit.token_bucket import Decision
 from app.web import inbound
 from app.web.current import current_services
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 _LIMITED_PATHS = frozenset(inbound.PATHS)
 
@@ -20,21 +24,22 @@ def register(app: Flask) -> None:
 
 
 def _take_token() -> None:
+    environ = request.environ
     services = current_services()
-    if services.limiter is None or request.path not in _LIMITED_PATHS:
+    if services.limiter is None or environ["PATH_INFO"] not in _LIMITED_PATHS:
         return
-    client = client_of(request.remote_addr or "", _claims(), services.rate_limit.trusted_proxies)
+    peer = environ.get("REMOTE_ADDR", "")
+    client = client_of(peer, _claims(environ), services.rate_limit.trusted_proxies)
     g.decision = services.limiter.take(client)
     if not g.decision.allowed:
         raise RateLimited(g.decision.retry_after_us / 1_000_000)
 
 
-def _claims() -> Claims:
-    headers = request.headers
+def _claims(environ: "WSGIEnvironment") -> Claims:
     return Claims(
-        headers.get("X-Original-Client-Address"),
-        headers.get("X-Forwarded-For"),
-        headers.get("X-Real-IP"),
+        environ.get("HTTP_X_ORIGINAL_CLIENT_ADDRESS"),
+        environ.get("HTTP_X_FORWARDED_FOR"),
+        environ.get("HTTP_X_REAL_IP"),
     )
 
 
@@ -42,13 +47,13 @@ def _add_headers(answer: Response) -> Response:
     decision: Decision | None = g.get("decision")
     if decision is None:
         return answer
-    services = current_services()
+    services, headers = current_services(), answer.headers
     full_after = decision.full_after_us / 1_000_000
     per_minute = services.rate_limit.per_minute
-    answer.headers["X-RateLimit-Limit"] = str(per_minute)
-    answer.headers["X-RateLimit-Remaining"] = str(decision.remaining)
-    answer.headers["X-RateLimit-Reset"] = str(math.ceil(services.clock().timestamp() + full_after))
+    headers["X-RateLimit-Limit"] = str(per_minute)
+    headers["X-RateLimit-Remaining"] = str(decision.remaining)
+    headers["X-RateLimit-Reset"] = str(math.ceil(services.clock().timestamp() + full_after))
     # draft-ietf-httpapi-ratelimit-headers-10
-    answer.headers["RateLimit-Policy"] = f'"minute";q={per_minute};w=60'
-    answer.headers["RateLimit"] = f'"minute";r={decision.remaining};t={math.ceil(full_after)}'
+    headers["RateLimit-Policy"] = f'"minute";q={per_minute};w=60'
+    headers["RateLimit"] = f'"minute";r={decision.remaining};t={math.ceil(full_after)}'
     return answer

@@ -12,7 +12,14 @@ from app.storage.base import Query
 from app.storage.sql import SQLStore
 
 # SQLite and the lock of a start change these as they work.
-LIVING = {"gomail.db", "gomail.db-wal", "gomail.db-shm", "migrate.lock", "shutdowns.json"}
+LIVING = {
+    "commit.lock",
+    "gomail.db",
+    "gomail.db-wal",
+    "gomail.db-shm",
+    "migrate.lock",
+    "shutdowns.json",
+}
 
 
 def message(number):

@@ -26,6 +26,7 @@ OWN_FILES = {
     "gomail.db",
     "gomail.db-shm",
     "gomail.db-wal",
+    "commit.lock",
     "migrate.lock",
     "segments",
     "shutdowns.json",

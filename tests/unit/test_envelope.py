@@ -6,8 +6,8 @@ from app.model import Connection, Envelope, PartialEnvelope
 from app.parse import Head
 
 ANN, BOB = "ann@example.com", "bob@example.com"
-HEAD = Head(sender="from@example.com", recipient="to@example.com", subject="")
-EMPTY_HEAD = Head(sender=None, recipient=None, subject="")
+HEAD = Head(from_field="from@example.com", to_field="to@example.com")
+EMPTY_HEAD = Head()
 
 
 def test_headers_and_body_complete_each_other() -> None:

@@ -42,7 +42,7 @@ def test_a_real_head_is_read() -> None:
 def test_the_head_ends_at_the_first_empty_line(line_end: bytes) -> None:
     """What looks like a header field in the body isn't read."""
     raw = line_end.join([b"From: a@example.com", b"", b"To: b@example.com", b""])
-    assert parse_head(raw, is_whole=True) == Head("a@example.com", None, "")
+    assert parse_head(raw, is_whole=True) == Head(from_field="a@example.com")
 
 
 @pytest.mark.parametrize("broken", [b"To : b@example.com", b"no field\r\nTo: b@example.com"])

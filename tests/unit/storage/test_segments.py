@@ -2,13 +2,19 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from app.storage.segments import SegmentFile, Segments, Span
+
+
+def append(segments: Segments, chunks: Sequence[bytes]) -> Span:
+    """Append one message."""
+    (span,) = segments.append([chunks])
+    return span
 
 
 @pytest.fixture
@@ -41,7 +47,7 @@ def leftover(directory: Path, raw: bytes, name: str = "0" * 32) -> Path:
 
 def test_messages_follow_each_other_in_one_file(segments: Segments, directory: Path) -> None:
     """Each span names exactly the bytes of its message."""
-    first, second = segments.append([b"first", b"", b" one"]), segments.append([b"second"])
+    first, second = append(segments, [b"first", b"", b" one"]), append(segments, [b"second"])
     assert (first.segment, first.offset, first.length) == (second.segment, 0, 9)
     assert (second.offset, second.length) == (9, 6)
     assert (segments.read(first), segments.read(second)) == (b"first one", b"second")
@@ -50,14 +56,14 @@ def test_messages_follow_each_other_in_one_file(segments: Segments, directory: P
 
 def test_an_empty_message_has_a_span(segments: Segments) -> None:
     """No bytes are stored as no bytes."""
-    assert segments.read(segments.append([])) == b""
+    assert segments.read(append(segments, [])) == b""
 
 
 def test_only_the_owner_reads_mail(segments: Segments, directory: Path) -> None:
     """Files are 0600, whatever the umask."""
     old = os.umask(0)
     try:
-        span = segments.append([b"x"])
+        span = append(segments, [b"x"])
     finally:
         os.umask(old)
     assert (directory / span.segment).stat().st_mode & 0o777 == 0o600
@@ -66,7 +72,7 @@ def test_only_the_owner_reads_mail(segments: Segments, directory: Path) -> None:
 def test_a_full_segment_is_closed(directory: Path) -> None:
     """The message that reaches segment_bytes is the last of its file, and whole."""
     segments = Segments(directory, segment_bytes=10)
-    spans = [segments.append([raw]) for raw in (b"123456789", b"0abcdef", b"next")]
+    spans = [append(segments, [raw]) for raw in (b"123456789", b"0abcdef", b"next")]
     segments.close()
     assert spans[0].segment == spans[1].segment != spans[2].segment
     assert [segments.read(span) for span in spans] == [b"123456789", b"0abcdef", b"next"]
@@ -74,15 +80,15 @@ def test_a_full_segment_is_closed(directory: Path) -> None:
 
 def test_a_closed_segment_is_not_written_again(segments: Segments) -> None:
     """After close the next message starts a file of its own."""
-    first = segments.append([b"first"])
+    first = append(segments, [b"first"])
     segments.close()
-    assert segments.append([b"second"]).segment != first.segment
+    assert append(segments, [b"second"]).segment != first.segment
     assert segments.read(first) == b"first"
 
 
 def test_a_shorter_file_gives_fewer_bytes(segments: Segments, directory: Path) -> None:
     """What is missing isn't made up: the checksum tells later."""
-    span = segments.append([b"0123456789"])
+    span = append(segments, [b"0123456789"])
     os.truncate(directory / span.segment, 4)
     assert segments.read(span) == b"0123"
 
@@ -102,14 +108,14 @@ from pathlib import Path
 from app.storage.segments import Segments
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 segments = Segments(Path(sys.argv[1]))
-kept = [segments.append([b"kept"])] if sys.argv[2] == "second" else []
+kept = segments.append([[b"kept"]]) if sys.argv[2] == "second" else []
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 try:
-    segments.append([b"lost" * 100] * 10)
+    segments.append([[b"lost" * 100] * 10])
 except OSError as error:
     print(error.strerror)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-for span in [*kept, segments.append([b"next"])]:
+for span in [*kept, *segments.append([[b"next"]])]:
     print(span.segment, span.offset, segments.read(span).decode())
 """
 
@@ -134,11 +140,11 @@ def test_after_a_failed_write_a_new_file_begins(directory: Path, which: str) -> 
 
 def test_a_failed_sync_is_final(segments: Segments, directory: Path) -> None:
     """When the descriptor fails, the message is refused and the next one gets a new file."""
-    kept = segments.append([b"kept"])
+    kept = append(segments, [b"kept"])
     _break_descriptor(directory / kept.segment)
     with pytest.raises(OSError, match=r"Bad file descriptor|Invalid argument"):
-        segments.append([b"lost"])
-    after = segments.append([b"next"])
+        append(segments, [b"lost"])
+    after = append(segments, [b"next"])
     assert after.segment != kept.segment
     assert (segments.read(kept), segments.read(after)) == (b"kept", b"next")
 
@@ -208,7 +214,7 @@ def test_sweep_leaves_foreign_files(segments: Segments, directory: Path, tmp_pat
 def test_sweep_leaves_what_is_being_written(segments: Segments, directory: Path) -> None:
     """A segment that another process still writes has no rows yet: it stays until that ends."""
     writer = Segments(directory)
-    span = writer.append([b"row to come"])
+    span = append(writer, [b"row to come"])
     large = writer.open_file()
     segments.sweep(lambda _name: 0)
     assert files(directory) == sorted([span.segment, large.name])
@@ -276,20 +282,20 @@ def test_a_missing_directory_leaves_no_descriptor(segments: Segments, directory:
     directory.rmdir()
     open_before = open_descriptors()
     with pytest.raises(FileNotFoundError):
-        segments.append([b"x"])
+        append(segments, [b"x"])
     assert open_descriptors() == open_before
 
 
 def test_thousands_of_pieces_are_written_in_order(segments: Segments) -> None:
     """More pieces than one writev takes arrive whole, in order."""
     pieces = [str(number).encode() for number in range(5000)]
-    assert segments.read(segments.append(pieces)) == b"".join(pieces)
+    assert segments.read(append(segments, pieces)) == b"".join(pieces)
 
 
 def test_what_is_taken_back_is_gone(segments: Segments, directory: Path) -> None:
     """The bytes of a message that got no row make room for the next one."""
-    segments.append([b"kept"])
-    segments.take_back(segments.append([b"lost the race"]))
-    span = segments.append([b"next"])
+    append(segments, [b"kept"])
+    segments.take_back(append(segments, [b"lost the race"]))
+    span = append(segments, [b"next"])
     assert span.offset == len(b"kept")
     assert (directory / span.segment).read_bytes() == b"keptnext"
