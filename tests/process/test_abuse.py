@@ -13,6 +13,10 @@ from server import wait_for
 from app.storage.base import Query
 from app.storage.sql import SQLStore
 
+pytestmark = pytest.mark.promise(
+    "no request over HTTP ends in a 500, hangs a thread or takes memory without bounds"
+)
+
 MEBIBYTE = 1024 * 1024
 INNER = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CHUNKED = b"Transfer-Encoding: chunked"

@@ -7,6 +7,8 @@ import pytest
 from raw_http import MESSAGE, exchange, whole_post
 from server import Server
 
+pytestmark = pytest.mark.promise("a log line is one JSON object, whatever was sent")
+
 FORGED = "FORGED"
 # What a field of HTTP can carry: no CR, LF or NUL.
 IN_HEADERS = {

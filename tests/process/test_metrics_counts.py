@@ -10,6 +10,8 @@ from upload import Upload
 
 from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED
 
+pytestmark = pytest.mark.promise("counters equal what the clients have counted")
+
 CLIENTS, ROUNDS = 4, 12
 BURST = 100  # of the 14 * ROUNDS requests of each client to a limited path
 INBOUND = "/mail/inbound"

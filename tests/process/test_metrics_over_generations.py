@@ -4,10 +4,13 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from linux_process import kill_process
 from load import Load, stored_queue_ids
 from server import CHECKOUT, GUNICORN, wait_for
 from upload import MESSAGE
+
+pytestmark = pytest.mark.promise("counters equal what the clients have counted")
 
 WORKERS = 2
 GENERATIONS = 30

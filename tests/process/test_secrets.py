@@ -10,6 +10,8 @@ from linux_process import children
 from rounds import rounds
 from server import CHECKOUT, FLASK, Server, free_port
 
+pytestmark = pytest.mark.promise("no token and no password gets into an output")
+
 TOKEN = "Pl4nted-T0ken-that-nobody-may-ever-see"
 SECOND_TOKEN = "Pl4nted-Sec0nd-T0ken-of-a-rotation"
 PASSWORD = "Pl4nted-P4ssword-of-redis"

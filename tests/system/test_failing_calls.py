@@ -9,6 +9,10 @@ from known_mail import Mail, standing_still
 from rounds import rounds
 from server import wait_for
 
+pytestmark = pytest.mark.promise(
+    "what cannot be stored is answered 503, said by /health, and healed without a restart"
+)
+
 SMALL, LARGE = 20_000, 2_000_000  # below and above what gets a segment of its own
 MOST_CALLS = 30  # more than any delivery makes of one kind
 DATABASE = "database"  # only calls that are about its files

@@ -9,6 +9,10 @@ from small_disk import mounted_small_disk, without_inodes
 
 from app.storage.sql import SQLStore
 
+pytestmark = pytest.mark.promise(
+    "what cannot be stored is answered 503, said by /health, and healed without a restart"
+)
+
 SMALL, LARGE = 1, 4  # numbers of such messages
 
 
