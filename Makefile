@@ -5,10 +5,10 @@ SECONDS ?= 900
 # A person at a terminal reads text; a deployment logs JSON by default.
 run: export MAIL_LOG_FORMAT ?= text
 
-.PHONY: help run test soak reliability bench bench-metrics check format docs lock clean
+.PHONY: help run test soak reliability bench bench-rate-limit bench-metrics check format docs lock clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(BIN)/runtime-installed ## Install and start on 127.0.0.1:3000
 	$(BIN)/gunicorn wsgi:app
@@ -25,7 +25,10 @@ soak: $(BIN)/dev-installed ## Load a server for SECONDS=900; fails when somethin
 reliability: $(BIN)/dev-installed ## Run all that proves a promise, and write docs/reliability.md
 	GOMAIL_ALL_ROUNDS=1 $(BIN)/python -m pytest -m promise --reliability=docs/reliability.md
 
-bench: $(BIN)/runtime-installed ## Measure what the rate limit costs a request
+bench: $(BIN)/runtime-installed ## Measure how fast mail is taken, and write docs/benchmarks.md
+	$(BIN)/python benchmarks/bench_delivery.py --write docs/benchmarks.md
+
+bench-rate-limit: $(BIN)/runtime-installed ## Measure what the rate limit costs a request
 	$(BIN)/python benchmarks/bench_rate_limit.py
 
 bench-metrics: $(BIN)/runtime-installed ## Measure what counting costs a request; fails at 1 %

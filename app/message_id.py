@@ -7,13 +7,14 @@ from uuid import UUID
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VERSION_7 = 0x7 << 76
 _VARIANT_RFC = 0b10 << 62
+_FIXED_BITS = 0xF << 76 | 0b11 << 62
 
 
 def new_message_id(received_at: datetime) -> str:
     """Return a UUIDv7 whose first 48 bits are `received_at` in milliseconds since 1970."""
     milliseconds = milliseconds_since_epoch(received_at)
-    random_a, random_b = secrets.randbits(12), secrets.randbits(62)
-    return str(UUID(int=milliseconds << 80 | _VERSION_7 | random_a << 64 | _VARIANT_RFC | random_b))
+    random = int.from_bytes(secrets.token_bytes(10)) & ~_FIXED_BITS
+    return str(UUID(int=milliseconds << 80 | random | _VERSION_7 | _VARIANT_RFC))
 
 
 def first_message_id(moment: datetime) -> str:

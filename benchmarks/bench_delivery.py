@@ -7,22 +7,51 @@ run on the same machine in the same minutes, and take turns; each figure is a me
 
 import argparse
 import json
+import os
+import platform
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from itertools import count
+from pathlib import Path
 
-from subject import HERE, TOKEN, Subject, subjects
+from subject import HERE, THREADS, TOKEN, WORKERS, Subject, subjects
 
 SIZES = {"4 KiB": 4 * 1024, "64 KiB": 64 * 1024, "5 MiB": 5 * 1024 * 1024}
 CONNECTIONS = (1, 16, 64)
 ROUNDS = 5
 SECONDS = 4
 _RUNS = count()
+
+HEAD = """\
+# Benchmarks
+
+Written by `make bench`, which takes about ten minutes; don't edit it.
+
+All in one run on one machine, in turns, {rounds} rounds of {seconds} seconds each, medians. Compare
+the ratios; the figures themselves are those of this machine. The load (wrk) shares its cores.
+
+- A, the floor: a Flask view that reads the body and answers.
+- B, the usual way: the same, and the message in a file: fsync, rename, fsync of the directory.
+- C, GoMail with everything on: token, rate limit, metrics, JSON log; durable, stored once.
+
+{date}, {cores} cores, Linux {kernel}, Python {python}, Gunicorn {gunicorn}, Flask {flask}, SQLite
+{sqlite}; {workers} workers with {threads} threads each, for all three.
+
+CPU seconds are those of the server's processes for 1,000 requests; MiB is what they have in memory
+together.
+"""
+TABLE_HEAD = (
+    "| | requests/s (from, to) | C / this | p50 ms | p99 ms | CPU s | MiB | not 200 |",
+    "|---|---|---|---|---|---|---|---|",
+)
 
 
 @dataclass(frozen=True)
@@ -38,12 +67,34 @@ class Figures:
 
 
 def main() -> None:
-    """Print a table for each size and number of connections."""
+    """Measure each size and number of connections; print the tables, and write them if asked to."""
     options = arguments()
     wrk = shutil.which("wrk") or sys.exit("wrk isn't installed")
+    parts = [head(options)]
     for size in options.sizes:
         for connections in options.connections:
-            print_table(size, connections, measure(wrk, size, connections, options))
+            found = measure(wrk, size, connections, options)
+            parts.append(table(size, connections, found))
+            print(parts[-1], flush=True)
+    if options.write:
+        options.write.write_text("\n".join(parts), encoding="utf-8")
+
+
+def head(options: argparse.Namespace) -> str:
+    """Return what the page says before its tables."""
+    return HEAD.format(
+        date=datetime.now(UTC).date(),
+        cores=os.cpu_count(),
+        python=platform.python_version(),
+        gunicorn=version("gunicorn"),
+        flask=version("flask"),
+        sqlite=sqlite3.sqlite_version,
+        kernel=platform.release(),
+        workers=WORKERS,
+        threads=THREADS,
+        rounds=options.rounds,
+        seconds=options.seconds,
+    )
 
 
 def arguments() -> argparse.Namespace:
@@ -52,6 +103,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--connections", nargs="+", type=int, default=list(CONNECTIONS))
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seconds", type=int, default=SECONDS)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the page there")
     return parser.parse_args()
 
 
@@ -112,21 +164,25 @@ def median(rounds: list[Figures]) -> Figures:
     )
 
 
-def print_table(size: str, connections: int, found: dict[str, list[Figures]]) -> None:
-    """Print the medians, the spread of the rates, and the ratios to C."""
+def table(size: str, connections: int, found: dict[str, list[Figures]]) -> str:
+    """Return the medians, the spread of the rates, and what C is in the units of each."""
     medians = {name: median(rounds) for name, rounds in found.items()}
     gomail = medians["C GoMail"].rate
-    print(f"\n{size}, {connections} connections")
-    print(
-        f"  {'':10}{'requests/s':>11}{'(from to)':>16}{'C is':>7}{'p50 ms':>8}{'p99 ms':>8}", end=""
-    )
-    print(f"{'CPU s/1000':>12}{'MiB':>6}{'bad':>5}")
+    lines = [f"## {size}, {connections} connections", "", *TABLE_HEAD]
     for name, one in medians.items():
         rates = [each.rate for each in found[name]]
-        spread = f"({min(rates):.0f} {max(rates):.0f})"
-        print(f"  {name:10}{one.rate:11.0f}{spread:>16}{gomail / one.rate:7.2f}", end="")
-        print(f"{one.p50_ms:8.1f}{one.p99_ms:8.1f}{one.cpu_seconds:12.2f}", end="")
-        print(f"{one.memory_bytes / 1024 / 1024:6.0f}{one.bad:5.0f}", flush=True)
+        cells = [
+            name,
+            f"{one.rate:.0f} ({min(rates):.0f} to {max(rates):.0f})",
+            f"{gomail / one.rate:.2f}",
+            f"{one.p50_ms:.1f}",
+            f"{one.p99_ms:.1f}",
+            f"{one.cpu_seconds:.2f}",
+            f"{one.memory_bytes / 1024 / 1024:.0f}",
+            f"{one.bad:.0f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":
