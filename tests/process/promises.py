@@ -25,8 +25,14 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     """Collect while the tests run, if there is anything to be written."""
     path = config.getoption("--reliability")
-    if path:
+    if path and not hasattr(config, "workerinput"):  # the controller, where there are several
         config.pluginmanager.register(Promises(Path(path)), "promises-kept")
+
+
+def pytest_collection_modifyitems(items):
+    """Put its promises on each test, so that its reports carry them, from wherever it runs."""
+    for item in items:
+        item.user_properties += [("promise", mark.args[0]) for mark in item.iter_markers("promise")]
 
 
 class Promises:
@@ -34,20 +40,13 @@ class Promises:
 
     def __init__(self, path):
         self._path = path
-        self._of_item = {}
         self._results = {}
-
-    def pytest_collection_modifyitems(self, items):
-        """Note the promises of each test."""
-        for item in items:
-            promises = [mark.args[0] for mark in item.iter_markers("promise")]
-            if promises:
-                self._of_item[item.nodeid] = promises
 
     def pytest_runtest_logreport(self, report):
         """Note what came of a test, and of its fixtures."""
         function = report.nodeid.partition("[")[0]
-        for promise in self._of_item.get(report.nodeid, ()):
+        promises = [text for name, text in report.user_properties if name == "promise"]
+        for promise in promises:
             result = self._results.setdefault(promise, {}).setdefault(function, Result())
             result.add(report)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 from linux_process import kill_process
+from rounds import rounds
 from server import wait_for
 from upload import MESSAGE, metrics, uploads_in_flight
 
@@ -19,7 +20,7 @@ from app.storage.base import Query
 from app.storage.sql import SQLStore
 
 SERVERS = 2  # at the same time: a stop is mostly waiting
-ROUNDS = 10
+ROUNDS = rounds(10, 3)
 CLIENTS = 32
 PAUSE_SECONDS = 0.02  # after a 503, which asks for a longer one
 BODY_SIZES = (1024, 64 * 1024, 1024 * 1024, 5 * 1024 * 1024)
@@ -97,7 +98,7 @@ def stored_sizes(server):
     "a stop loses no request: each gets a whole 200 or 503, and each 200 is stored"
 )
 def test_no_request_is_lost_by_a_stop_under_load(new_server):
-    """20 stops at random moments: each request gets a whole 200 or 503, each 200 is stored.
+    """Stops at random moments: each request gets a whole 200 or 503, each 200 is stored.
 
     Nothing is stored that was not answered 200, and no client sees a reset or an empty answer.
     """

@@ -8,15 +8,16 @@ from contextlib import closing, contextmanager
 
 import pytest
 from linux_process import kill_process
+from rounds import rounds
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore
 
-MESSAGES = 1000
+MESSAGES = rounds(1000, 300)
 CLIENTS = 8
 ATTEMPTS = 200
 PAUSE_SECONDS = 0.05
-KILLS_AT_LEAST = 5
+KILLS_AT_LEAST = rounds(5, 2)
 
 
 def message(number):
