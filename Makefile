@@ -15,7 +15,8 @@ run: $(BIN)/runtime-installed ## Install and start on 127.0.0.1:3000
 
 test: $(BIN)/dev-installed ## Install and run all tests with branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses=3 --dist=loadfile
+	$(BIN)/coverage run -m pytest --numprocesses=3 --dist=loadfile -m "not alone"
+	$(BIN)/coverage run -m pytest -m alone
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -23,7 +24,7 @@ soak: $(BIN)/dev-installed ## Load a server for SECONDS=900; fails when somethin
 	PYTHONPATH=tests/process $(BIN)/python tests/system/soak.py --seconds $(SECONDS)
 
 reliability: $(BIN)/dev-installed ## Run all that proves a promise, and write docs/reliability.md
-	GOMAIL_ALL_ROUNDS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m promise \
+	GOMAIL_ALL_ROUNDS=1 $(BIN)/python -m pytest -m promise \
 		--reliability=docs/reliability.md
 
 bench: $(BIN)/runtime-installed ## Measure how fast mail is taken, and write docs/benchmarks.md

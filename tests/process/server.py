@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,6 +23,10 @@ GUNICORN = (sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "w
 FLASK_SERVER = (FLASK, "gomail", "server")
 START_SECONDS = 30
 STOP_SECONDS = 40
+
+# Tests that run beside these, each in a process called gw0, gw1 and so on, have other ports.
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = range(20_000 + 1_000 * _PROCESS, 21_000 + 1_000 * _PROCESS)
 
 
 @dataclass(frozen=True)
@@ -234,9 +239,14 @@ def clean_environment():
 
 
 def free_port():
-    """Return a port that nothing listens on at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """Return a port that nothing listens on, and that nobody else here is about to use.
+
+    The kernel's own choice would be one of those that it gives to clients as well, a moment later.
+    """
+    while True:
+        port = random.choice(_PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def wait_for(condition, seconds=10):

@@ -10,7 +10,10 @@ from load import Load, stored_queue_ids
 from server import CHECKOUT, GUNICORN, wait_for
 from upload import MESSAGE
 
-pytestmark = pytest.mark.promise("counters equal what the clients have counted")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.promise("counters equal what the clients have counted"),
+]
 
 WORKERS = 2
 GENERATIONS = 30

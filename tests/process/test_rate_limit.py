@@ -15,6 +15,8 @@ from server import Server, wait_for
 from app.storage.base import Query
 from app.storage.sql import SQLStore
 
+pytestmark = pytest.mark.alone
+
 DEFAULTS = {"rate_limit_per_minute": 60, "rate_limit_burst": 10, "workers": 4, "threads": 8}
 # A token a minute: whatever passes beyond the burst within a test would be a fault.
 SLOW = DEFAULTS | {"rate_limit_per_minute": 1}

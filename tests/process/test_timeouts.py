@@ -14,6 +14,8 @@ from upload import MESSAGE, Upload, metrics, uploads_in_flight
 from app.storage.base import Query
 from app.storage.sql import SQLStore
 
+pytestmark = pytest.mark.alone
+
 READ, HANDLER, IDLE, WRITE = 2, 1, 2, 2
 SLACK_SECONDS = 1.5
 LARGE = bytes(24 * 1024 * 1024)
