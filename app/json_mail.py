@@ -83,7 +83,11 @@ class JSONMailSchema(Schema):
         allow_none=True,
         metadata={"description": "Without a raw message: the text of the one composed"},
     )
-    connection = fields.Nested(ConnectionSchema(unknown=EXCLUDE), allow_none=True)
+    connection = fields.Nested(
+        ConnectionSchema(unknown=EXCLUDE),
+        allow_none=True,
+        metadata={"description": "The SMTP client, as the relay saw it"},
+    )
 
 
 _SCHEMA = JSONMailSchema()

@@ -90,7 +90,8 @@ def api_page() -> str:
         HEAD,
         "### Members of a JSON body\n",
         _members(JSONMailSchema()),
-        f"`connection` holds {', '.join(f'`{name}`' for name in ConnectionSchema().fields)}.\n",
+        f"`connection` holds {', '.join(f'`{name}`' for name in ConnectionSchema().fields)}."
+        " Other members are passed over.\n",
         "### Answer 200\n",
         _members(ReceiptSchema()),
         PROBES,

@@ -115,7 +115,8 @@ def export(  # noqa: PLR0913, PLR0917 -- one argument an option
         )
         with bar as found:
             exported = write(read_all(store, found, faults), directory)
-    click.echo(f"Exported {exported} messages to {directory}")
+    noun = "message" if exported == 1 else "messages"
+    click.echo(f"Exported {exported} {noun} to {directory}")
     if faults:
         sys.exit("\n".join(faults))
 

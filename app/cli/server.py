@@ -32,6 +32,10 @@ def _help(key: str) -> str:
     known = properties()[key]
     default = known.get("default", known.get("x-default"))
     shown = ",".join(default) if isinstance(default, list) else default
+    if isinstance(default, bool):
+        shown = str(default).lower()
+    elif "default" in known and "x-unit" in known:
+        shown = f"{default} {known['x-unit']}"
     return str(known["description"]) + ("" if shown in (None, "") else f"  [default: {shown}]")
 
 

@@ -15,6 +15,12 @@ def load_settings() -> Settings:
     return _current
 
 
+def keep_settings(settings: Settings) -> None:
+    """Put `settings` in force again."""
+    global _current  # noqa: PLW0603 -- as above
+    _current = settings
+
+
 def loaded_settings() -> Settings | None:
     """Return the settings in force, None before the first load."""
     return _current

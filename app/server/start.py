@@ -4,12 +4,13 @@ import logging
 import os
 import shlex
 import sys
+from collections.abc import Iterable
 
 from app.errors import GoMailError
 from app.generated_token import token_file
-from app.server.configuration import load_settings, loaded_settings
+from app.server.configuration import keep_settings, load_settings, loaded_settings
 from app.services import prepare
-from app.settings import InvalidSettings, Settings, inspect
+from app.settings import Fault, InvalidSettings, Settings, inspect
 from app.url import address, base_url
 from app.version import __version__
 
@@ -22,15 +23,38 @@ def settings_or_exit() -> Settings:
     With faults, a start prints a line for each and ends the process with 1; a reload logs them
     and keeps the settings in force.
     """
+    in_force = loaded_settings()
     try:
-        return load_settings()
+        settings = load_settings()
     except InvalidSettings as error:
-        in_force = loaded_settings()
         if in_force is None:
             sys.exit("\n".join(str(fault) for fault in error.faults))
-        for fault in error.faults:
-            _log.error("The new configuration is refused, the old one stays: %s", fault)
-        return in_force
+        return _refuse(error.faults, in_force)
+    faults = [] if in_force is None else _needing_restart(in_force, settings)
+    return _refuse(faults, in_force) if in_force and faults else settings
+
+
+def _refuse(faults: Iterable[Fault], in_force: Settings) -> Settings:
+    for fault in faults:
+        _log.error("The new configuration is refused, the old one stays: %s", fault)
+    keep_settings(in_force)
+    return in_force
+
+
+def _needing_restart(old: Settings, new: Settings) -> list[Fault]:
+    # Gunicorn would close the old port before it knows that it can open the new one, and nothing
+    # would prepare another data directory.
+    pairs = {
+        "mode": (old.server.mode, new.server.mode),
+        "host": (old.server.host, new.server.host),
+        "port": (old.server.port, new.server.port),
+        "data_dir": (old.storage.data_dir, new.storage.data_dir),
+    }
+    return [
+        Fault(key, f"can't be changed by a reload, only by a restart ({before} to {after})")
+        for key, (before, after) in pairs.items()
+        if before != after
+    ]
 
 
 def prepare_or_exit(settings: Settings) -> None:

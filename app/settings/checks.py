@@ -91,11 +91,14 @@ def _describe(error: ValidationError) -> Fault:
     key, *position = error.absolute_path
     place = f"item {position[0] + 1}: " if position and isinstance(position[0], int) else ""
     shown = "" if is_secret(str(key)) else f"{_shown(error.instance)} "
-    return _fault(str(key), f"{place}{shown}{_PROBLEMS[str(error.validator)](error)}")
+    problem = f"{place}{shown}{_PROBLEMS[str(error.validator)](error)}"
+    return _fault(str(key), problem, whole_list=error.validator_value == "array")
 
 
-def _fault(key: str, problem: str) -> Fault:
+def _fault(key: str, problem: str, *, whole_list: bool = False) -> Fault:
     limits = allowed(properties()[key])
+    if whole_list:
+        limits = f"a list, each item {limits}"
     return Fault(key, f"{problem} (allowed: {limits})" if limits else problem)
 
 

@@ -30,13 +30,19 @@ class Checkpoints:
         self._something_committed = threading.Event()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        self._is_failing = False
 
     def note_commit(self) -> None:
         """Let a checkpoint follow within EVERY_SECONDS; called by one thread at a time."""
         self._something_committed.set()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
-            self._thread.start()
+        if self._thread is None or not self._thread.is_alive():
+            thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # what was committed stays so without it
+                self._warn(error)
+            else:
+                self._thread = thread
 
     def close(self) -> None:
         """End the thread."""
@@ -52,7 +58,10 @@ class Checkpoints:
             try:
                 self._checkpoint()
             except (OSError, SQLAlchemyError) as error:  # the next commit tells the client
-                _log.warning("The write-ahead log can't be emptied: %s", _reason(error))
+                self._engine.dispose()  # as in app.storage.writer
+                self._warn(error)
+            else:
+                self._is_failing = False
 
     def _checkpoint(self) -> None:
         with self._engine.connect() as connection:
@@ -60,6 +69,12 @@ class Checkpoints:
             if pages > LONG_LOG_PAGES:
                 with locked(self._lock_file):
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(RESTART)")
+
+    def _warn(self, error: Exception) -> None:
+        # Once until it works again: while the disk is full it fails every second.
+        if not self._is_failing:
+            self._is_failing = True
+            _log.warning("The write-ahead log can't be emptied: %s", _reason(error))
 
 
 def _reason(error: Exception) -> str:

@@ -169,8 +169,8 @@ class SQLStore:
 
     def _end_of_rows(self, segment: str) -> int:
         end = messages.c.segment_offset + messages.c.size
-        last = messages.c.segment_offset.desc()
-        statement = select(end).where(messages.c.segment == segment).order_by(last).limit(1)
+        last = (messages.c.segment_offset.desc(), messages.c.size.desc())  # some are empty
+        statement = select(end).where(messages.c.segment == segment).order_by(*last).limit(1)
         with self._engine.connect() as connection:
             return connection.execute(statement).scalar() or 0
 

@@ -69,14 +69,20 @@ class Writer:
     def commit(self, additions: Sequence[Addition]) -> None:
         """Store each message once, durably, and give each its receipt or its error.
 
-        A row that can't be stored doesn't touch the others; when the disk fails, all fail.
+        A row that can't be stored doesn't touch the others; when the disk fails, all fail that
+        weren't durable by then.
         """
         try:
             self._commit(additions)
         except (OSError, SQLAlchemyError) as error:
             self._forget_connection()
             for addition in additions:
-                addition.error = error
+                if addition.receipt is None:
+                    addition.error = error
+        except BaseException:
+            # The next look-up would find the rows that it has inserted, and call them stored.
+            self._forget_connection()
+            raise
 
     def close(self) -> None:
         """Give connection and lock back."""
@@ -157,11 +163,14 @@ class Writer:
 
     def _take_back(self, additions: Sequence[Addition], spans: Sequence[Span]) -> None:
         """Drop the bytes of which no row was made, as far as no others come after them."""
+        is_behind = False
         for addition, span in zip(reversed(additions), reversed(spans), strict=True):
             if addition.body.segment is not None:
                 addition.body.is_named = addition.receipt is not None
-            elif addition.receipt is None:
+            elif addition.receipt is None and not is_behind:
                 self._segments.take_back(span)
+            else:
+                is_behind = True  # and an empty message must not get beyond the end of the file
 
     def _resolve(self, beaten: Sequence[Addition]) -> None:
         """Give those that another process was faster with the receipt of its copy."""

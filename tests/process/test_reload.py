@@ -94,6 +94,19 @@ def test_an_invalid_configuration_is_refused(configured):
     assert [deliver(server, token).status for token in (OLD, NEW)] == [401, 200]
 
 
+def test_what_needs_a_restart_is_refused(configured):
+    """SIGHUP doesn't move the port, says so for each such key, and changes nothing else either."""
+    server, write = configured
+    lines = len(server.log())
+    write(bearer_token=[NEW], mode="socket", host="127.0.0.2")
+    reload(server)
+    refusals = [line["message"] for line in server.log()[lines:] if line["level"] == "ERROR"]
+    assert len(refusals) == 2
+    for refusal, key in zip(sorted(refusals), ("host", "mode"), strict=True):
+        assert f"{key}: can't be changed by a reload" in refusal
+    assert [deliver(server, token).status for token in (OLD, NEW)] == [200, 401]
+
+
 def calm_bytes(server, reloads):
     """Return the memory of master and workers when `reloads` of them are done.
 
