@@ -12,6 +12,7 @@ import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from email.message import Message
+from itertools import cycle
 from pathlib import Path
 
 from linux_process import catches, children, ignores, kill_process
@@ -26,7 +27,8 @@ STOP_SECONDS = 40
 
 # Tests that run beside these, each in a process called gw0, gw1 and so on, have other ports.
 _PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_PORTS = range(20_000 + 1_000 * _PROCESS, 21_000 + 1_000 * _PROCESS)
+_FIRST_PORT = 20_000 + 1_000 * _PROCESS
+_PORTS = cycle(random.sample(range(_FIRST_PORT, _FIRST_PORT + 1_000), 1_000))
 
 
 @dataclass(frozen=True)
@@ -244,7 +246,7 @@ def free_port():
     The kernel's own choice would be one of those that it gives to clients as well, a moment later.
     """
     while True:
-        port = random.choice(_PORTS)
+        port = next(_PORTS)  # never the one that somebody was told a moment ago
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 
