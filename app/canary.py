@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from app.errors import GoMailError, MessageNotFound
+from app.postfix import received_domains
 from app.settings import Settings
 from app.storage.base import MessageStore, Query
 from app.url import local_host
@@ -51,9 +52,7 @@ class Canary:
 
 def new_canary(settings: Settings) -> Canary:
     """Return a canary for the first domain that `settings` receive mail for."""
-    mail = settings.mail
-    allowed = sorted(mail.allowed_recipient_domains)
-    domain = allowed[0] if allowed else mail.primary_domain or "gomail.invalid"
+    domain = next(iter(received_domains(settings)), "gomail.invalid")
     return Canary(f"{LOCAL_PART}@{domain}", uuid4().hex)
 
 

@@ -26,7 +26,7 @@ def main_cf(settings: Settings) -> str:
     """Return the lines for main.cf."""
     lines = [
         f"# Mail for these domains goes to GoMail, over the transport {TRANSPORT} in master.cf.",
-        f"virtual_mailbox_domains = {', '.join(_domains(settings) or ['$mydomain'])}",
+        f"virtual_mailbox_domains = {', '.join(received_domains(settings) or ['$mydomain'])}",
         f"virtual_transport = {TRANSPORT}",
         "virtual_mailbox_maps = static:all",
         "# One recipient a call, and a limit well above the 90 seconds of gomail-relay: when it is",
@@ -83,7 +83,7 @@ def misfit(settings: Settings) -> str | None:
 
 def unknown_domains(settings: Settings) -> str | None:
     """Tell that no setting names the domains to receive mail for; None when one does."""
-    if _domains(settings):
+    if received_domains(settings):
         return None
     return (
         "neither allowed_recipient_domains nor primary_domain is set: the lines take mail for"
@@ -91,6 +91,7 @@ def unknown_domains(settings: Settings) -> str | None:
     )
 
 
-def _domains(settings: Settings) -> list[str]:
+def received_domains(settings: Settings) -> list[str]:
+    """Return the domains that `settings` receive mail for, as far as they say."""
     mail = settings.mail
     return sorted(mail.allowed_recipient_domains) or [*filter(None, [mail.primary_domain])]

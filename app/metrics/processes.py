@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-PLACES = 1025  # app.server.slots.SLOTS, and one for the master
-MASTER = PLACES - 1
+from app.server.slots import SLOTS
+
+MASTER = SLOTS
+PLACES = SLOTS + 1
 
 # process id, CPU seconds of earlier processes here, collections and collected objects by generation
 _PLACE = struct.Struct("=qd6q")

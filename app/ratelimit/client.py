@@ -5,8 +5,8 @@ balancer every request comes from one address; from anybody else a forwarding he
 that costs nothing to make, and is ignored (RFC 7239 section 8.1).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
@@ -25,7 +25,7 @@ class Claims:
     real_ip: str | None = None
 
 
-def client_of(peer: str, claims: Claims, trusted: tuple[Network, ...]) -> str:
+def client_of(peer: str, claims: Claims, trusted: Sequence[Network]) -> str:
     """Return the name of the client's bucket: an IPv4 address, or an IPv6 network of 64 bits.
 
     `peer` is the address that the connection comes from, "" for a Unix socket, whose peer is
@@ -40,7 +40,7 @@ def client_of(peer: str, claims: Claims, trusted: tuple[Network, ...]) -> str:
     return _name(_parse(claims.original_client_address) or forwarded or address) or "local"
 
 
-def _rightmost_untrusted(forwarded_for: str | None, trusted: tuple[Network, ...]) -> Address | None:
+def _rightmost_untrusted(forwarded_for: str | None, trusted: Sequence[Network]) -> Address | None:
     nearest = None
     for entry in reversed((forwarded_for or "").split(",")):
         address = _parse(entry)
@@ -52,7 +52,6 @@ def _rightmost_untrusted(forwarded_for: str | None, trusted: tuple[Network, ...]
     return nearest
 
 
-@lru_cache(maxsize=4096)
 def _parse(text: str | None) -> Address | None:
     try:
         address = ip_address((text or "").strip())
@@ -63,8 +62,7 @@ def _parse(text: str | None) -> Address | None:
     return address
 
 
-@lru_cache(maxsize=4096)
-def _is_in(address: Address, networks: tuple[Network, ...]) -> bool:
+def _is_in(address: Address, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)
 
 

@@ -5,12 +5,12 @@ import re
 import time
 import uuid
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 
 from app import logs
 from app.receive import Received
 from app.server import flow
-from app.web.current import current_services
+from app.web.current import current_request, current_services
 
 _SANE_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _log = logging.getLogger(__name__)
@@ -24,15 +24,14 @@ def register(app: Flask) -> None:
 
 
 def _begin() -> None:
-    known = vars(g._get_current_object())
+    current, known = current_request()
     known["started_at"] = time.perf_counter()
-    known["request_id"] = _request_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
+    known["request_id"] = _request_id(current.environ.get("HTTP_X_REQUEST_ID", ""))
     logs.request_id.set(known["request_id"])
 
 
 def _finish(answer: Response) -> Response:
-    # Each use of `g` or `request` would look the current one up again.
-    known, current = vars(g._get_current_object()), request._get_current_object()  # type: ignore[attr-defined]
+    current, known = current_request()
     answer.headers["X-Request-ID"] = known["request_id"]
     deadline = flow.deadline.get()
     if deadline is not None:

@@ -2,11 +2,12 @@
 
 import time
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 
 from app.metrics.recorder import NotStored, Recorder
 from app.ratelimit.token_bucket import Decision
 from app.receive import Received
+from app.web.current import current_request
 
 # The others were refused before anybody looked at a message.
 _OUTCOME_OF_CODE: dict[str, NotStored] = {
@@ -28,8 +29,7 @@ def register(app: Flask, recorder: Recorder, mail_paths: frozenset[str]) -> None
 
     @app.after_request
     def count(answer: Response) -> Response:
-        # Each use of `g` or `request` would look the current one up again.
-        known, current = vars(g._get_current_object()), request._get_current_object()  # type: ignore[attr-defined]
+        current, known = current_request()
         method, path = current.method, current.path
         size = 0 if method == "HEAD" else int(answer.headers.get("Content-Length", 0))
         seconds = time.perf_counter() - known["started_at"]

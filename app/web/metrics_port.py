@@ -2,7 +2,7 @@
 
 prometheus-flask-exporter does the answering: the path, the text format or OpenMetrics, whichever
 the client prefers, and `name[]` to ask for some metrics only. Its counting of requests is left
-off, since it costs fifty microseconds a request (docs/metrics.md).
+off: docs/metrics.md says what it would cost.
 """
 
 import os

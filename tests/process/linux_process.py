@@ -75,3 +75,16 @@ def _status(pid):
 
 def _has(mask, number):
     return bool(mask >> (number - 1) & 1)
+
+
+def in_child(work):
+    """Run `work` in a forked process; its exit code must be 0."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0

@@ -1,4 +1,3 @@
-import os
 from operator import itemgetter
 
 import prometheus_client.values
@@ -44,21 +43,3 @@ def read(tmp_path):
         }
 
     return read_all
-
-
-@pytest.fixture
-def in_child():
-    """Return a function that runs work in a forked process, whose exit code must be 0."""
-
-    def run(work):
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                work()
-                status = 0
-            finally:
-                os._exit(status)
-        assert os.waitpid(pid, 0)[1] == 0
-
-    return run

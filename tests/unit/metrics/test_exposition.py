@@ -3,6 +3,7 @@ import os
 from operator import itemgetter
 
 import pytest
+from linux_process import in_child
 from prometheus_client import CollectorRegistry
 
 from app.metrics.catalog import CATALOG
@@ -149,7 +150,7 @@ def test_limits_are_those_of_the_settings(scrape, settings):
     assert limits(dataclasses.replace(settings, mail=mail))["max_message_size"] == 99
 
 
-def test_processes_are_told_by_their_place(scrape, shared, in_child):
+def test_processes_are_told_by_their_place(scrape, shared):
     """The master under its name, a worker under its number, the dead ones not at all."""
     shared.processes.begin(MASTER)
     in_child(lambda: shared.processes.begin(7))

@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+from linux_process import in_child
 
 from app.metrics.processes import MASTER, PLACES, Process, Processes
 from app.server.slots import SLOTS
@@ -40,7 +41,7 @@ def test_each_slot_has_a_place_and_the_master_one():
     assert MASTER not in range(SLOTS)
 
 
-def test_only_processes_that_run_have_a_place(processes, in_child):
+def test_only_processes_that_run_have_a_place(processes):
     """A worker is seen with its own process id from its beginning to its end."""
 
     def work():
@@ -61,7 +62,7 @@ def children_cpu_seconds():
     return used.ru_utime + used.ru_stime
 
 
-def test_the_time_of_those_that_ended_is_summed(processes, in_child):
+def test_the_time_of_those_that_ended_is_summed(processes):
     """What three workers used in turn is there for the fourth; other places have their own."""
 
     def work():
@@ -81,7 +82,7 @@ def test_the_time_of_those_that_ended_is_summed(processes, in_child):
     assert in_place(processes, 1).earlier_cpu_seconds == 0
 
 
-def test_the_time_of_others_is_nobodys(processes, in_child):
+def test_the_time_of_others_is_nobodys(processes):
     """A child without a place, which the master has waited for, adds nothing to a worker."""
     in_child(lambda: burn(0.1))
     processes.end_other()
@@ -91,7 +92,7 @@ def test_the_time_of_others_is_nobodys(processes, in_child):
     assert in_place(processes, 0).earlier_cpu_seconds < 0.09
 
 
-def test_collections_are_counted_in_their_own_place(processes, in_child):
+def test_collections_are_counted_in_their_own_place(processes):
     """Each by its generation, with what it has freed, and not in that of the master."""
 
     def work():
@@ -115,7 +116,7 @@ def test_collections_are_counted_in_their_own_place(processes, in_child):
     assert found.collected[2] >= 1
 
 
-def test_collections_of_a_place_are_summed(processes, in_child):
+def test_collections_of_a_place_are_summed(processes):
     """What a worker has counted stays when another takes its place."""
 
     def work():
@@ -130,7 +131,7 @@ def test_collections_of_a_place_are_summed(processes, in_child):
     assert in_place(processes, 0).collections[2] >= 3
 
 
-def test_who_leaves_counts_for_nobody(processes, in_child):
+def test_who_leaves_counts_for_nobody(processes):
     """The collections of a child without a place aren't taken for the master's."""
 
     def work():

@@ -2,6 +2,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from linux_process import in_child
 from prometheus_client import Counter, Histogram
 
 THREADS, TIMES = 8, 2000
@@ -43,7 +44,7 @@ def test_slots_are_added_up(in_slot, read):
     assert read()["seen_total",] == 1 + 2 + 13
 
 
-def test_a_successor_goes_on(in_slot, read, in_child):
+def test_a_successor_goes_on(in_slot, read):
     """The next process of a slot begins where the last one ended, without new files."""
 
     def work():

@@ -3,23 +3,11 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from linux_process import in_child
 
 from app.server.slots import SLOTS, Slots, Totals
 
 LOOKS = 2000
-
-
-def in_child(work):
-    """Run `work` in a forked process; its exit code must be 0."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(pid, 0)[1] == 0
 
 
 @pytest.fixture

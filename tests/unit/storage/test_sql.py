@@ -3,7 +3,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,18 +19,6 @@ from app.storage.body import LARGE_MESSAGE_BYTES
 from app.storage.sql import SQLStore, create_store
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def store(data_dir: Path) -> Iterator[SQLStore]:
-    store = create_store(data_dir)
-    yield store
-    store.close()
 
 
 def add(store: MessageStore, raw: bytes, key: str = "key") -> str:

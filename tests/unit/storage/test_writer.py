@@ -12,24 +12,11 @@ from app.storage.base import Query
 from app.storage.body import LARGE_MESSAGE_BYTES, Body
 from app.storage.database import connect
 from app.storage.segments import Segments
-from app.storage.sql import SQLStore, create_store
+from app.storage.sql import SQLStore
 from app.storage.writer import Addition, Writer
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 LARGE = 2 * LARGE_MESSAGE_BYTES
-
-
-@pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def store(data_dir: Path) -> Iterator[SQLStore]:
-    """What reads; and another process with writes of its own."""
-    store = create_store(data_dir)
-    yield store
-    store.close()
 
 
 @pytest.fixture

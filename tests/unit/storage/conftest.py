@@ -1,0 +1,19 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.storage.sql import SQLStore, create_store
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def store(data_dir: Path) -> Iterator[SQLStore]:
+    """Return a new store in `data_dir`."""
+    store = create_store(data_dir)
+    yield store
+    store.close()
