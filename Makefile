@@ -15,7 +15,7 @@ run: $(BIN)/runtime-installed ## Install and start on 127.0.0.1:3000
 
 test: $(BIN)/dev-installed ## Install and run all tests with branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses=4 --dist=loadfile -m "not alone"
+	$(BIN)/coverage run -m pytest --numprocesses=3 --dist=loadfile -m "not alone"
 	$(BIN)/coverage run -m pytest -m alone
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report

@@ -4,13 +4,14 @@ from contextlib import ExitStack
 
 import pytest
 from hypothesis import settings
+from rounds import rounds
 from server import Server
 from small_disk import mounted_small_disk
 
 pytest_plugins = ("promises",)
 
 # A busy machine isn't a fault; tests that are about time measure it themselves.
-settings.register_profile("gomail", deadline=None)
+settings.register_profile("gomail", deadline=None, max_examples=rounds(100, 30))
 settings.load_profile("gomail")
 
 
