@@ -19,8 +19,6 @@ from app.server.shutdowns import read_shutdowns
 from app.storage.base import Query
 from app.storage.sql import SQLStore
 
-pytestmark = pytest.mark.alone
-
 SERVERS = 2  # at the same time: a stop is mostly waiting
 ROUNDS = rounds(10, 3)
 CLIENTS = 32

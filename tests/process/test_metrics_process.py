@@ -11,8 +11,6 @@ from load import Load
 from server import wait_for
 from upload import MESSAGE, Upload, metrics, uploads_in_flight
 
-pytestmark = pytest.mark.alone
-
 SCRAPES = 100
 HANGING = 60
 
