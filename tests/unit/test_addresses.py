@@ -1,8 +1,7 @@
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from processor_time import processor_seconds
 
 from app.addresses import comparable_domain, domain_of, find_addresses, is_address
 
@@ -72,9 +71,8 @@ def test_addresses_are_found_in_header_values(text: str, found: list[str]) -> No
 @pytest.mark.parametrize("bomb", [",", "(", "<", '"', "@", "[", "\\", "a@b,", "(a@b"])
 def test_a_hostile_value_is_read_in_no_time(bomb: str) -> None:
     """No value of the length that parse lets through takes more than 100 ms or raises."""
-    started = time.thread_time()
-    find_addresses((bomb * 4096)[:4096])
-    assert time.thread_time() - started < 0.1
+    value = (bomb * 4096)[:4096]
+    assert processor_seconds(lambda: find_addresses(value)) < 0.1
 
 
 @given(st.text())
