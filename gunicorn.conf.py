@@ -31,6 +31,7 @@ def when_ready(server):
 
 pre_fork = hooks.assign_slot
 post_fork = hooks.begin_worker
+post_worker_init = hooks.begin_serving
 child_exit = hooks.release_slot
 pre_request = hooks.begin_request
 post_request = hooks.end_request

@@ -134,6 +134,7 @@ def stop_under_load(server, name):
         return [attempt for each in running for attempt in each.result()]
 
 
+@pytest.mark.alone
 @pytest.mark.promise("while draining, what is in flight finishes and all else is answered 503")
 def test_what_is_in_flight_finishes_and_all_else_is_turned_away(new_server):
     """A stop waits for the slow upload, says so in the log, and answers the others 503."""
@@ -195,6 +196,7 @@ def counts(server):
     return {kind: each["count"] for kind, each in read_shutdowns(server.data_dir).items()}
 
 
+@pytest.mark.alone
 @pytest.mark.promise("a stop ends after shutdown_timeout, whatever hangs")
 def test_an_upload_that_hangs_delays_the_end_to_the_deadline(new_server):
     """After shutdown_timeout the server warns and ends; that it was forced survives a restart."""
@@ -214,6 +216,7 @@ def test_an_upload_that_hangs_delays_the_end_to_the_deadline(new_server):
     assert stored_sizes(server) == {}
 
 
+@pytest.mark.alone
 def test_a_second_signal_ends_at_once(new_server):
     """Whoever repeats the signal doesn't want to wait for the deadline."""
     server = new_server().start()
@@ -239,6 +242,7 @@ def test_control_c_drains_too(new_server):
     assert counts(server) == {"graceful": 1, "forced": 0}
 
 
+@pytest.mark.alone
 def test_a_reload_does_not_delay_the_end(new_server):
     """SIGHUP during the drain is ignored, and many before it aren't waited for."""
     server = new_server().start()
@@ -253,6 +257,7 @@ def test_a_reload_does_not_delay_the_end(new_server):
     assert time.monotonic() - began < 4
 
 
+@pytest.mark.alone
 def test_a_killed_worker_leaves_no_request_in_flight(new_server):
     """What it had in flight is forgotten; what all have stored stays counted, and is summed."""
     server = new_server().start()

@@ -14,6 +14,8 @@ from upload import MESSAGE, Upload, metrics, uploads_in_flight
 SCRAPES = 100
 HANGING = 60
 
+pytestmark = pytest.mark.alone
+
 
 def slowest_scrape(server):
     """Return how long the slowest of SCRAPES took, in seconds."""
