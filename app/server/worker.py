@@ -15,6 +15,7 @@ each with a test in tests/process/:
 
 import errno
 import json
+import select
 import socket
 import time
 import uuid
@@ -37,6 +38,7 @@ from app.server.recording import current_recorder
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 ANSWER_GRACE_SECONDS = 1.0
+FOLLOWING_MS = 10
 ENFORCE_EVERY_SECONDS = 0.5
 _OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 _NOTHING_TO_ACCEPT = {errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED}
@@ -84,17 +86,30 @@ class Worker(ThreadWorker):
         )
 
     def handle(self, conn: TConn) -> Any:
-        """Handle a request within its deadline; runs in a thread of the pool."""
+        """Handle a request, and those that follow at once; runs in a thread of the pool."""
+        keep = self._handle_one(conn)
+        while keep and self.alive and self._follows(conn):
+            keep = self._handle_one(conn)
+        if not keep:
+            util.close_graceful(conn.sock, timeout=LINGER_SECONDS, max_drain=LINGER_BYTES)
+        return keep
+
+    def _follows(self, conn: TConn) -> bool:
+        """Wait a moment for the next request, unless another connection waits for the thread."""
+        if not self.tpool._work_queue.empty():
+            return False
+        poll = select.poll()
+        poll.register(conn.sock, select.POLLIN)
+        return bool(poll.poll(FOLLOWING_MS))
+
+    def _handle_one(self, conn: TConn) -> Any:
         deadline = Deadline(time.monotonic() + self._timeouts.read)
         flow.deadline.set(deadline)
         self._deadlines[conn] = deadline
         try:
-            keep = super().handle(conn)
+            return super().handle(conn)
         finally:
             del self._deadlines[conn]
-        if not keep:
-            util.close_graceful(conn.sock, timeout=LINGER_SECONDS, max_drain=LINGER_BYTES)
-        return keep
 
     def murder_pending(self) -> None:
         """Close connections that wait in vain, and enforce deadlines; called by the main loop."""
