@@ -30,7 +30,7 @@ white space is `{`, else a raw message |
 
 A message may have up to `max_message_size` bytes; as JSON, the body may be a third larger and
 64 KiB, since Base64 makes four bytes of three; at most 64 KiB of it may lie outside of texts. The
-head of a message has to end within its first 256 KiB; 10,000 lines of it are read.
+head of a message has to end within its first 256 KiB.
 
 ### Headers
 

@@ -7,6 +7,7 @@ that costs nothing to make, and is ignored (RFC 7239 section 8.1).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
@@ -52,6 +53,7 @@ def _rightmost_untrusted(forwarded_for: str | None, trusted: Sequence[Network]) 
     return nearest
 
 
+@lru_cache(maxsize=1024)
 def _parse(text: str | None) -> Address | None:
     try:
         address = ip_address((text or "").strip())

@@ -31,6 +31,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.problem import STATUS_OF_CODE, problem_document
 from app.server import flow
+from app.server.answer import send_answers_whole
 from app.server.configuration import current_settings, shared_state
 from app.server.flow import WAITING_THREADS, Deadline
 from app.server.recording import current_recorder
@@ -58,6 +59,7 @@ class Worker(ThreadWorker):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        send_answers_whole()
         self._timeouts = current_settings().timeouts
         self._deadlines: dict[TConn, Deadline] = {}
         self._enforce_at = 0.0

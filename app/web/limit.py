@@ -47,13 +47,13 @@ def _add_headers(answer: Response) -> Response:
     decision: Decision | None = g.get("decision")
     if decision is None:
         return answer
-    services, headers = current_services(), answer.headers
+    services, add = current_services(), answer.headers.add
     full_after = decision.full_after_us / 1_000_000
     per_minute = services.rate_limit.per_minute
-    headers["X-RateLimit-Limit"] = str(per_minute)
-    headers["X-RateLimit-Remaining"] = str(decision.remaining)
-    headers["X-RateLimit-Reset"] = str(math.ceil(services.clock().timestamp() + full_after))
+    add("X-RateLimit-Limit", str(per_minute))
+    add("X-RateLimit-Remaining", str(decision.remaining))
+    add("X-RateLimit-Reset", str(math.ceil(services.clock().timestamp() + full_after)))
     # draft-ietf-httpapi-ratelimit-headers-10
-    headers["RateLimit-Policy"] = f'"minute";q={per_minute};w=60'
-    headers["RateLimit"] = f'"minute";r={decision.remaining};t={math.ceil(full_after)}'
+    add("RateLimit-Policy", f'"minute";q={per_minute};w=60')
+    add("RateLimit", f'"minute";r={decision.remaining};t={math.ceil(full_after)}')
     return answer

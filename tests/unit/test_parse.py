@@ -1,5 +1,8 @@
 import random
 from contextlib import suppress
+from email.message import Message
+from email.parser import BytesHeaderParser
+from email.policy import compat32
 
 import pytest
 from hypothesis import given
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 from processor_time import processor_seconds
 
 from app.errors import MessageRejected
-from app.parse import Head, parse_head
+from app.parse import MAX_VALUE_BYTES, Head, parse_head
 from app.printable import UNPRINTABLE
 
 REAL_HEAD = (
@@ -52,6 +55,44 @@ def test_a_broken_head_is_read_on(broken: bytes) -> None:
     assert whole(b"From: a@example.com\r\n" + broken).recipient == "b@example.com"
 
 
+@pytest.mark.parametrize("end", [b"\r", b"\r\r\n", b"\n\r"])
+def test_a_bare_carriage_return_ends_a_line_and_not_the_head(end: bytes) -> None:
+    """What some readers would take for a field or for the body can't be hidden from this one."""
+    assert whole(b"X: y" + end + b"To: b@example.com").recipient == "b@example.com"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"From", b"TO", b"to", b"Subject", b"X-Subject", b"Received"]),
+            st.lists(
+                st.binary(min_size=1).filter(lambda part: not set(part) & set(b"\r\n\0")),
+                max_size=4,
+            ).map(b"\n ".join),
+        ),
+        min_size=1,
+    ),
+    st.sampled_from([b"\n", b"\r\n"]),
+)
+def test_fields_are_those_of_the_standard_library(
+    fields: list[tuple[bytes, bytes]], line_end: bytes
+) -> None:
+    """In a head as it should be, the first From and To are what its parser finds, unfolded."""
+    head = b"".join(b"%b: %b\n" % field for field in fields).replace(b"\n", line_end)
+    expected = BytesHeaderParser(policy=compat32).parsebytes(head)
+    found = parse_head(head + line_end, is_whole=True)
+    assert (found.from_field, found.to_field) == (
+        unfolded(expected, "from"),
+        unfolded(expected, "to"),
+    )
+
+
+def unfolded(fields: Message, name: str) -> str:
+    value = next((str(value) for key, value in fields.raw_items() if key.lower() == name), "")
+    raw = value.encode("ascii", "surrogateescape")[:MAX_VALUE_BYTES]
+    return raw.replace(b"\r", b"").replace(b"\n", b"").decode("utf-8", "replace")
+
+
 def test_a_message_without_a_body_is_one() -> None:
     """A head alone, without an empty line, is a message when it is the whole of it."""
     assert parse_head(b"Subject: Hello", is_whole=True).subject == "Hello"
@@ -87,7 +128,7 @@ def test_what_is_no_message_is_refused(raw: bytes) -> None:
         (b"=?utf-8?Q?a=00b=1B=0D=0Ac?=", "a b   c"),
         (b"=?utf-8?Q?a=E2=80=A8b=E2=80=A9c?=", "a b c"),
         (b"=?utf-8?Q?a=C2=85b?=", "a b"),
-        (b"one\r\n two", "one   two"),
+        (b"one\r\n two", "one two"),
         (b"", ""),
     ],
 )
