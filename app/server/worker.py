@@ -113,6 +113,14 @@ class Worker(ThreadWorker):
         finally:
             del self._deadlines[conn]
 
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        # A body that has been read to its end needs none of the system calls that guard the
+        # reading of what is left: each lets other threads take over.
+        if keepalive and _is_read(conn.parser.mesg.body):
+            conn.parser.mesg = None
+            return True
+        return bool(super()._keepalive_after(conn, keepalive))  # type: ignore[misc]
+
     def murder_pending(self) -> None:
         """Close connections that wait in vain, and enforce deadlines; called by the main loop."""
         if not self.alive:
@@ -164,6 +172,10 @@ class Worker(ThreadWorker):
             self.log.info("A request ran out of time", extra={"peer": _peer(conn.client)})
         with suppress(OSError):  # it may have been closed this moment
             conn.sock.shutdown(socket.SHUT_RD if is_first else socket.SHUT_RDWR)
+
+
+def _is_read(body: Any) -> bool:
+    return not body.failed and getattr(body.reader, "length", None) == 0  # None when chunked
 
 
 def _peer(address: Any) -> str:

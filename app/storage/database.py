@@ -65,6 +65,8 @@ def migrate(engine: Engine) -> None:
 def _set_pragmas(connection: SQLiteConnection, _entry: ConnectionPoolEntry) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+    # What an insert of many rows needs to undo it otherwise goes to a temporary file.
+    connection.execute("PRAGMA temp_store=MEMORY")
     # Opens the -wal, whose name is made durable then: SQLite would do so at the first commit, but
     # it keeps quiet when that fails.
     connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
