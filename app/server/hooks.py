@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 import signal
 from contextlib import suppress
 from typing import Any
@@ -11,6 +12,7 @@ from app.server import flow
 from app.server.configuration import current_settings, shared_state
 from app.server.drain import Drain
 from app.server.metrics_process import MetricsProcess, Serve
+from app.server.processors import own_processor
 from app.server.recording import begin_recording, metrics_directory, remove_metrics_directory
 from app.settings import Settings
 
@@ -40,9 +42,10 @@ def close_metrics_port(server: Any) -> None:
     remove_metrics_directory()
 
 
-def assign_slot(_server: Any, worker: Any) -> None:
+def assign_slot(server: Any, worker: Any) -> None:
     """In the master, before a fork."""
     worker.slot = _slots.assign()
+    worker.processor = own_processor(server.WORKERS.values(), current_settings().server.workers)
     if current_settings().metrics.enabled:
         metrics_directory()
 
@@ -53,6 +56,8 @@ def begin_worker(_server: Any, worker: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _share_heaps()
+    if worker.processor is not None:
+        os.sched_setaffinity(0, {worker.processor})
     _slots.bind(worker.slot)
     _processes.begin(worker.slot)
     if current_settings().metrics.enabled:

@@ -65,6 +65,12 @@ class Worker(ThreadWorker):
         self._enforce_at = 0.0
         self._stopping_at: float | None = None
 
+    def init_process(self) -> None:
+        """Serve; runs in the worker from now on."""
+        # Gunicorn asks for twenty settings a request, each through a method and two dictionaries.
+        vars(self.cfg).update({name: each.get() for name, each in self.cfg.settings.items()})
+        super().init_process()
+
     def get_thread_pool(self) -> ThreadPoolExecutor:
         """Return a pool in which slow uploads wait beside the requests that are worked on."""
         return ThreadPoolExecutor(max_workers=self.cfg.threads + WAITING_THREADS)
