@@ -4,13 +4,13 @@ HTTP lies behind it (app.web.inbound), durability before it (app.storage).
 """
 
 import hashlib
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from itertools import chain
+from queue import SimpleQueue
 
 from app.compose import DEFAULT_HOSTNAME, compose, content_digest
 from app.decide import decide
@@ -76,7 +76,9 @@ class Receiver:
         self._store = store
         self._settings = settings
         self._clock = clock
-        self._turns = threading.BoundedSemaphore(at_once)
+        self._free_turns: SimpleQueue[None] = SimpleQueue()  # a semaphore, without its Python
+        for _ in range(at_once):
+            self._free_turns.put(None)
 
     def receive(self, upload: Upload) -> Received:
         """Take one message in; raises an error of app.errors, and then nothing was stored."""
@@ -90,17 +92,24 @@ class Receiver:
             if _is_json(upload.kind, first):
                 data = b"".join(chain([first], chunks))
                 body.arrived_at = time.perf_counter()
-                with self._turns:
-                    message = self._check_json(upload, data, body)
+                message = self._in_turn(lambda: self._check_json(upload, data, body))
             else:
                 _refuse_announced(upload, limit)
                 self._fill(body, chain([first], chunks))
                 body.arrived_at = time.perf_counter()
-                with self._turns:
-                    message = self._check_raw(upload.envelope, upload.idempotency_key, body)
+                message = self._in_turn(
+                    lambda: self._check_raw(upload.envelope, upload.idempotency_key, body)
+                )
             return self._store_message(message, body)
         finally:
             body.discard()
+
+    def _in_turn(self, check: Callable[[], Message]) -> Message:
+        self._free_turns.get()
+        try:
+            return check()
+        finally:
+            self._free_turns.put(None)
 
     def _check_json(self, upload: Upload, data: bytes, body: Body) -> Message:
         mail = decode_json_mail(data)
