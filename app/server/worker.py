@@ -5,6 +5,8 @@ each with a test in tests/process/:
 
 - A connection gets a thread when it has bytes to read, not when it is made, and there are more
   threads than requests worked on: clients that send slowly, or nothing, keep nobody waiting.
+- After an answer, a thread waits a moment for the next request on the same connection, unless
+  others wait for a thread: the way through the main loop costs a fifth of a request.
 - Each request has a deadline, which the main loop enforces by shutting down the socket: `timeout`
   is about workers that hang, and nothing in gthread ends a read once bytes have come.
 - A connection is closed in a thread of the pool, and the rest of an upload that was refused is
@@ -39,7 +41,7 @@ from app.server.recording import current_recorder
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 ANSWER_GRACE_SECONDS = 1.0
-FOLLOWING_MS = 10
+FOLLOWING_MS = 10  # what a client nearby needs to send its next request, on a busy machine
 ENFORCE_EVERY_SECONDS = 0.5
 _OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 _NOTHING_TO_ACCEPT = {errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED}

@@ -1,0 +1,60 @@
+"""Kept-alive connections that send one request after the other."""
+
+import http.client
+import selectors
+import socket
+import time
+
+from app.server.flow import WAITING_THREADS
+
+REQUEST = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+SECONDS = 3
+
+
+def test_busy_connections_keep_nobody_waiting(new_server):
+    """With more busy connections than threads, each goes on getting answers: none has a thread
+    for good."""
+    server = new_server(workers=1, threads=1).start()
+    connections = [server.connect() for _ in range(WAITING_THREADS + 1 + 30)]
+    counts = dict.fromkeys(connections, 0)
+    with selectors.DefaultSelector() as selector:
+        for connection in connections:
+            selector.register(connection, selectors.EVENT_READ)
+            connection.sendall(REQUEST)
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            for key, _ in selector.select(1):
+                assert key.fileobj.recv(65536).startswith(b"HTTP/1.1 200 ")
+                counts[key.fileobj] += 1
+                key.fileobj.sendall(REQUEST)
+    for connection in connections:
+        connection.close()
+    fewest, average = min(counts.values()), sum(counts.values()) / len(counts)
+    assert fewest > average / 3, counts.values()
+
+
+def test_a_quick_successor_is_answered_on_the_same_connection(server):
+    """Requests in a row with and without pauses, and with bodies that nobody reads, all get their
+    own answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    for number in range(50):
+        pause = (0, 0.005, 0.03)[number % 3]
+        body = b"x" * 5000 if number % 2 else None
+        connection.request("POST", "/mail/inbound", body, {"X-Request-ID": f"n{number}"})
+        answer = connection.getresponse()
+        answer.read()
+        assert (answer.status, answer.headers["X-Request-ID"]) == (401, f"n{number}")
+        time.sleep(pause)
+    connection.close()
+
+
+def test_an_answer_comes_in_one_piece(server):
+    """The first read brings head and body: there is no second packet to wait for."""
+    with server.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(20):
+            connection.sendall(REQUEST)
+            received = connection.recv(65536)
+            head, _, body = received.partition(b"\r\n\r\n")
+            assert b"Content-Length: %d" % len(body) in head
+            assert body
