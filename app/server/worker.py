@@ -6,7 +6,7 @@ each with a test in tests/process/:
 - A connection gets a thread when it has bytes to read, not when it is made, and there are more
   threads than requests worked on: clients that send slowly, or nothing, keep nobody waiting.
 - After an answer, a thread waits a moment for the next request on the same connection, unless
-  others wait for a thread: the way through the main loop costs a fifth of a request.
+  others wait for a thread: the way through the main loop costs a tenth of a request.
 - Each request has a deadline, which the main loop enforces by shutting down the socket: `timeout`
   is about workers that hang, and nothing in gthread ends a read once bytes have come.
 - A connection is closed in a thread of the pool, and the rest of an upload that was refused is
