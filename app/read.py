@@ -7,8 +7,9 @@ from gunicorn.http.errors import ParseException
 
 from app.errors import BadRequest, MessageTooLarge, RequestTimeout
 
-# As much as Gunicorn receives at once: what a smaller read leaves is copied again by the next.
-CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = 256 * 1024
+"""What is received and read at once: Gunicorn keeps seven times as much for each large message, and
+what one read leaves of it is copied again by the next."""
 _LATE = "The body took too long to arrive."
 
 

@@ -17,9 +17,7 @@ from app.server.recording import begin_recording, metrics_directory, remove_metr
 from app.settings import Settings
 
 HEAPS = 2
-LARGEST_HEAP_BLOCK_BYTES = 4 * 1024 * 1024
-KEPT_HEAP_BYTES = 8 * 1024 * 1024
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
+_M_ARENA_MAX = -8  # malloc.h
 
 _slots = shared_state.slots
 _processes = shared_state.processes
@@ -57,7 +55,7 @@ def begin_worker(_server: Any, worker: Any) -> None:
     # Until it has handlers of its own, a signal would go to the master's, and be lost.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _set_up_heaps()
+    _share_heaps()
     if worker.processor is not None:
         os.sched_setaffinity(0, {worker.processor})
     _slots.bind(worker.slot)
@@ -73,15 +71,11 @@ def begin_serving(_worker: Any) -> None:
     gc.freeze()
 
 
-def _set_up_heaps() -> None:
+def _share_heaps() -> None:
     # By default glibc keeps a heap for nearly each thread, and what was freed in one doesn't serve
-    # the next: with a hundred threads that take messages in, memory would grow for hours. And the
-    # pieces of a large message, 1 MiB each, would go back to the kernel and be cleared each time.
+    # the next: with a hundred threads that take messages in, memory would grow for hours.
     with suppress(AttributeError):  # another libc
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_ARENA_MAX, HEAPS)
-        libc.mallopt(_M_MMAP_THRESHOLD, LARGEST_HEAP_BLOCK_BYTES)
-        libc.mallopt(_M_TRIM_THRESHOLD, KEPT_HEAP_BYTES)
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, HEAPS)
 
 
 def release_slot(_server: Any, worker: Any) -> None:

@@ -29,9 +29,11 @@ from typing import Any
 
 from gunicorn import util
 from gunicorn.http.errors import ParseException, UnsupportedTransferCoding
+from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.problem import STATUS_OF_CODE, problem_document
+from app.read import CHUNK_BYTES
 from app.server import flow
 from app.server.answer import send_answers_whole
 from app.server.configuration import current_settings, shared_state
@@ -62,6 +64,7 @@ class Worker(ThreadWorker):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         send_answers_whole()
+        SocketUnreader.max_body_chunk = CHUNK_BYTES  # type: ignore[attr-defined]
         self._timeouts = current_settings().timeouts
         self._deadlines: dict[TConn, Deadline] = {}
         self._enforce_at = 0.0

@@ -63,6 +63,12 @@ def peak_resident_bytes(pids):
     return sum(int(text.partition("VmHWM:")[2].split()[0]) * 1024 for text in texts)
 
 
+def proportional_bytes(pid):
+    """Return the proportional set size of the process `pid`."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    return int(text.partition("\nPss:")[2].split()[0]) * 1024
+
+
 def _mask(pid, field):
     with suppress(FileNotFoundError, ProcessLookupError):
         return int(_status(pid).partition(f"{field}:")[2].split()[0], 16)

@@ -2,11 +2,10 @@ import os
 import signal
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import yaml
-from linux_process import catches
+from linux_process import catches, proportional_bytes
 from load import Load, stored_queue_ids
 from server import CHECKOUT, GUNICORN, wait_for
 from upload import MESSAGE, metrics
@@ -126,12 +125,6 @@ def calm_bytes(server, reloads):
 def count_reloads(server):
     """Return how many SIGHUPs the master has begun to handle."""
     return sum("Handling signal: hup" in line for line in server.output())
-
-
-def proportional_bytes(pid):
-    """Return the proportional set size of the process `pid`."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-    return int(text.partition("\nPss:")[2].split()[0]) * 1024
 
 
 @pytest.mark.promise("a reload loses no request")
