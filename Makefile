@@ -9,7 +9,7 @@ ALONE := -m alone
 # A person at a terminal reads text; a deployment logs JSON by default.
 run: export MAIL_LOG_FORMAT ?= text
 
-.PHONY: help run test coverage soak reliability bench bench-rate-limit bench-metrics check format docs lock clean
+.PHONY: help run test coverage soak reliability bench bench-bounds bench-rate-limit bench-metrics check format docs lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ reliability: $(BIN)/dev-installed ## Run all that proves a promise, and write do
 
 bench: $(BIN)/runtime-installed ## Measure how fast mail is taken, and write docs/benchmarks.md
 	$(BIN)/python benchmarks/bench_delivery.py --write docs/benchmarks.md
+
+bench-bounds: $(BIN)/runtime-installed ## Measure memory, start, /health and a full store under load
+	$(BIN)/python benchmarks/bench_bounds.py
 
 bench-rate-limit: $(BIN)/runtime-installed ## Measure what the rate limit costs a request
 	$(BIN)/python benchmarks/bench_rate_limit.py
