@@ -13,6 +13,7 @@ threads = settings.server.threads
 worker_class = "app.server.worker.Worker"
 keepalive = settings.timeouts.idle
 graceful_timeout = settings.server.shutdown_timeout
+sendfile = False  # it would go past the head that app.server.answer keeps back
 control_socket_disable = True  # it would be shared by all services of one user
 logger_class = "app.server.gunicorn_log.Log"
 logconfig_dict = log_config(settings.logging.level, settings.logging.format)

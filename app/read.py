@@ -8,8 +8,7 @@ from gunicorn.http.errors import ParseException
 from app.errors import BadRequest, MessageTooLarge, RequestTimeout
 
 CHUNK_BYTES = 256 * 1024
-"""What is received and read at once: Gunicorn keeps seven times as much for each large message, and
-what one read leaves of it is copied again by the next."""
+"""What is received and read at once, which bounds the memory of a large message on its way."""
 _LATE = "The body took too long to arrive."
 
 

@@ -76,7 +76,7 @@ class Receiver:
         self._store = store
         self._settings = settings
         self._clock = clock
-        self._free_turns: SimpleQueue[None] = SimpleQueue()  # a semaphore, without its Python
+        self._free_turns: SimpleQueue[None] = SimpleQueue()  # threading.Semaphore is slow
         for _ in range(at_once):
             self._free_turns.put(None)
 

@@ -33,7 +33,7 @@ PAUSE_SECONDS = 0.01
 
 
 def main() -> None:
-    """Print one line for each bound."""
+    """Print what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stored", type=int, default=1_000_000, help="messages in the full store")
     options = parser.parse_args()
@@ -67,6 +67,7 @@ def report_memory(wrk: str) -> None:
         uploads = [clients.submit(post, server, body) for _ in range(LARGE_MESSAGES * ROUNDS)]
         while not all(upload.done() for upload in uploads):
             peak = max(peak, server.memory_bytes())
+            time.sleep(PAUSE_SECONDS)
         refused = sum(upload.result() != http.client.OK for upload in uploads)
     print(
         f"memory with {LARGE_MESSAGES} messages of 25 MiB at once: {mebibytes(peak - idle):.0f} MiB"
@@ -100,6 +101,8 @@ def report_stored(wrk: str, count: int) -> None:
         server = replace(server, environment=server.environment | {"MAIL_DATA_DIR": str(data_dir)})
         with server as full:
             rates: dict[str, list[float]] = {"empty": [], "full": []}
+            for subject in (empty, full):
+                run(wrk, subject, SIZES["4 KiB"], CONNECTIONS, 1)
             for number in range(ROUNDS):
                 turns = [("empty", empty), ("full", full)]
                 for name, subject in turns if number % 2 else reversed(turns):
@@ -107,7 +110,7 @@ def report_stored(wrk: str, count: int) -> None:
                     rates[name].append(figures.rate)
         ratio = statistics.median(rates["full"]) / statistics.median(rates["empty"])
         print(f"messages/s with {count} stored / with none: {ratio:.2f}", rates)
-        for query in (Query(limit=50), Query(recipient="b7@example.com", limit=20)):
+        for query in (Query(limit=50), Query(recipient="b7@example.com", limit=50)):
             print(f"a page of the listing, {query}: {page_milliseconds(data_dir, query):.1f} ms")
 
 
@@ -125,9 +128,8 @@ def page_milliseconds(data_dir: Path, query: Query) -> float:
     for _ in range(ROUNDS):
         with closing(SQLStore(data_dir)) as store:
             began = time.perf_counter()
-            found = list(store.search(query))
+            list(store.search(query))
             milliseconds.append((time.perf_counter() - began) * 1000)
-            assert len(found) == query.limit
     return statistics.median(milliseconds)
 
 

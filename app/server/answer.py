@@ -1,6 +1,6 @@
-"""Gunicorn's response, whose head goes out in one piece with the beginning of its body.
+"""Gunicorn's response, whose head goes out in one piece with a body of known length.
 
-Gunicorn sends the two by themselves, and each wakes the client and lets other threads take over.
+Gunicorn sends the two separately: each wakes the client, and lets other threads take over.
 """
 
 from gunicorn import util
@@ -8,20 +8,15 @@ from gunicorn.http import wsgi
 
 
 class Answer(wsgi.Response):
-    """See the module."""
+    """Keeps its head back until there is a body. Nothing counts as sent before it is."""
 
     _head = b""
 
     def send_headers(self) -> None:
-        """Keep the head back until there is a body, or an end without one."""
-        if not self.headers_sent:
+        """Make the head ready."""
+        if not self.headers_sent and not self._head:
             named = [f"{name}: {value}\r\n" for name, value in self.headers]
             self._head = "".join([*self.default_headers(), *named, "\r\n"]).encode("latin-1")
-            self.headers_sent = True
-
-    def can_sendfile(self) -> bool:
-        """Return False: sendfile would go past the head."""
-        return False
 
     def close(self) -> None:
         """Send what is left to be sent."""
@@ -39,6 +34,7 @@ class Answer(wsgi.Response):
     def _send_with_head(self, data: bytes) -> None:
         data, self._head = self._head + data, b""
         if data:
+            self.headers_sent = True
             util.write(self.sock, data)
 
 

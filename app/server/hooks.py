@@ -9,6 +9,7 @@ from typing import Any
 
 from app.metrics.processes import MASTER
 from app.server import flow
+from app.server.arriving_body import in_pieces
 from app.server.configuration import current_settings, shared_state
 from app.server.drain import Drain
 from app.server.metrics_process import MetricsProcess, Serve
@@ -57,7 +58,8 @@ def begin_worker(_server: Any, worker: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _share_heaps()
     if worker.processor is not None:
-        os.sched_setaffinity(0, {worker.processor})
+        with suppress(OSError):  # forbidden, or taken away meanwhile: it may as well run anywhere
+            os.sched_setaffinity(0, {worker.processor})
     _slots.bind(worker.slot)
     _processes.begin(worker.slot)
     if current_settings().metrics.enabled:
@@ -86,6 +88,7 @@ def release_slot(_server: Any, worker: Any) -> None:
 
 def begin_request(_worker: Any, request: Any) -> None:
     """In a worker's thread, when the head of a request has been read."""
+    request.body = in_pieces(request.body)
     request.admitted = _slots.enter()
     flow.admitted.set(request.admitted)
     if not request.admitted:

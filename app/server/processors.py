@@ -1,9 +1,9 @@
 """Which processor a worker stays on.
 
 Python's threads take turns, and a turn that passes to another processor has to wake it: that costs
-a worker a tenth of what a request takes. When there are workers enough to keep all processors
-busy, each therefore stays on one. With fewer of them the kernel may choose: the machine is meant
-for more than this, and a worker must be able to make room.
+a worker a tenth of what a request takes. When each processor can have the same number of workers,
+each worker therefore stays on one. Otherwise the kernel chooses: some would have less than others,
+or the machine is meant for more than this, and they have to make room.
 """
 
 import os
@@ -19,12 +19,12 @@ class Placed(Protocol):
 
 
 def own_processor(others: Iterable[Placed], workers: int) -> int | None:
-    """Return the processor that the fewest of the `others` stay on, None for any of them.
+    """Return the processor that the fewest of the `others` stay on; None when it may be any.
 
     `workers` is how many there are when the server runs as it is meant to.
     """
     usable = sorted(os.sched_getaffinity(0))
-    if workers < len(usable):
+    if workers % len(usable):
         return None
     taken = Counter(other.processor for other in others)
     return min(usable, key=lambda number: taken[number])

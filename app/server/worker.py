@@ -5,7 +5,7 @@ each with a test in tests/process/:
 
 - A connection gets a thread when it has bytes to read, not when it is made, and there are more
   threads than requests worked on: clients that send slowly, or nothing, keep nobody waiting.
-- After an answer, a thread waits a moment for the next request on the same connection, unless
+- After an answer, its thread waits a moment for the next request on the same connection, unless
   others wait for a thread: the way through the main loop costs a tenth of a request.
 - Each request has a deadline, which the main loop enforces by shutting down the socket: `timeout`
   is about workers that hang, and nothing in gthread ends a read once bytes have come.
@@ -63,15 +63,15 @@ class Worker(ThreadWorker):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        send_answers_whole()
-        SocketUnreader.max_body_chunk = CHUNK_BYTES  # type: ignore[attr-defined]
         self._timeouts = current_settings().timeouts
         self._deadlines: dict[TConn, Deadline] = {}
         self._enforce_at = 0.0
         self._stopping_at: float | None = None
 
     def init_process(self) -> None:
-        """Serve; runs in the worker from now on."""
+        """Serve; from now on this runs in the worker."""
+        send_answers_whole()
+        SocketUnreader.max_body_chunk = CHUNK_BYTES  # type: ignore[attr-defined]
         # Gunicorn asks for twenty settings a request, each through a method and two dictionaries.
         vars(self.cfg).update({name: each.get() for name, each in self.cfg.settings.items()})
         super().init_process()
@@ -107,10 +107,12 @@ class Worker(ThreadWorker):
             util.close_graceful(conn.sock, timeout=LINGER_SECONDS, max_drain=LINGER_BYTES)
         return keep
 
-    def _follows(self, conn: TConn) -> bool:
-        """Wait a moment for the next request, unless another connection waits for the thread."""
+    def _follows(self, conn: Any) -> bool:
+        """Wait a moment for the next request, unless others wait for a thread by now."""
         if not self.tpool._work_queue.empty():
             return False
+        if conn.parser.unreader.buf.getvalue():  # it came together with the last one
+            return True
         poll = select.poll()
         poll.register(conn.sock, select.POLLIN)
         return bool(poll.poll(FOLLOWING_MS))
@@ -125,12 +127,14 @@ class Worker(ThreadWorker):
             del self._deadlines[conn]
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
-        # A body that has been read to its end needs none of the system calls that guard the
-        # reading of what is left: each lets other threads take over.
-        if keepalive and _is_read(conn.parser.mesg.body):
+        # A body without missing bytes needs none of the system calls that guard the reading of
+        # what is left: each lets other threads take over.
+        body = conn.parser.mesg.body
+        if keepalive and not body.failed and _missing_bytes(body) == 0:
             conn.parser.mesg = None
             return True
-        return bool(super()._keepalive_after(conn, keepalive))  # type: ignore[misc]
+        is_kept = super()._keepalive_after(conn, keepalive)  # type: ignore[misc]
+        return is_kept and not _missing_bytes(body)  # of a body cut short, the rest may yet come
 
     def murder_pending(self) -> None:
         """Close connections that wait in vain, and enforce deadlines; called by the main loop."""
@@ -185,8 +189,9 @@ class Worker(ThreadWorker):
             conn.sock.shutdown(socket.SHUT_RD if is_first else socket.SHUT_RDWR)
 
 
-def _is_read(body: Any) -> bool:
-    return not body.failed and getattr(body.reader, "length", None) == 0  # None when chunked
+def _missing_bytes(body: Any) -> int | None:
+    length: int | None = getattr(body.reader, "length", None)  # a chunked body's isn't known
+    return length
 
 
 def _peer(address: Any) -> str:

@@ -67,4 +67,5 @@ def _forget(_error: BaseException | None) -> None:
 
 
 def _request_id(given: str) -> str:
+    # No secret, so no system call; Gunicorn seeds each worker anew.
     return given if _SANE_REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"

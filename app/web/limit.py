@@ -47,7 +47,7 @@ def _add_headers(answer: Response) -> Response:
     decision: Decision | None = g.get("decision")
     if decision is None:
         return answer
-    services, add = current_services(), answer.headers.add
+    services, add = current_services(), answer.headers.add  # unlike setting, it searches nothing
     full_after = decision.full_after_us / 1_000_000
     per_minute = services.rate_limit.per_minute
     add("X-RateLimit-Limit", str(per_minute))

@@ -64,7 +64,7 @@ def test_a_bare_carriage_return_ends_a_line_and_not_the_head(end: bytes) -> None
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from([b"From", b"TO", b"to", b"Subject", b"X-Subject", b"Received"]),
+            st.sampled_from([b"From", b"FROM", b"To", b"to", b"X-To", b"Received"]),
             st.lists(
                 st.binary(min_size=1).filter(lambda part: not set(part) & set(b"\r\n\0")),
                 max_size=4,
@@ -87,10 +87,32 @@ def test_fields_are_those_of_the_standard_library(
     )
 
 
+@pytest.mark.parametrize("before", [b" " * 5000, b"\r\n " * 5000])
+def test_white_space_is_no_part_of_a_value(before: bytes) -> None:
+    """However much of it comes first."""
+    assert whole(b"To:" + before + b"<b@example.com>").recipient == "b@example.com"
+
+
+def test_no_address_is_cut() -> None:
+    """A value that is too long ends behind its last whole address, or has none."""
+    many = b", ".join(b"b%d@example.com" % number for number in range(1000))
+    assert whole(b"To: " + many).to_field.endswith("@example.com")
+    assert len(whole(b"To: " + many).to_field) > 4000
+    hidden = b'"' + b"x" * 4085 + b'" <b@example.com>'
+    assert whole(b"To: " + hidden).recipient is None
+
+
+def test_a_head_with_doubled_carriage_returns_ends() -> None:
+    """What such a message says in its body isn't taken for a field."""
+    raw = b"From: a@example.com\r\r\n\r\r\nHello\r\r\nTo: b@example.com\r\r\n"
+    head = parse_head(raw, is_whole=True)
+    assert (head.sender, head.recipient) == ("a@example.com", None)
+
+
 def unfolded(fields: Message, name: str) -> str:
     value = next((str(value) for key, value in fields.raw_items() if key.lower() == name), "")
     raw = value.encode("ascii", "surrogateescape")[:MAX_VALUE_BYTES]
-    return raw.replace(b"\r", b"").replace(b"\n", b"").decode("utf-8", "replace")
+    return raw.replace(b"\r", b"").replace(b"\n", b"").strip(b" \t").decode("utf-8", "replace")
 
 
 def test_a_message_without_a_body_is_one() -> None:

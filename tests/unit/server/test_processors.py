@@ -43,3 +43,10 @@ def test_a_successor_takes_the_place_that_became_free() -> None:
 def test_fewer_workers_than_processors_may_run_anywhere() -> None:
     """The machine has other work, for which they have to make room."""
     assert own_processor([], 3) is None
+
+
+@pytest.mark.usefixtures("four_processors")
+def test_workers_that_can_not_be_spread_evenly_may_run_anywhere() -> None:
+    """Five on four would leave two with half a processor each."""
+    assert own_processor([], 5) is None
+    assert own_processor([], 8) == 1
