@@ -42,7 +42,7 @@ class Subject:
                 | {"PYTHONPATH": f"{CHECKOUT}:{HERE / 'subjects'}"}
                 | known
                 | {name: value.format(**known) for name, value in self.environment.items()},
-                cwd=CHECKOUT,
+                cwd=self.directory,  # where no gunicorn.conf.py is found by itself
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -107,7 +107,11 @@ def subjects() -> list[Subject]:
     return [
         Subject("A floor", [*plain, "floor:app"]),
         Subject("B usual", [*plain, "usual:app"]),
-        Subject("C GoMail", [*gunicorn, "--config", "gunicorn.conf.py", "wsgi:app"], settings),
+        Subject(
+            "C GoMail",
+            [*gunicorn, "--config", str(CHECKOUT / "gunicorn.conf.py"), "wsgi:app"],
+            settings,
+        ),
     ]
 
 

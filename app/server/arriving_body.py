@@ -16,11 +16,12 @@ class ArrivingBody(Body):
     def read(self, size: int | None = None) -> bytes:
         """Return up to `size` bytes that have come, and wait only while there are none.
 
-        b"" stands for the end: of the body, or of the connection.
+        b"" stands for the end: of the body, or of the connection. Without `size`, or after
+        readline, this reads as Gunicorn does.
         """
-        if self.buf.tell():  # left by readline
-            return super().read(size)
-        wanted = min(self.getsize(size), self.reader.length)
+        if size is None or size < 0 or self.buf.tell():
+            return bytes(super().read(size))
+        wanted = min(size, self.reader.length)
         data = self._receive(wanted) if wanted else b""
         self.reader.length -= len(data)
         return data

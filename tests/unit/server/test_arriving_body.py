@@ -61,6 +61,21 @@ def test_what_has_come_is_returned_without_waiting_for_more() -> None:
     assert body.read(100) == b"one"
 
 
+@pytest.mark.parametrize("size", [None, -1])
+def test_without_a_size_all_is_read(size: int | None) -> None:
+    """As whoever calls it so expects."""
+    body = ArrivingBody(LengthReader(Arrivals([b"one", b"two", b"three"]), 6))
+    assert body.read(size) == b"onetwo"
+    assert body.read(size) == b""
+
+
+def test_after_readline_nothing_is_lost() -> None:
+    """What it has read beyond its line comes first."""
+    body = ArrivingBody(LengthReader(Arrivals([b"one\ntwo", b"three"]), 12))
+    assert body.readline() == b"one\n"
+    assert body.read(3) + body.read(100) + body.read(100) == b"twothree"
+
+
 def test_a_failure_spoils_the_connection() -> None:
     """Where the next request would begin isn't known then."""
     body = ArrivingBody(LengthReader(Arrivals([b"one"], ConnectionResetError()), 6))
