@@ -89,7 +89,7 @@ def head(options: argparse.Namespace) -> str:
         gunicorn=version("gunicorn"),
         flask=version("flask"),
         sqlite=sqlite3.sqlite_version,
-        kernel=platform.release(),
+        kernel=platform.release().partition("-")[0],
         workers=WORKERS,
         threads=THREADS,
         rounds=options.rounds,
