@@ -21,18 +21,17 @@ NotStored = Literal["duplicate", "rejected", "error"]
 
 
 class _Observer:
-    """Histogram.observe without its checks and its search from the first bucket on."""
+    """Histogram.observe in a slot, without its checks and its search from the first bucket on."""
 
     def __init__(self, histogram: Histogram) -> None:
         """`histogram` has a value for each label."""
         self._bounds = histogram._upper_bounds  # the library is pinned below its next version
-        self._add_to_sum = histogram._sum.inc
-        self._count = [bucket.inc for bucket in histogram._buckets]
+        self._add = histogram._sum.inc_both
+        self._buckets = histogram._buckets
 
     def observe(self, amount: float) -> None:
         """Count `amount`."""
-        self._add_to_sum(amount)
-        self._count[bisect_left(self._bounds, amount)](1)
+        self._add(amount, self._buckets[bisect_left(self._bounds, amount)])
 
 
 class Recorder:
@@ -58,7 +57,8 @@ class Recorder:
         self._failed_checks = operations.labels("check", "failure")
         self._batch_size = _Observer(_histogram(catalog.COMMIT_BATCH_SIZE))
         hits = _counter(catalog.RATE_LIMIT_HITS)
-        self._allowed, self._denied = hits.labels("allowed"), hits.labels("denied")
+        self._allow = hits.labels("allowed")._value.inc  # without inc's own checks
+        self._deny = hits.labels("denied")._value.inc
         self._auth_failures = _counter(catalog.AUTH_FAILURES)
         self._errors = _counter(catalog.ERRORS)
         self._timeouts = _counter(catalog.TIMEOUTS)
@@ -106,7 +106,7 @@ class Recorder:
 
     def rate_limit(self, *, allowed: bool) -> None:
         """Count a decision of the rate limit."""
-        (self._allowed if allowed else self._denied).inc()
+        (self._allow if allowed else self._deny)(1)
 
     def error(self, code: str, path: str) -> None:
         """Count an answer with a problem document."""
