@@ -1,3 +1,4 @@
+import http.client
 import os
 import signal
 import socket
@@ -31,10 +32,10 @@ def configured(new_server, tmp_path):
 
 
 def limit(server):
-    """Return config_limit of max_message_size; None while nothing answers."""
+    """Return config_limit of max_message_size; None while nothing answers to the end."""
     try:
         return server.scrape(seconds=2).value("config_limit", name="max_message_size")
-    except OSError:
+    except (OSError, http.client.HTTPException):  # a reload may end the process in mid-answer
         return None
 
 
