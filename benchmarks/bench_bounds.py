@@ -4,7 +4,6 @@ How long a start takes, the memory of large messages, /health beside a load, and
 stored messages change. The load is wrk, which shares the machine.
 """
 
-import argparse
 import http.client
 import shutil
 import statistics
@@ -30,18 +29,16 @@ SECONDS = 4
 LARGE_MESSAGES, LARGE_BYTES = 8, 25 * 1024 * 1024
 HEAD = b"From: <a@example.com>\r\nTo: <b@example.com>\r\nSubject: Large\r\n\r\n"
 PAUSE_SECONDS = 0.01
+STORED = 1_000_000
 
 
 def main() -> None:
     """Print what was measured."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stored", type=int, default=1_000_000, help="messages in the full store")
-    options = parser.parse_args()
     wrk = shutil.which("wrk") or sys.exit("wrk isn't installed")
     report_start()
     report_memory(wrk)
     report_health(wrk)
-    report_stored(wrk, options.stored)
+    report_stored(wrk, STORED)
 
 
 def gomail() -> Subject:

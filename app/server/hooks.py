@@ -46,7 +46,8 @@ def close_metrics_port(server: Any) -> None:
 def assign_slot(server: Any, worker: Any) -> None:
     """In the master, before a fork."""
     worker.slot = _slots.assign()
-    worker.processor = own_processor(server.WORKERS.values(), current_settings().server.workers)
+    others = [other.processor for other in server.WORKERS.values()]
+    worker.processor = own_processor(others, current_settings().server.workers)
     if current_settings().metrics.enabled:
         metrics_directory()
 

@@ -9,22 +9,15 @@ or the machine is meant for more than this, and they have to make room.
 import os
 from collections import Counter
 from collections.abc import Iterable
-from typing import Protocol
 
 
-class Placed(Protocol):
-    """A worker; `processor` is None when it may run anywhere."""
-
-    processor: int | None
-
-
-def own_processor(others: Iterable[Placed], workers: int) -> int | None:
+def own_processor(others: Iterable[int | None], workers: int) -> int | None:
     """Return the processor that the fewest of the `others` stay on; None when it may be any.
 
-    `workers` is how many there are when the server runs as it is meant to.
+    `others` are those of the workers there are, `workers` is how many there should be.
     """
     usable = sorted(os.sched_getaffinity(0))
     if workers % len(usable):
         return None
-    taken = Counter(other.processor for other in others)
+    taken = Counter(others)
     return min(usable, key=lambda number: taken[number])

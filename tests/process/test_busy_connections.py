@@ -4,6 +4,7 @@ import http.client
 import selectors
 import time
 
+import pytest
 from raw_http import post, read_all
 
 from app.server.flow import WAITING_THREADS
@@ -53,6 +54,7 @@ def test_a_quick_successor_is_answered_on_the_same_connection(server):
     connection.close()
 
 
+@pytest.mark.alone
 def test_pipelined_requests_do_not_wait(server):
     """What came together with the request before is answered at once."""
     with server.connect() as connection:

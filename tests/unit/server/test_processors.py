@@ -1,14 +1,8 @@
 import os
-from dataclasses import dataclass
 
 import pytest
 
 from app.server.processors import own_processor
-
-
-@dataclass
-class Worker:
-    processor: int | None
 
 
 @pytest.fixture
@@ -17,12 +11,12 @@ def four_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {7, 5, 3, 1})
 
 
-def placed(count: int, others: list[Worker]) -> list[int | None]:
+def placed(count: int, others: list[int | None]) -> list[int | None]:
     """Return where `count` new workers go beside `others`, one after the other."""
-    workers = list(others)
+    places = list(others)
     for _ in range(count):
-        workers.append(Worker(own_processor(workers, 4)))
-    return [worker.processor for worker in workers[len(others) :]]
+        places.append(own_processor(places, 4))
+    return places[len(others) :]
 
 
 @pytest.mark.usefixtures("four_processors")
@@ -35,8 +29,8 @@ def test_each_worker_gets_a_processor_of_its_own() -> None:
 @pytest.mark.usefixtures("four_processors")
 def test_a_successor_takes_the_place_that_became_free() -> None:
     """Whatever slots they have: one that dies in the middle of a reload leaves no gap."""
-    assert placed(1, [Worker(1), Worker(3), Worker(7)]) == [5]
-    assert placed(2, [Worker(1), Worker(3), Worker(5), Worker(7), Worker(1), Worker(5)]) == [3, 7]
+    assert placed(1, [1, 3, 7]) == [5]
+    assert placed(2, [1, 3, 5, 7, 1, 5]) == [3, 7]
 
 
 @pytest.mark.usefixtures("four_processors")
