@@ -5,8 +5,9 @@ each with a test in tests/process/:
 
 - A connection gets a thread when it has bytes to read, not when it is made, and there are more
   threads than requests worked on: clients that send slowly, or nothing, keep nobody waiting.
-- After an answer, its thread waits a moment for the next request on the same connection, unless
-  others wait for a thread: the way through the main loop costs a tenth of a request.
+- After an answer, its thread waits a moment for the next request on the same connection: the way
+  through the main loop costs a tenth of a request. It does so for a tenth of a second, so that
+  those who wait for the main loop, or for a thread, get their turn.
 - Each request has a deadline, which the main loop enforces by shutting down the socket: `timeout`
   is about workers that hang, and nothing in gthread ends a read once bytes have come.
 - A connection is closed in a thread of the pool, and the rest of an upload that was refused is
@@ -44,6 +45,7 @@ LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 ANSWER_GRACE_SECONDS = 1.0
 FOLLOWING_MS = 10  # what a client nearby needs to send its next request, on a busy machine
+TURN_SECONDS = 0.1  # for so long one connection may keep a thread
 ENFORCE_EVERY_SECONDS = 0.5
 _OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 _NOTHING_TO_ACCEPT = {errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED}
@@ -100,22 +102,13 @@ class Worker(ThreadWorker):
 
     def handle(self, conn: TConn) -> Any:
         """Handle a request, and those that follow at once; runs in a thread of the pool."""
+        until = time.monotonic() + TURN_SECONDS
         keep = self._handle_one(conn)
-        while keep and self.alive and self._follows(conn):
+        while keep and self.alive and time.monotonic() < until and _follows(conn):
             keep = self._handle_one(conn)
         if not keep:
             util.close_graceful(conn.sock, timeout=LINGER_SECONDS, max_drain=LINGER_BYTES)
         return keep
-
-    def _follows(self, conn: Any) -> bool:
-        """Wait a moment for the next request, unless others wait for a thread by now."""
-        if not self.tpool._work_queue.empty():
-            return False
-        if conn.parser.unreader.buf.getvalue():  # it came together with the last one
-            return True
-        poll = select.poll()
-        poll.register(conn.sock, select.POLLIN)
-        return bool(poll.poll(FOLLOWING_MS))
 
     def _handle_one(self, conn: TConn) -> Any:
         deadline = Deadline(time.monotonic() + self._timeouts.read)
@@ -187,6 +180,15 @@ class Worker(ThreadWorker):
             self.log.info("A request ran out of time", extra={"peer": _peer(conn.client)})
         with suppress(OSError):  # it may have been closed this moment
             conn.sock.shutdown(socket.SHUT_RD if is_first else socket.SHUT_RDWR)
+
+
+def _follows(conn: Any) -> bool:
+    """Wait a moment for the next request."""
+    if conn.parser.unreader.buf.getvalue():  # it came together with the last one
+        return True
+    poll = select.poll()
+    poll.register(conn.sock, select.POLLIN)
+    return bool(poll.poll(FOLLOWING_MS))
 
 
 def _missing_bytes(body: Any) -> int | None:
