@@ -2,6 +2,7 @@
 
 import time
 from contextvars import ContextVar
+from typing import Any
 
 WAITING_THREADS = 120
 """Requests of one worker that may wait for bytes, beside those that are worked on."""
@@ -10,19 +11,29 @@ WAITING_THREADS = 120
 class Deadline:
     """When the client's time is up. The worker's main loop enforces it, see app.server.worker.
 
-    Times are seconds of the monotonic clock; `path` is empty until the head has been read.
+    Times are seconds of the monotonic clock; `request` is Gunicorn's, None until its head has been
+    read.
     """
 
     def __init__(self, at: float) -> None:
         self.began_at = time.monotonic()
-        self.path = ""
+        self.request: Any = None
         self.at = at
         self.expired = False
         self.answering = False
 
-    def handle_within(self, seconds: float) -> None:
-        """The head has been read: the rest has to be done in `seconds`."""
+    def handle_within(self, seconds: float, request: Any) -> None:
+        """The head of `request` has been read: the rest has to be done in `seconds`."""
+        self.request = request
         self.at = min(self.at, time.monotonic() + seconds)
+
+    def end_reading(self) -> str:
+        """The time is up; return the path, empty when there is no request yet."""
+        self.expired = True
+        if self.request is None:
+            return ""
+        self.request.force_close()  # and the answer, if there is one, says so
+        return str(self.request.path)
 
     def answer_within(self, seconds: float) -> None:
         """The answer is ready: the client has to take it in `seconds`."""

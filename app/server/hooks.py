@@ -96,8 +96,7 @@ def begin_request(_worker: Any, request: Any) -> None:
         request.force_close()
     deadline = flow.deadline.get()
     if deadline is not None:
-        deadline.path = request.path
-        deadline.handle_within(current_settings().timeouts.handler)
+        deadline.handle_within(current_settings().timeouts.handler, request)
 
 
 def end_request(_worker: Any, request: Any, _environ: Any, _response: Any) -> None:

@@ -29,7 +29,7 @@ from selectors import EVENT_READ
 from typing import Any
 
 from gunicorn import util
-from gunicorn.http.errors import ParseException, UnsupportedTransferCoding
+from gunicorn.http.errors import InvalidHeader, ParseException, UnsupportedTransferCoding
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
@@ -143,8 +143,9 @@ class Worker(ThreadWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
         """Answer what can't be parsed, or what failed outside of the application."""
-        if isinstance(exc, UnsupportedTransferCoding):
-            code, detail = "unsupported_media_type", "This Transfer-Encoding isn't taken."
+        if isinstance(exc, UnsupportedTransferCoding) or _is_about_coding(exc):
+            code = "unsupported_media_type"
+            detail = "A Transfer-Encoding other than chunked isn't taken."
         elif isinstance(exc, ParseException):
             code, detail = "bad_request", "The request isn't framed as HTTP/1.1 demands."
         else:
@@ -170,13 +171,13 @@ class Worker(ThreadWorker):
     def _enforce(self, conn: Any, deadline: Deadline) -> None:
         # First the reading ends, so that the application can answer 408; then all of it.
         is_first = not deadline.expired and not deadline.answering
-        deadline.expired = True
+        path = deadline.end_reading()
         deadline.at = time.monotonic() + ANSWER_GRACE_SECONDS
         if is_first:  # counted before the client can know
             shared_state.slots.count_timeout()
             recorder = current_recorder()
             if recorder:
-                recorder.timeout(deadline.path)
+                recorder.timeout(path)
             self.log.info("A request ran out of time", extra={"peer": _peer(conn.client)})
         with suppress(OSError):  # it may have been closed this moment
             conn.sock.shutdown(socket.SHUT_RD if is_first else socket.SHUT_RDWR)
@@ -194,6 +195,10 @@ def _follows(conn: Any) -> bool:
 def _missing_bytes(body: Any) -> int | None:
     length: int | None = getattr(body.reader, "length", None)  # a chunked body's isn't known
     return length
+
+
+def _is_about_coding(error: BaseException) -> bool:
+    return isinstance(error, InvalidHeader) and error.hdr == "TRANSFER-ENCODING"
 
 
 def _peer(address: Any) -> str:

@@ -101,6 +101,7 @@ def test_a_body_that_does_not_come_is_answered_408(impatient_server, goes_on):
         took = time.monotonic() - began
         stop.set()
     assert answer.status == 408
+    assert answer.headers["Connection"] == "close"
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json()["code"] == "timeout"
     assert HANDLER - 0.1 <= took <= HANDLER + SLACK_SECONDS
@@ -263,8 +264,13 @@ def head(server):
             415,
             "unsupported_media_type",
         ),
+        (
+            b"POST /mail/inbound HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+            415,
+            "unsupported_media_type",
+        ),
     ],
-    ids=["header", "TLS", "encoding"],
+    ids=["header", "TLS", "unknown encoding", "encoding"],
 )
 def test_what_cannot_be_parsed_gets_a_problem_document(shared_server, request_bytes, status, code):
     """Even before there is a request, an error looks like every other, and has an id."""

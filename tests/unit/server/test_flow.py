@@ -1,5 +1,6 @@
 import time
 from contextvars import copy_context
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,9 +11,9 @@ from app.server.flow import Deadline
 def test_the_handling_ends_the_sooner_of_the_two():
     """handler_timeout begins with the head, and never lengthens what read_timeout allows."""
     deadline = Deadline(time.monotonic() + 30)
-    deadline.handle_within(25)
+    deadline.handle_within(25, None)
     assert deadline.at == pytest.approx(time.monotonic() + 25, abs=1)
-    deadline.handle_within(60)
+    deadline.handle_within(60, None)
     assert deadline.at == pytest.approx(time.monotonic() + 25, abs=1)
 
 
@@ -36,3 +37,13 @@ def test_a_request_is_late_when_its_deadline_has_expired():
     assert flow.is_late() is False
     assert copy_context().run(late, False) is False
     assert copy_context().run(late, True) is True
+
+
+def test_the_end_of_the_reading_ends_the_connection():
+    """What was asked is known, and what comes late on the connection is never taken."""
+    deadline = Deadline(time.monotonic())
+    assert deadline.end_reading() == ""
+    closed = []
+    request = SimpleNamespace(path="/mail/inbound", force_close=lambda: closed.append(True))
+    deadline.handle_within(1, request)
+    assert (deadline.end_reading(), closed, deadline.expired) == ("/mail/inbound", [True], True)
