@@ -21,6 +21,7 @@ def create_app(services: Services) -> Flask:
     """Return the WSGI application that serves with `services`."""
     app = Application(__name__, static_folder=None)
     app.extensions["gomail"] = services
+    app.url_map.merge_slashes = False  # or //email would be a redirect to what Host says
     instrument.register(app)
     drain.register(app)
     limit.register(app)

@@ -12,6 +12,10 @@ _LOCAL_PART = rf"(?:{_QUOTED}|[^{_SPECIALS}{_CONTROLS}]+)"
 _LABEL = rf"[^{_SPECIALS}{_CONTROLS}.]+"
 _LITERAL = rf"\[[^\s\[\]{_CONTROLS}]+\]"
 _ADDRESS = re.compile(rf"{_LOCAL_PART}@(?:{_LITERAL}|{_LABEL}(?:\.{_LABEL})*\.?)")
+# A name that needs quotes and has none, as in `ann@example.com via List <list@example.org>`, would
+# be taken for an address.
+_NAMED = re.compile(rf"[^\",;:<>()\\]*<\s*({_ADDRESS.pattern})\s*>\s*(?:,|$)")
+_SPACE_IN_ADDRESS = re.compile(r"\s*([@.])\s*")  # RFC 5322 section 4.4
 
 
 def is_address(text: str) -> bool:
@@ -27,11 +31,24 @@ def find_addresses(text: str) -> list[str]:
     text = text.strip()
     if is_address(text):
         return [text]
+    named, end = [], 0
+    while match := _NAMED.match(text, end):
+        named.append(match[1])
+        end = match.end()
+    return [address for address in named + _parsed(text[end:]) if is_address(address)]
+
+
+def _parsed(text: str) -> list[str]:
     try:
         candidates = getaddresses([text])
     except (RecursionError, ValueError, IndexError, AttributeError):
         return []  # hostile nesting exhausts the standard library's parser
-    return [address for _, address in candidates if is_address(address)]
+    addresses = [address for _, address in candidates]
+    if "(" in text:  # comments may stand in the middle of an address
+        return addresses
+    # It makes one word of several: what it found has to be there.
+    joined = _SPACE_IN_ADDRESS.sub(r"\1", text)
+    return [address for address in addresses if address in joined]
 
 
 def domain_of(address: str) -> str:

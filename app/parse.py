@@ -20,6 +20,7 @@ _BLANK_LINE = re.compile(rb"\n\r*\n")
 _SPACE_BEFORE_COLON = re.compile(rb"^([!-9;-~]+)[ \t]+:", re.MULTILINE)
 _BROKEN_LINE = re.compile(rb"\n(?![ \t]|[!-9;-~]+:)[^\n]*")  # no field, no folded part of one
 _BEGINNING = re.compile(rb"(?:(?:From |[ \t:])[^\n]*\n)*[!-9;-~]+:")  # after lines without a name
+_ESCAPED = re.compile(rb"\\.")
 _FOLDED_VALUE = re.compile(rb"[^\n]*(?:\n[ \t][^\n]*)*")
 
 
@@ -98,6 +99,8 @@ def _value(lines: bytes, names: bytes, field: bytes) -> bytes:
 def _addresses(value: bytes) -> str:
     if len(value) > MAX_VALUE_BYTES:
         value = value[:MAX_VALUE_BYTES].rpartition(b",")[0]  # half an address may be another's
+        if _ESCAPED.sub(b"", value).count(b'"') % 2:
+            return ""  # and what looks like one in a quoted name is none
     return _text(value)
 
 

@@ -5,7 +5,7 @@ HTTP lies behind it (app.web.inbound), durability before it (app.storage).
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -86,7 +86,7 @@ class Receiver:
         # Base64 makes four bytes of three.
         largest = limit if upload.kind is BodyKind.RAW else limit * 4 // 3 + JSON_OVERHEAD_BYTES
         chunks = read_chunks(upload.stream, upload.content_length, largest, upload.is_late)
-        first = next(chunks, b"")
+        first = _beginning(chunks) if upload.kind is BodyKind.UNDECLARED else next(chunks, b"")
         body = self._store.new_body()
         try:
             if _is_json(upload.kind, first):
@@ -152,6 +152,16 @@ class Receiver:
         size, arrived_at = body.size, body.arrived_at
         receipt = self._store.add(message, body)
         return Received(receipt, message.envelope, size, time.perf_counter() - arrived_at)
+
+
+def _beginning(chunks: Iterator[bytes]) -> bytes:
+    """Return what has arrived once there is more than white space, or no more to come."""
+    arrived: list[bytes] = []
+    for chunk in chunks:
+        arrived.append(chunk)
+        if not chunk.isspace():
+            break
+    return b"".join(arrived)
 
 
 def _is_json(kind: BodyKind, first: bytes) -> bool:

@@ -4,7 +4,7 @@ Gunicorn gathers each read until it is complete, and copies every byte seven tim
 takes whatever has come needs one copy, which for a large message is a fifth of all its time.
 """
 
-from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.unreader import Unreader
 
 
@@ -40,6 +40,14 @@ def _take(unreader: Unreader, size: int) -> bytes:
         unreader.unread(data[size:])
         return data[:size]
     return data
+
+
+def has_arrived(body: Body) -> bool:
+    """Tell whether all of `body` has been read from its connection."""
+    reader = body.reader
+    if isinstance(reader, ChunkedReader):
+        return reader.parser is None  # it ends with the last chunk
+    return isinstance(reader, LengthReader) and reader.length == 0
 
 
 def in_pieces(body: Body) -> Body:

@@ -37,6 +37,7 @@ from app.problem import STATUS_OF_CODE, problem_document
 from app.read import CHUNK_BYTES
 from app.server import flow
 from app.server.answer import send_answers_whole
+from app.server.arriving_body import has_arrived
 from app.server.configuration import current_settings, shared_state
 from app.server.flow import WAITING_THREADS, Deadline
 from app.server.recording import current_recorder
@@ -123,11 +124,14 @@ class Worker(ThreadWorker):
         # A body without missing bytes needs none of the system calls that guard the reading of
         # what is left: each lets other threads take over.
         body = conn.parser.mesg.body
-        if keepalive and not body.failed and _missing_bytes(body) == 0:
+        if keepalive and has_arrived(body):
             conn.parser.mesg = None
             return True
-        is_kept = super()._keepalive_after(conn, keepalive)  # type: ignore[misc]
-        return is_kept and not _missing_bytes(body)  # of a body cut short, the rest may yet come
+        try:
+            is_kept = super()._keepalive_after(conn, keepalive)  # type: ignore[misc]
+        except ParseException:  # it has its answer: another would be taken for the next request's
+            return False
+        return is_kept and has_arrived(body)  # of a body cut short, the rest may yet come
 
     def murder_pending(self) -> None:
         """Close connections that wait in vain, and enforce deadlines; called by the main loop."""
@@ -145,7 +149,7 @@ class Worker(ThreadWorker):
         """Answer what can't be parsed, or what failed outside of the application."""
         if isinstance(exc, UnsupportedTransferCoding) or _is_about_coding(exc):
             code = "unsupported_media_type"
-            detail = "A Transfer-Encoding other than chunked isn't taken."
+            detail = "This Transfer-Encoding isn't taken: only chunked is, with HTTP/1.1."
         elif isinstance(exc, ParseException):
             code, detail = "bad_request", "The request isn't framed as HTTP/1.1 demands."
         else:
@@ -169,6 +173,9 @@ class Worker(ThreadWorker):
             conn.timeout = min(conn.timeout or 0, self._stopping_at + ANSWER_GRACE_SECONDS)
 
     def _enforce(self, conn: Any, deadline: Deadline) -> None:
+        request = deadline.request
+        if request is not None and not deadline.answering and has_arrived(request.body):
+            return  # the client has done its part, and has to know what comes of it
         # First the reading ends, so that the application can answer 408; then all of it.
         is_first = not deadline.expired and not deadline.answering
         path = deadline.end_reading()
@@ -190,11 +197,6 @@ def _follows(conn: Any) -> bool:
     poll = select.poll()
     poll.register(conn.sock, select.POLLIN)
     return bool(poll.poll(FOLLOWING_MS))
-
-
-def _missing_bytes(body: Any) -> int | None:
-    length: int | None = getattr(body.reader, "length", None)  # a chunked body's isn't known
-    return length
 
 
 def _is_about_coding(error: BaseException) -> bool:

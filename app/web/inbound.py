@@ -30,6 +30,11 @@ _KIND_OF_TYPE = {
 }
 
 
+# What is to become of bytes that aren't UTF-8: backslashes, so that different keys stay different;
+# or a character that no address may have.
+_KEEPS_APART, _MAKES_NO_ADDRESS = "backslashreplace", "replace"
+
+
 @blueprint.post(PATHS[0])
 @blueprint.post(PATHS[1])
 def inbound() -> Response:
@@ -84,8 +89,8 @@ def _upload(environ: "WSGIEnvironment", mimetype: str, content_length: int) -> U
 
 def _envelope(environ: "WSGIEnvironment") -> PartialEnvelope:
     return PartialEnvelope(
-        sender=_header(environ, "HTTP_X_ORIGINAL_SENDER"),
-        recipient=_header(environ, "HTTP_X_ORIGINAL_RECIPIENT"),
+        sender=_header(environ, "HTTP_X_ORIGINAL_SENDER", _MAKES_NO_ADDRESS),
+        recipient=_header(environ, "HTTP_X_ORIGINAL_RECIPIENT", _MAKES_NO_ADDRESS),
         connection=Connection(
             client_address=_header(environ, "HTTP_X_ORIGINAL_CLIENT_ADDRESS"),
             client_hostname=_header(environ, "HTTP_X_ORIGINAL_CLIENT_HOSTNAME"),
@@ -96,11 +101,10 @@ def _envelope(environ: "WSGIEnvironment") -> PartialEnvelope:
     )
 
 
-def _header(environ: "WSGIEnvironment", name: str) -> str | None:
+def _header(environ: "WSGIEnvironment", name: str, errors: str = _KEEPS_APART) -> str | None:
     value = _header_bytes(environ, name)
-    # Internationalised addresses come in UTF-8 (RFC 6531). Other bytes become backslashes, so
-    # that different values stay different; no address has one.
-    return None if value is None else value.decode("utf-8", "backslashreplace")
+    # Internationalised addresses come in UTF-8 (RFC 6531).
+    return None if value is None else value.decode("utf-8", errors)
 
 
 def _header_bytes(environ: "WSGIEnvironment", name: str) -> bytes | None:

@@ -6,6 +6,7 @@ import subprocess
 from contextlib import closing, suppress
 
 import pytest
+from raw_http import answers, read_all
 from requirement import require_program
 
 from app.storage.base import Query
@@ -120,6 +121,16 @@ def test_a_chunked_message_is_stored_whole(shared_server):
     assert status == 200
     with closing(SQLStore(shared_server.data_dir)) as store:
         assert store.read(receipt["message_id"]) == MESSAGE
+
+
+def test_a_refused_upload_has_one_answer(shared_server):
+    """Though its rest turns out to be no chunks: the next request's answer isn't its second one."""
+    fields = head(shared_server, "Transfer-Encoding: chunked").replace(b"Bearer", b"Wrong")
+    with closing(shared_server.connect()) as connection:
+        connection.sendall(fields + chunk(MESSAGE))
+        (first,) = answers(connection.recv(65536))
+        connection.sendall(b"no chunk\r\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (first.status, read_all(connection)) == (401, b"")
 
 
 @pytest.mark.promise("a part of a message is never stored")

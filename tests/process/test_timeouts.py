@@ -1,3 +1,4 @@
+import fcntl
 import http.client
 import json
 import socket
@@ -11,6 +12,7 @@ import pytest
 from server import Server, wait_for
 from upload import MESSAGE, Upload, metrics, uploads_in_flight
 
+from app.server.worker import ANSWER_GRACE_SECONDS
 from app.storage.base import Query
 from app.storage.sql import SQLStore
 
@@ -108,6 +110,21 @@ def test_a_body_that_does_not_come_is_answered_408(impatient_server, goes_on):
     assert is_empty(impatient_server)
     after = metrics(impatient_server)
     assert (after["active_requests"], after["total_timeouts"]) == (1, counted + 1)
+
+
+@pytest.mark.promise("timeouts are kept: read, handler, idle, write")
+def test_a_slow_disk_is_not_the_clients_fault(impatient_server):
+    """Once a message has arrived its client is never cut off: it learns what came of it."""
+    counted = metrics(impatient_server)["total_timeouts"]
+    lock_file = impatient_server.data_dir / "commit.lock"
+    with lock_file.open("a") as lock, closing(Upload(impatient_server, "patient")) as upload:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        upload.send(len(upload.left))
+        time.sleep(HANDLER + READ + ANSWER_GRACE_SECONDS)
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        answer = upload.answer()
+    assert (answer.status, answer.json()["duplicate"]) == (200, False)
+    assert metrics(impatient_server)["total_timeouts"] == counted
 
 
 @pytest.mark.promise("timeouts are kept: read, handler, idle, write")

@@ -115,6 +115,14 @@ def unfolded(fields: Message, name: str) -> str:
     return raw.replace(b"\r", b"").replace(b"\n", b"").strip(b" \t").decode("utf-8", "replace")
 
 
+def test_no_address_comes_from_a_quoted_name_that_is_cut() -> None:
+    """A value that is too long ends behind an address; where none ended, it holds none."""
+    name = b'"' + b"ceo@example.com, " + b"x, " * MAX_VALUE_BYTES + b'"'
+    assert whole(b"From: " + name + b" <ann@example.com>").sender is None
+    assert whole(b"From: ann@example.com, " + name + b" <bob@example.com>").sender is None
+    assert whole(b"From: ann@example.com" + b", bob@example.com" * 999).sender == "ann@example.com"
+
+
 def test_a_message_without_a_body_is_one() -> None:
     """A head alone, without an empty line, is a message when it is the whole of it."""
     assert parse_head(b"Subject: Hello", is_whole=True).subject == "Hello"

@@ -50,6 +50,35 @@ def test_what_is_announced_too_large_is_not_read(
     assert store.count(Query()) == 0
 
 
+class Pieces:
+    """A stream of which each read returns one piece."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = iter(pieces)
+
+    def read(self, _size: int, /) -> bytes:
+        """Return the next one."""
+        return next(self._pieces, b"")
+
+
+@pytest.mark.parametrize("pieces", [(b"\n ", b"%b"), (b" ", b"\r\n", b"\t %b"), (b" %b",)])
+def test_json_is_known_by_its_first_byte_that_is_not_white_space(
+    receiver: Receiver, store: MemoryStore, pieces: tuple[bytes, ...]
+) -> None:
+    """However the white space before it arrives."""
+    parts = b'{"sender":"ann@example.com","to":"bob@example.com","subject":"Hi","body":""}'
+    stream = Pieces(*(piece.replace(b"%b", parts) for piece in pieces))
+    receiver.receive(Upload(stream, None, BodyKind.UNDECLARED, PartialEnvelope()))
+    assert [stored.subject for stored in store.search(Query())] == ["Hi"]
+
+
+@pytest.mark.parametrize("pieces", [(), (b" ",), (b"\n", b"\n")])
+def test_white_space_alone_is_no_message(receiver: Receiver, pieces: tuple[bytes, ...]) -> None:
+    """There is nothing to wait for behind it."""
+    with pytest.raises(MessageRejected):
+        receiver.receive(Upload(Pieces(*pieces), None, BodyKind.UNDECLARED, PartialEnvelope()))
+
+
 def test_what_was_received_is_told(receiver: Receiver, store: MemoryStore) -> None:
     """Receipt, envelope and size are those of the stored message, at the time of the clock."""
     received = receiver.receive(upload(BytesIO(RAW), len(RAW)))

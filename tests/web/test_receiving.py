@@ -302,6 +302,14 @@ def test_utf8_in_the_head_is_read(post: Post, store: MessageStore) -> None:
     assert stored.subject == "Gr\u00fc\u00dfe"
 
 
+@pytest.mark.parametrize("name", ["X_Original_Sender", "X_Original_Recipient"])
+def test_an_address_that_is_not_utf8_is_refused(post: Post, name: str) -> None:
+    """Nothing that stands for its bytes could be told from an address that has that."""
+    answer = post(RAW, **{name: '"\xff"@example.com'})
+    assert (answer.status_code, answer.get_json()["code"]) == (422, "message_rejected")
+    assert post(RAW, **{name: r'"\xff"@example.com'}).status_code == 200
+
+
 def test_headers_that_differ_in_8_bit_bytes_differ(post: Post, store: MessageStore) -> None:
     """Two keys that aren't UTF-8 are still two keys: no second message is lost."""
     for number, key in enumerate(("k\xf6", "k\xe4")):

@@ -171,7 +171,8 @@ def test_a_single_cause_has_no_list(post: Post) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/mail", "/mail/inbound/", "/metrics/all", "/%ff%00", "/static/x"]
+    "path",
+    ["/", "/mail", "/mail/inbound/", "/mail//inbound", "/metrics/all", "/%ff%00", "/static/x"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_unknown_path_is_not_found(client: FlaskClient, path: str, method: str) -> None:
