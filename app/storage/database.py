@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SQLiteConnection
+from urllib.parse import quote
 
 import alembic.command
 from alembic.config import Config
@@ -26,13 +27,15 @@ def create_database(path: Path) -> None:
 
 
 def connect(path: Path, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> Engine:
-    """Return an engine on the database at `path`, which is opened at the first use.
+    """Return an engine on the database at `path`, which is opened at the first use, never made.
 
     Transactions take SQLite's write lock at their first writing statement; a commit is
     durable on return (synchronous=FULL).
     """
     engine = create_engine(
-        URL.create("sqlite", database=str(path)),
+        URL.create(
+            "sqlite", database=f"file:{quote(str(path))}", query={"mode": "rw", "uri": "true"}
+        ),
         connect_args={"timeout": busy_timeout_seconds, "isolation_level": "IMMEDIATE"},
     )
     event.listen(engine, "connect", _set_pragmas)

@@ -4,10 +4,7 @@ The order is what keeps the promise: bytes are synced before the rows that name 
 committed, and the commit is synced before anybody is answered.
 """
 
-import fcntl
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
@@ -25,6 +22,7 @@ from sqlalchemy.exc import (
 
 from app.model import Message, Receipt
 from app.storage.body import Body
+from app.storage.commit_lock import CommitLock
 from app.storage.rows import moment_of, values_of
 from app.storage.segments import Segments, Span
 from app.storage.tables import messages
@@ -62,9 +60,8 @@ class Writer:
         """`lock_file` is the same for all processes that write to the same database."""
         self._engine = engine
         self._segments = segments
-        self._lock_file = lock_file
+        self._lock = CommitLock(lock_file)
         self._connection: Connection | None = None
-        self._lock: int | None = None
 
     def commit(self, additions: Sequence[Addition]) -> None:
         """Store each message once, durably, and give each its receipt or its error.
@@ -86,14 +83,13 @@ class Writer:
 
     def close(self) -> None:
         """Give connection and lock back."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.close()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def _commit(self, additions: Sequence[Addition]) -> None:
+        self._refuse_lost_directory()
         known = self._first_receipts(additions)
         firsts: dict[str, Addition] = {}
         for addition in additions:
@@ -115,7 +111,7 @@ class Writer:
             for addition, span in zip(additions, spans, strict=True)
         ]
         connection = self._connect()
-        with self._alone():
+        with self._lock.held():
             inserted = self._insert(connection, additions, rows)
             connection.commit()
         for addition, is_inserted in zip(additions, inserted, strict=True):
@@ -189,16 +185,12 @@ class Writer:
             for row in rows
         }
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        # Waiting here blocks in the kernel, where SQLite's own busy handler polls.
-        if self._lock is None:
-            self._lock = os.open(self._lock_file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+    def _refuse_lost_directory(self) -> None:
         try:
-            yield
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            self._lock.check_place()
+        except OSError:
+            self._segments.close()
+            raise
 
     def _connect(self) -> Connection:
         if self._connection is None:

@@ -5,6 +5,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import OperationalError
 
 from app.storage.database import connect, create_database, migrate
 from app.storage.tables import metadata
@@ -39,11 +40,20 @@ def test_the_migrations_make_the_tables(engine: Engine) -> None:
 
 def test_the_migrations_make_the_same_statements(engine: Engine, tmp_path: Path) -> None:
     """Indexes, constraints and WITHOUT ROWID are those that the tables would be made with."""
+    create_database(tmp_path / "direct.db")
     direct = connect(tmp_path / "direct.db")
     metadata.create_all(direct)
     assert described(engine) == described(direct)
     assert len(described(engine)) >= 3
     direct.dispose()
+
+
+def test_connecting_makes_no_database(tmp_path: Path) -> None:
+    """One that isn't there would be empty, and for everybody to read."""
+    engine = connect(tmp_path / "none?%20.db")
+    with pytest.raises(OperationalError):
+        engine.connect()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_migrating_twice_changes_nothing(engine: Engine, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -334,3 +336,40 @@ def test_a_removal_is_durable(data_dir: Path, store: SQLStore) -> None:
         assert reopened.read(kept) == b"kept"
     finally:
         reopened.close()
+
+
+def test_nothing_is_stored_in_a_directory_that_was_removed(store: SQLStore, data_dir: Path) -> None:
+    """Nor in one that was moved: its open files would take what no start finds, repeats too."""
+    add(store, b"first", "1")
+    shutil.rmtree(data_dir)
+    for key in ("1", "2"):
+        with pytest.raises(StorageUnavailable):
+            add(store, b"more", key)
+    assert not data_dir.exists()
+
+
+def test_a_directory_that_was_moved_and_comes_back_is_used_again(
+    store: SQLStore, data_dir: Path
+) -> None:
+    """With all that it had."""
+    add(store, b"first", "1")
+    data_dir.rename(data_dir.with_name("elsewhere"))
+    with pytest.raises(StorageUnavailable):
+        add(store, b"second", "2")
+    data_dir.with_name("elsewhere").rename(data_dir)
+    add(store, b"second", "2")
+    assert {store.read(each.message_id) for each in store.search(Query())} == {b"first", b"second"}
+
+
+def test_a_directory_that_takes_the_place_of_another_is_used(
+    store: SQLStore, data_dir: Path
+) -> None:
+    """The first message meets the change; what is stored then can be found there."""
+    add(store, b"first", "1")
+    data_dir.rename(data_dir.with_name("elsewhere"))
+    create_store(data_dir).close()
+    with pytest.raises(StorageUnavailable):
+        add(store, b"second", "2")
+    add(store, b"second", "2")
+    with closing(SQLStore(data_dir)) as found:
+        assert [found.read(each.message_id) for each in found.search(Query())] == [b"second"]
