@@ -20,7 +20,6 @@ from app.url import local_host
 
 LOCAL_PART = "gomail-canary"
 _SUBJECT = "GoMail canary"
-_TIMEOUT_SECONDS = 30
 _POLL_SECONDS = 0.2
 _ABANDONED_AFTER = timedelta(minutes=10)
 
@@ -56,12 +55,10 @@ def new_canary(settings: Settings) -> Canary:
     return Canary(f"{LOCAL_PART}@{domain}", uuid4().hex)
 
 
-def send_over_http(canary: Canary, settings: Settings, token: bytes) -> None:
-    """Hand `canary` to the server that runs with `settings`."""
+def send_over_http(canary: Canary, settings: Settings, token: bytes, seconds: float) -> None:
+    """Hand `canary` to the server that runs with `settings` and has `seconds` to answer."""
     server = settings.server
-    connection = http.client.HTTPConnection(
-        local_host(server), server.port, timeout=_TIMEOUT_SECONDS
-    )
+    connection = http.client.HTTPConnection(local_host(server), server.port, timeout=seconds)
     headers: dict[str, str | bytes] = {
         "Authorization": b"Bearer " + token,
         "Content-Type": "message/rfc822",
@@ -84,11 +81,11 @@ def send_over_http(canary: Canary, settings: Settings, token: bytes) -> None:
         raise BrokenLink(f"The server at {where} has refused the canary: {_reason(status, body)}")
 
 
-def send_over_smtp(canary: Canary, host: str, port: int) -> None:
-    """Hand `canary` to the mail server at `host` and `port`."""
+def send_over_smtp(canary: Canary, host: str, port: int, seconds: float) -> None:
+    """Hand `canary` to the mail server at `host` and `port`, which has `seconds` for each reply."""
     where = f"The mail server at {host} port {port}"
     try:
-        with smtplib.SMTP(host, port, timeout=_TIMEOUT_SECONDS) as client:
+        with smtplib.SMTP(host, port, timeout=seconds) as client:
             client.sendmail("", [canary.recipient], canary.raw)
     except smtplib.SMTPRecipientsRefused as error:
         code, reply = error.recipients[canary.recipient]

@@ -73,7 +73,7 @@ class RecipientUnknown(GoMailError):
 
 
 class RateLimited(GoMailError):
-    """The client has used up its requests; one more passes after `retry_after_seconds`."""
+    """The client has used up its requests; one more passes after the seconds of Retry-After."""
 
     code = "rate_limited"
 

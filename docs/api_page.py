@@ -48,7 +48,8 @@ A sender or recipient that is given nowhere is taken from the message's From and
 The same message for the same recipient again is answered with the first `message_id` and
 `"duplicate": true`, and stored once. It is the same when `Idempotency-Key` and recipient are;
 without that header, when queue id and recipient are; without that, when sender, recipient and
-bytes are.
+bytes are, or sender, recipient, subject and body of JSON without a raw message. For events whose
+words repeat, a daily report say, send an `Idempotency-Key` for each.
 """
 
 PROBES = """\

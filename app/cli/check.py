@@ -59,7 +59,7 @@ class HostAndPort(click.ParamType[tuple[str, int]]):
     type=click.IntRange(min=1),
     default=30,
     show_default=True,
-    help="Seconds that a message may take to arrive.",
+    help="Seconds for an answer, and again for the message to arrive.",
 )
 def check(config: Path | None, smtp: tuple[str, int] | None, timeout: int) -> None:
     """Send a message through the running server and see it stored; it doesn't stay there.
@@ -89,7 +89,7 @@ def _check_http(settings: Settings, timeout: int) -> None:
     _find_store(settings)
     token = _token(settings)
     canary = new_canary(settings)
-    send_over_http(canary, settings, token)
+    send_over_http(canary, settings, token, timeout)
     _see_it_stored(canary, settings, timeout)
     click.echo("ok: the server takes messages and stores them")
 
@@ -98,7 +98,7 @@ def _check_smtp(settings: Settings, smtp: tuple[str, int], timeout: int) -> None
     if unknown_domains(settings) is not None:
         raise BrokenLink("It isn't known for which domain to send mail: set primary_domain.")
     canary = new_canary(settings)
-    send_over_smtp(canary, *smtp)
+    send_over_smtp(canary, *smtp, timeout)
     _see_it_stored(canary, settings, timeout)
     click.echo(f"ok: messages arrive through the mail server at {smtp[0]} port {smtp[1]}")
 

@@ -1,4 +1,4 @@
-"""Stored messages as files that mail programs read."""
+"""Stored messages as files that mail programs read, and nobody but their owner."""
 
 import mailbox
 from collections.abc import Iterable, Iterator
@@ -30,6 +30,7 @@ def export_as_eml(contents: Iterable[Content], directory: Path) -> int:
     exported = 0
     for message, content in contents:
         temporary = directory / f".{message.message_id}.eml"
+        temporary.touch(mode=0o600)
         temporary.write_bytes(content)
         temporary.replace(directory / f"{message.message_id}.eml")
         exported += 1
@@ -40,6 +41,7 @@ def export_as_mbox(contents: Iterable[Content], directory: Path) -> int:
     """Write all messages to gomail.mbox (RFC 4155), replacing it; return how many."""
     temporary = directory / ".gomail.mbox"
     temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600)
     box = mailbox.mbox(temporary)
     exported = 0
     for message, content in contents:

@@ -13,7 +13,7 @@ import click
 
 from app.cli.export import export_as_eml, export_as_mbox, read_all
 from app.cli.options import config_option
-from app.errors import GoMailError
+from app.errors import GoMailError, StorageUnavailable
 from app.model import StoredMessage
 from app.printable import escape
 from app.settings import InvalidSettings, load
@@ -104,12 +104,12 @@ def export(  # noqa: PLR0913, PLR0917 -- one argument an option
     kind: str,
     directory: Path,
 ) -> None:
-    """Write stored messages to DIR: a file ID.eml for each, or one file gomail.mbox."""
+    """Write stored messages to DIR: a file ID.eml for each, or all to gomail.mbox, made anew."""
     query = Query(recipient, since, until, oldest_first=True)
     write = export_as_eml if kind == "eml" else export_as_mbox
     faults: list[str] = []
     with _open_store(config) as store:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         bar = click.progressbar(
             store.search(query), length=store.count(query), label="Exporting", file=sys.stderr
         )
@@ -127,13 +127,22 @@ def _open_store(config: Path | None) -> Iterator[MessageStore]:
         data_dir = load(config=config).storage.data_dir
     except InvalidSettings as error:
         sys.exit("\n".join(str(fault) for fault in error.faults))
-    if not (data_dir / "gomail.db").exists():
+    try:
+        exists = (data_dir / "gomail.db").exists()
+    except OSError:
+        sys.exit(f"{data_dir} can't be read. Run this as the user of the server.")
+    if not exists:
         sys.exit(f"Nothing is stored in {data_dir} yet.")
     store = SQLStore(data_dir)
     try:
         yield store
+    except StorageUnavailable as error:
+        sys.exit(
+            f"The store in {data_dir} can't be used: {error.__cause__ or error}. Run this as the"
+            " user of the server; a store is only read where it could be written."
+        )
     except GoMailError as error:
-        sys.exit(f"{error} ({error.__cause__})" if error.__cause__ else str(error))
+        sys.exit(str(error))
     except OSError as error:
         sys.exit(f"{error.filename}: {error.strerror}")
     finally:

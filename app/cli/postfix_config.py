@@ -14,6 +14,7 @@ from app.postfix import Door, main_cf, master_cf, misfit, unknown_domains
 from app.settings import SHARE, Settings, inspect
 from app.url import base_url
 
+_HTTP_URL = re.compile(r"https?://[^/]+/")
 _NOT_IN_MASTER_CF = re.compile(r"[\s{}$\"]")
 
 
@@ -27,6 +28,19 @@ class OneWord(click.ParamType[str]):
         if not value or _NOT_IN_MASTER_CF.search(value):
             self.fail(f"{value!r} is empty, or holds a space, a brace, a quote or a $", param, ctx)
         return str(value)
+
+
+class Url(OneWord):
+    """Where the script posts to."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the URL."""
+        url = super().convert(value, param, ctx)
+        if not _HTTP_URL.match(url):
+            self.fail(f"{url!r} is no URL such as http://127.0.0.1:3000/mail/inbound", param, ctx)
+        return url
 
 
 class AbsolutePath(OneWord):
@@ -58,7 +72,7 @@ class User(OneWord):
 @click.command("postfix-config")
 @config_option
 @click.option("--part", type=click.Choice(["main.cf", "master.cf"]), required=True)
-@click.option("--url", type=OneWord(), help="Where GoMail takes mail.  [default: this server]")
+@click.option("--url", type=Url(), help="Where GoMail takes mail.  [default: this server]")
 @click.option(
     "--token-file",
     type=AbsolutePath(),

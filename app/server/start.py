@@ -64,8 +64,8 @@ def prepare_or_exit(settings: Settings) -> None:
     try:
         prepare(settings)
     except GoMailError as error:
-        reason = f": {error.__cause__}" if error.__cause__ else ""
-        sys.exit(f"data_dir: {settings.storage.data_dir} can't be used: {error}{reason}")
+        reason = error.__cause__ or error
+        sys.exit(f"data_dir: {settings.storage.data_dir} can't be used: {reason}")
 
 
 def announce(settings: Settings) -> None:

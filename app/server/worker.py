@@ -17,7 +17,6 @@ each with a test in tests/process/:
 """
 
 import errno
-import json
 import select
 import socket
 import time
@@ -29,11 +28,12 @@ from selectors import EVENT_READ
 from typing import Any
 
 from gunicorn import util
-from gunicorn.http.errors import InvalidHeader, ParseException, UnsupportedTransferCoding
+from gunicorn.http.errors import ParseException
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from app.problem import STATUS_OF_CODE, problem_document
+from app import logs
+from app.problem import STATUS_OF_CODE
 from app.read import CHUNK_BYTES
 from app.server import flow
 from app.server.answer import send_answers_whole
@@ -41,6 +41,7 @@ from app.server.arriving_body import has_arrived
 from app.server.configuration import current_settings, shared_state
 from app.server.flow import WAITING_THREADS, Deadline
 from app.server.recording import current_recorder
+from app.server.unparsed import raw_problem, refusal_of
 
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
@@ -147,16 +148,14 @@ class Worker(ThreadWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
         """Answer what can't be parsed, or what failed outside of the application."""
-        if isinstance(exc, UnsupportedTransferCoding) or _is_about_coding(exc):
-            code = "unsupported_media_type"
-            detail = "This Transfer-Encoding isn't taken: only chunked is, with HTTP/1.1."
-        elif isinstance(exc, ParseException):
-            code, detail = "bad_request", "The request isn't framed as HTTP/1.1 demands."
-        else:
-            code, detail = "internal_error", "Something failed on this side."
+        code, detail = refusal_of(exc, self.cfg)
+        request_id = uuid.uuid4().hex
+        logs.request_id.set(request_id)
+        if code == "internal_error":
             self.log.error("Unexpected failure", exc_info=exc)
         self.log.info("A request was refused unparsed: %s", code, extra={"peer": _peer(addr)})
-        answer = _raw_problem(code, detail)
+        logs.request_id.set(None)
+        answer = raw_problem(code, detail, request_id)
         recorder, deadline = current_recorder(), flow.deadline.get()
         if recorder and deadline:
             seconds = time.monotonic() - deadline.began_at
@@ -199,23 +198,5 @@ def _follows(conn: Any) -> bool:
     return bool(poll.poll(FOLLOWING_MS))
 
 
-def _is_about_coding(error: BaseException) -> bool:
-    return isinstance(error, InvalidHeader) and error.hdr == "TRANSFER-ENCODING"
-
-
 def _peer(address: Any) -> str:
     return str(address[0]) if address else ""  # that of a Unix socket is empty
-
-
-def _raw_problem(code: str, detail: str) -> bytes:
-    request_id = uuid.uuid4().hex
-    document = problem_document(code, detail, request_id)
-    body = json.dumps(document)
-    head = [
-        f"HTTP/1.1 {document['status']} {document['title']}",
-        "Connection: close",
-        "Content-Type: application/problem+json",
-        f"Content-Length: {len(body)}",
-        f"X-Request-ID: {request_id}",
-    ]
-    return "\r\n".join([*head, "", body]).encode()

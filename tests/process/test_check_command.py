@@ -1,7 +1,9 @@
 """`flask gomail check` says which link is broken, and leaves nothing behind."""
 
 import os
+import socket
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -144,6 +146,17 @@ def test_something_else_on_the_port_is_named(server, answer):
         code, output = run(server, port=front.server_address[1])
     assert code == CRITICAL
     assert "Does something else listen there?" in output
+
+
+def test_a_server_that_hangs_is_named_in_time(server):
+    """--timeout is for the answer too."""
+    server.stop()
+    with socket.create_server(("127.0.0.1", server.port)):
+        began = time.monotonic()
+        code, output = run(server, "--timeout", "1")
+        took = time.monotonic() - began
+    assert (code, took < 10) == (CRITICAL, True)
+    assert f"No answer from 127.0.0.1 port {server.port}: timed out" in output
 
 
 def test_a_connection_that_ends_without_an_answer_is_named(server):

@@ -2,13 +2,17 @@ import json
 import mailbox
 import os
 import subprocess
+import sys
 import time
 from contextlib import closing
 from datetime import datetime
 
 import pytest
+from click.testing import CliRunner
 from requirement import require_program
 from server import FLASK, FLASK_SERVER
+
+from app.cli.messages import messages
 
 MESSAGE = (
     b"From: a@example.com\r\nTo: b@example.com\r\nSubject: =?utf-8?q?gr=C3=BCn?=\r\n\r\n"
@@ -136,12 +140,14 @@ def test_the_export_as_files_is_byte_for_byte(filled, tmp_path):
     )
     exported = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert exported == {f"{message_id}.eml": MESSAGE for message_id in ids}
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("out/**")} == {0}
 
 
 def test_the_export_as_mbox_is_read_by_mail_programs(filled, tmp_path):
     """Python's mailbox module finds each message, the oldest first."""
     server, _ = filled
     assert server.gomail("messages", "export", tmp_path, "--format", "mbox").returncode == 0
+    assert (tmp_path / "gomail.mbox").stat().st_mode & 0o777 == 0o600
     with closing(mailbox.mbox(tmp_path / "gomail.mbox", create=False)) as box:
         found = list(box)
     assert [message.get_from().split()[0] for message in found] == [
@@ -151,6 +157,23 @@ def test_the_export_as_mbox_is_read_by_mail_programs(filled, tmp_path):
     ]
     assert {message["Subject"] for message in found} == {"=?utf-8?q?gr=C3=BCn?="}
     assert {message.get_payload(decode=True) for message in found} == {b"Hi \xff\n>From me\n"}
+
+
+def test_a_store_that_cannot_be_read_is_said_in_a_line(tmp_path, monkeypatch):
+    """Whoever isn't the user of the server, or has a copy that can't be written, hears that."""
+    monkeypatch.setenv("MAIL_DATA_DIR", str(tmp_path))
+    (tmp_path / "gomail.db").mkdir()
+    damaged = CliRunner().invoke(messages, ["list", "--config", "/dev/null"])
+    assert (damaged.exit_code, damaged.exception.__class__) == (1, SystemExit)
+    assert f"The store in {tmp_path} can't be used: unable to open" in damaged.output
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(sys.modules["app.cli.messages"].Path, "exists", refuse)
+    refused = CliRunner().invoke(messages, ["list", "--config", "/dev/null"])
+    assert refused.exit_code == 1
+    assert refused.output == f"{tmp_path} can't be read. Run this as the user of the server.\n"
 
 
 def test_an_unknown_id_is_said_in_a_line(filled):

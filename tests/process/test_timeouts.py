@@ -1,6 +1,4 @@
 import fcntl
-import http.client
-import json
 import socket
 import statistics
 import threading
@@ -268,35 +266,3 @@ def test_a_large_upload_that_is_refused_gets_its_answer(narrow_server, fields, s
 def head(server):
     """Return the header fields of a delivery."""
     return {"Authorization": f"Bearer {server.token}", "Content-Type": "message/rfc822"}
-
-
-@pytest.mark.promise("every error is a problem document with a stable code")
-@pytest.mark.parametrize(
-    ("request_bytes", "status", "code"),
-    [
-        (b"GET / HTTP/1.1\r\nBad Header\r\n\r\n", 400, "bad_request"),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "bad_request"),
-        (
-            b"POST /mail/inbound HTTP/1.1\r\nTransfer-Encoding: mystery\r\n\r\n",
-            415,
-            "unsupported_media_type",
-        ),
-        (
-            b"POST /mail/inbound HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
-            415,
-            "unsupported_media_type",
-        ),
-    ],
-    ids=["header", "TLS", "unknown encoding", "encoding"],
-)
-def test_what_cannot_be_parsed_gets_a_problem_document(shared_server, request_bytes, status, code):
-    """Even before there is a request, an error looks like every other, and has an id."""
-    with closing(shared_server.connect()) as connection:
-        connection.sendall(request_bytes)
-        answer = http.client.HTTPResponse(connection)
-        answer.begin()
-        problem = json.loads(answer.read())
-    assert answer.status == status
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert (problem["code"], problem["status"]) == (code, status)
-    assert answer.headers["X-Request-ID"] == problem["request_id"] != ""

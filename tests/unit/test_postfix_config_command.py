@@ -81,6 +81,8 @@ def test_a_configured_token_is_never_printed(run: Run) -> None:
         ("--url", "http://x/ y", "space"),
         ("--url", "http://x/\ny", "space"),
         ("--url", "http://${sender}/", "brace"),
+        ("--url", "127.0.0.1:3000/mail/inbound", "no URL"),
+        ("--url", "http:///mail/inbound", "no URL"),
         ("--token-file", "/a b", "space"),
         ("--token-file", "token", "begin with /"),
         ("--relay", "gomail-relay", "begin with /"),
