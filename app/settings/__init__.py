@@ -23,7 +23,7 @@ from app.settings.model import (
     assemble,
 )
 from app.settings.schema import SHARE
-from app.settings.sources import find_file, merge, read_environment, read_flags
+from app.settings.sources import find_file, located, merge, read_environment, read_flags
 
 __all__ = [
     "SHARE",
@@ -85,9 +85,14 @@ def inspect(
     """
     environment = os.environ if environ is None else environ
     file, from_file = find_file(config, environment)
-    sources = (read_flags(flags or {}), read_environment(environment), from_file)
+    from_flags, from_environment = read_flags(flags or {}), read_environment(environment)
+    sources = (from_flags, from_environment, from_file)
     values = merge(*sources)
-    errors = [fault for source in sources for fault in source.faults] + checks.errors(values)
+    found = checks.errors(values)
+    foreign = from_environment.values.keys() - from_flags.values.keys()
+    errors = [fault for source in sources for fault in source.faults] + [
+        located(fault) if fault.key in foreign else fault for fault in found
+    ]
     settings = None if errors else assemble(values)
     effective = {} if settings is None else {"data_dir": str(settings.storage.data_dir)}
     return Inspection(

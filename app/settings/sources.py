@@ -81,6 +81,11 @@ def merge(*sources: Source) -> dict[str, Any]:
     return merged
 
 
+def located(fault: Fault) -> Fault:
+    """Return `fault` with the name of the variable, which the file doesn't show."""
+    return Fault(fault.key, f"{fault.message}; set by {variable(fault.key)}")
+
+
 def _value_of(key: str, environment: Mapping[str, str]) -> tuple[str, Fault | None]:
     text = environment.get(variable(key), "")
     file = environment.get(f"{variable(key)}_FILE", "") if is_secret(key) else ""

@@ -241,6 +241,16 @@ def test_a_fault_says_what_is_wrong_and_what_is_allowed(tmp_path, text, line):
     assert line in faults(written(tmp_path, text))
 
 
+def test_a_fault_of_the_environment_names_its_variable(tmp_path):
+    """Whoever looks for it in the file finds another value there."""
+    file = written(tmp_path, "port: 3001")
+    [line] = faults(file, environ={"MAIL_PORT": "99999"})
+    assert line.startswith("port: 99999 is above the maximum (allowed: 1 to 65535)")
+    assert line.endswith("; set by MAIL_PORT")
+    [line] = faults(file, environ={"MAIL_PORT": "99999"}, flags={"port": 0})
+    assert "MAIL_PORT" not in line
+
+
 @pytest.mark.parametrize(
     ("text", "part"),
     [
