@@ -29,11 +29,10 @@ class Deadline:
 
     def end_reading(self) -> str:
         """The time is up; return the path, empty when there is no request yet."""
+        if self.request is not None:
+            self.request.force_close()  # and the answer, if there is one, says so
         self.expired = True
-        if self.request is None:
-            return ""
-        self.request.force_close()  # and the answer, if there is one, says so
-        return str(self.request.path)
+        return "" if self.request is None else str(self.request.path)
 
     def answer_within(self, seconds: float) -> None:
         """The answer is ready: the client has to take it in `seconds`."""

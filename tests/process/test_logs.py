@@ -86,7 +86,11 @@ def test_the_id_of_a_request_is_on_its_lines_and_on_no_other(busy_run):
     refused = [line for line in busy_run.log() if line["request_id"] == "no-token"]
     assert [(line["status"], line["code"]) for line in refused] == [(401, "unauthorized")]
     by_gunicorn = [line for line in busy_run.log() if line["logger"] == "gunicorn.error"]
-    assert {line["request_id"] for line in by_gunicorn} == {None}
+    with_an_id = [line for line in by_gunicorn if line["request_id"] is not None]
+    assert {line["message"] for line in with_an_id} == {
+        "A request was refused unparsed: bad_request"
+    }
+    assert len({line["request_id"] for line in with_an_id}) == len(with_an_id)
 
 
 def test_neither_token_nor_text_of_a_message_is_logged(busy_run):
