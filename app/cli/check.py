@@ -22,7 +22,7 @@ from app.generated_token import token_file
 from app.postfix import misfit, unknown_domains
 from app.services import bearer_tokens
 from app.settings import Settings, inspect
-from app.storage.sql import SQLStore
+from app.storage.sql import SQLStore, has_store
 
 
 class ExitCode(IntEnum):
@@ -106,8 +106,8 @@ def _check_smtp(settings: Settings, smtp: tuple[str, int], timeout: int) -> None
 def _find_store(settings: Settings) -> None:
     data_dir = settings.storage.data_dir
     try:
-        exists = (data_dir / "gomail.db").exists()
-    except OSError as error:
+        exists = has_store(data_dir)
+    except GoMailError as error:
         raise BrokenLink(
             f"{data_dir} can't be read. Run this as the user of the server."
         ) from error

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from app.model import StoredMessage
 from app.printable import escape
 from app.settings import InvalidSettings, load
 from app.storage.base import MessageStore, Query
-from app.storage.sql import SQLStore
+from app.storage.sql import SQLStore, has_store
 
 
 class Moment(click.ParamType[datetime]):
@@ -128,14 +128,10 @@ def _open_store(config: Path | None) -> Iterator[MessageStore]:
     except InvalidSettings as error:
         sys.exit("\n".join(str(fault) for fault in error.faults))
     try:
-        exists = (data_dir / "gomail.db").exists()
-    except OSError:
-        sys.exit(f"{data_dir} can't be read. Run this as the user of the server.")
-    if not exists:
-        sys.exit(f"Nothing is stored in {data_dir} yet.")
-    store = SQLStore(data_dir)
-    try:
-        yield store
+        if not has_store(data_dir):
+            sys.exit(f"Nothing is stored in {data_dir} yet.")
+        with closing(SQLStore(data_dir)) as store:
+            yield store
     except StorageUnavailable as error:
         sys.exit(
             f"The store in {data_dir} can't be used: {error.__cause__ or error}. Run this as the"
@@ -145,8 +141,6 @@ def _open_store(config: Path | None) -> Iterator[MessageStore]:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"{error.filename}: {error.strerror}")
-    finally:
-        store.close()
 
 
 def _as_json(message: StoredMessage) -> dict[str, object]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.storage.database import locked
+from app.storage.lock_file import locked
 
 EVERY_SECONDS = 1.0
 LONG_LOG_PAGES = 4096  # 16 MiB

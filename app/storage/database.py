@@ -1,9 +1,6 @@
 """Opening the SQLite database of a data directory, and bringing its tables up to date."""
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SQLiteConnection
 from urllib.parse import quote
@@ -41,17 +38,6 @@ def connect(path: Path, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> E
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "connect", lambda *_: sync_directory(path.parent))
     return engine
-
-
-@contextmanager
-def locked(lock_file: Path) -> Iterator[None]:
-    """Keep out other processes that lock the same file; raises OSError."""
-    descriptor = os.open(lock_file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def migrate(engine: Engine) -> None:

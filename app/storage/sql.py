@@ -15,8 +15,9 @@ from app.model import Message, Receipt, StoredMessage
 from app.storage.base import Query, StoreRecorder
 from app.storage.body import Body
 from app.storage.checkpoint import Checkpoints
-from app.storage.database import connect, create_database, locked, migrate
+from app.storage.database import connect, create_database, migrate
 from app.storage.group_commit import GroupCommit
+from app.storage.lock_file import locked
 from app.storage.lost_database import refuse_lost_database
 from app.storage.probe import WriteProbe
 from app.storage.rows import selection, stored_message
@@ -188,6 +189,12 @@ def _receipt_of(addition: Addition) -> Receipt:
 
 def _not_found(message_id: str) -> MessageNotFound:
     return MessageNotFound(f"No message has the id {message_id!r}.")
+
+
+def has_store(data_dir: Path) -> bool:
+    """Tell whether a store was made in `data_dir`; raises StorageUnavailable."""
+    with _failures_as_unavailable():
+        return (data_dir / "gomail.db").exists()
 
 
 def create_store(data_dir: Path) -> SQLStore:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import (
 
 from app.model import Message, Receipt
 from app.storage.body import Body
-from app.storage.commit_lock import CommitLock
+from app.storage.lock_file import LockFile
 from app.storage.rows import moment_of, values_of
 from app.storage.segments import Segments, Span
 from app.storage.tables import messages
@@ -60,7 +60,7 @@ class Writer:
         """`lock_file` is the same for all processes that write to the same database."""
         self._engine = engine
         self._segments = segments
-        self._lock = CommitLock(lock_file)
+        self._lock = LockFile(lock_file)
         self._connection: Connection | None = None
 
     def commit(self, additions: Sequence[Addition]) -> None:

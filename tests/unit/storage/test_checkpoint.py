@@ -11,7 +11,8 @@ from sqlalchemy import Engine, event, text
 
 from app.storage import checkpoint
 from app.storage.checkpoint import Checkpoints
-from app.storage.database import connect, create_database, locked
+from app.storage.database import connect, create_database
+from app.storage.lock_file import locked
 
 COMMITS = 3000
 SECONDS = 30  # nothing takes that long unless it hangs

@@ -50,10 +50,21 @@ def test_the_migrations_make_the_same_statements(engine: Engine, tmp_path: Path)
 
 def test_connecting_makes_no_database(tmp_path: Path) -> None:
     """One that isn't there would be empty, and for everybody to read."""
-    engine = connect(tmp_path / "none?%20.db")
+    engine = connect(tmp_path / "none.db")
     with pytest.raises(OperationalError):
         engine.connect()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_may_have_any_characters(tmp_path: Path) -> None:
+    """None of them is part of the address by which SQLite finds the file."""
+    path = tmp_path / "a?b=c&d%20e#f g.db"
+    create_database(path)
+    engine = connect(path)
+    migrate(engine)
+    engine.dispose()
+    assert path.stat().st_size > 0
+    assert {each.name for each in tmp_path.iterdir()} == {path.name}
 
 
 def test_migrating_twice_changes_nothing(engine: Engine, tmp_path: Path) -> None:

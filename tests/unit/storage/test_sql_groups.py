@@ -15,7 +15,7 @@ from app.errors import StorageUnavailable
 from app.message_id import new_message_id
 from app.model import Envelope, Message, Receipt
 from app.storage.base import Query
-from app.storage.database import locked
+from app.storage.lock_file import locked
 from app.storage.sql import SQLStore, create_store
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)

@@ -1,15 +1,15 @@
-"""What keeps the processes that write to one data directory from committing at the same time."""
+"""Files by whose locks the processes that share a data directory keep out of each other's way."""
 
 import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 
-class CommitLock:
-    """A lock file, opened at the first use. For one thread at a time."""
+class LockFile:
+    """A file to lock, opened at the first use. For one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -47,3 +47,10 @@ class CommitLock:
             descriptor = os.open(self._path, flags, 0o600)
             self._opened = descriptor, os.fstat(descriptor)
         return self._opened
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep out, once, other processes that lock the file at `path`; raises OSError."""
+    with closing(LockFile(path)) as lock, lock.held():
+        yield
