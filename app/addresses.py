@@ -15,6 +15,7 @@ _ADDRESS = re.compile(rf"{_LOCAL_PART}@(?:{_LITERAL}|{_LABEL}(?:\.{_LABEL})*\.?)
 # A name that needs quotes and has none, as in `ann@example.com via List <list@example.org>`, would
 # be taken for an address.
 _NAMED = re.compile(rf"[^\",;:<>()\\]*<\s*({_ADDRESS.pattern})\s*>\s*(?:,|$)")
+_COMMENT = re.compile(r"\((?:[^()\\]|\\.)*\)")  # RFC 5322 section 3.2.2, not nested
 _SPACE_IN_ADDRESS = re.compile(r"\s*([@.])\s*")  # RFC 5322 section 4.4
 
 
@@ -43,12 +44,10 @@ def _parsed(text: str) -> list[str]:
         candidates = getaddresses([text])
     except (RecursionError, ValueError, IndexError, AttributeError):
         return []  # hostile nesting exhausts the standard library's parser
-    addresses = [address for _, address in candidates]
-    if "(" in text:  # comments may stand in the middle of an address
-        return addresses
-    # It makes one word of several: what it found has to be there.
-    joined = _SPACE_IN_ADDRESS.sub(r"\1", text)
-    return [address for address in addresses if address in joined]
+    # It makes one word of several: what it found has to be there, but for the space and the
+    # comments that an address may have in it.
+    there = "\n".join(_SPACE_IN_ADDRESS.sub(r"\1", each) for each in (text, _COMMENT.sub("", text)))
+    return [address for _, address in candidates if address in there]
 
 
 def domain_of(address: str) -> str:

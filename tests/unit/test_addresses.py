@@ -68,6 +68,8 @@ def test_what_is_no_address_is_refused(text: str) -> None:
             ["bob@example.com", "cy@example.com", "di@example.com"],
         ),
         ("ann@example.com Team", []),
+        ("ann@example.com Team (one)", []),
+        ('"a(b)c"@example.com, ann@example.com', ['"a(b)c"@example.com', "ann@example.com"]),
         ("undisclosed-recipients:;", []),
         ("nobody", []),
     ],
