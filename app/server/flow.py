@@ -27,12 +27,11 @@ class Deadline:
         self.request = request
         self.at = min(self.at, time.monotonic() + seconds)
 
-    def end_reading(self) -> str:
-        """The time is up; return the path, empty when there is no request yet."""
+    def expire(self) -> None:
+        """The client's time is up: its connection is to end, and the answer will say so."""
         if self.request is not None:
-            self.request.force_close()  # and the answer, if there is one, says so
+            self.request.force_close()
         self.expired = True
-        return "" if self.request is None else str(self.request.path)
 
     def answer_within(self, seconds: float) -> None:
         """The answer is ready: the client has to take it in `seconds`."""

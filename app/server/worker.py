@@ -177,13 +177,13 @@ class Worker(ThreadWorker):
             return  # the client has done its part, and has to know what comes of it
         # First the reading ends, so that the application can answer 408; then all of it.
         is_first = not deadline.expired and not deadline.answering
-        path = deadline.end_reading()
+        deadline.expire()
         deadline.at = time.monotonic() + ANSWER_GRACE_SECONDS
         if is_first:  # counted before the client can know
             shared_state.slots.count_timeout()
             recorder = current_recorder()
             if recorder:
-                recorder.timeout(path)
+                recorder.timeout(request.path if request is not None else "")
             self.log.info("A request ran out of time", extra={"peer": _peer(conn.client)})
         with suppress(OSError):  # it may have been closed this moment
             conn.sock.shutdown(socket.SHUT_RD if is_first else socket.SHUT_RDWR)

@@ -88,10 +88,9 @@ def inspect(
     from_flags, from_environment = read_flags(flags or {}), read_environment(environment)
     sources = (from_flags, from_environment, from_file)
     values = merge(*sources)
-    found = checks.errors(values)
     foreign = from_environment.values.keys() - from_flags.values.keys()
     errors = [fault for source in sources for fault in source.faults] + [
-        located(fault) if fault.key in foreign else fault for fault in found
+        located(fault) if fault.key in foreign else fault for fault in checks.errors(values)
     ]
     settings = None if errors else assemble(values)
     effective = {} if settings is None else {"data_dir": str(settings.storage.data_dir)}
