@@ -140,7 +140,10 @@ def test_the_export_as_files_is_byte_for_byte(filled, tmp_path):
     )
     exported = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert exported == {f"{message_id}.eml": MESSAGE for message_id in ids}
-    assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("out/**")} == {0}
+    modes = [
+        path.stat().st_mode & 0o777 for path in (tmp_path / "out", *(tmp_path / "out").iterdir())
+    ]
+    assert modes == [0o700, 0o600, 0o600, 0o600]
 
 
 def test_the_export_as_mbox_is_read_by_mail_programs(filled, tmp_path):
@@ -173,7 +176,8 @@ def test_a_store_that_cannot_be_read_is_said_in_a_line(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["app.cli.messages"].Path, "exists", refuse)
     refused = CliRunner().invoke(messages, ["list", "--config", "/dev/null"])
     assert refused.exit_code == 1
-    assert refused.output == f"{tmp_path} can't be read. Run this as the user of the server.\n"
+    assert f"The store in {tmp_path} can't be used: [Errno 13] Permission denied" in refused.output
+    assert "Run this as the user of the server" in refused.output
 
 
 def test_an_unknown_id_is_said_in_a_line(filled):
