@@ -29,7 +29,7 @@ coverage: $(BIN)/dev-installed ## The same with branch coverage, which fails bel
 	$(BIN)/coverage report
 
 soak: $(BIN)/dev-installed ## Load a server for SECONDS=900; fails when something grows or is lost
-	PYTHONPATH=tests/process $(BIN)/python tests/system/soak.py --seconds $(SECONDS)
+	PYTHONPATH=tests $(BIN)/python tests/system/soak.py --seconds $(SECONDS)
 
 reliability: $(BIN)/dev-installed ## Run all that proves a promise, and write docs/reliability.md
 	GOMAIL_ALL_ROUNDS=1 $(BIN)/python -m pytest -m promise \
@@ -52,14 +52,14 @@ check: $(BIN)/dev-installed ## Lint, type-check, and compare generated pages wit
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/python docs/generate.py --check
+	$(BIN)/python tools/pages.py --check
 
 format: $(BIN)/dev-installed ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 docs: $(BIN)/dev-installed ## Write the generated pages
-	$(BIN)/python docs/generate.py
+	$(BIN)/python tools/pages.py
 
 lock: $(BIN)/dev-installed ## Pin the dependencies of setup.cfg anew, with hashes
 	$(BIN)/uv pip compile setup.cfg --universal --python-version 3.11 --generate-hashes \

@@ -4,11 +4,11 @@ from contextlib import ExitStack
 
 import pytest
 from hypothesis import settings
-from rounds import rounds
-from server import Server
-from small_disk import mounted_small_disk
+from support.rounds import rounds
+from support.server import Server
+from support.small_disk import mounted_small_disk
 
-pytest_plugins = ("promises",)
+pytest_plugins = ("support.promises",)
 
 # A busy machine isn't a fault; tests that are about time measure it themselves.
 settings.register_profile("gomail", deadline=None, max_examples=rounds(100, 30))

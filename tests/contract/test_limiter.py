@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from redis_server import RedisServer
+from support.redis_server import RedisServer
 
 from app.ratelimit import redis
 from app.ratelimit.outage import Outage

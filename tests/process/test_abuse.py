@@ -5,10 +5,10 @@ import re
 from contextlib import closing
 
 import pytest
-from linux_process import peak_resident_bytes, threads
-from raw_http import MESSAGE, answers, exchange, post, read_all, reset, whole_post
-from rounds import rounds
-from server import wait_for
+from support.linux_process import peak_resident_bytes, threads
+from support.raw_http import MESSAGE, answers, exchange, post, read_all, reset, whole_post
+from support.rounds import rounds
+from support.server import wait_for
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore

@@ -6,7 +6,7 @@ import selectors
 import time
 
 import pytest
-from raw_http import post, read_all
+from support.raw_http import post, read_all
 
 from app.server.flow import WAITING_THREADS
 from app.server.worker import FOLLOWING_MS

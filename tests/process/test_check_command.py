@@ -12,9 +12,9 @@ from threading import Thread
 
 import pytest
 from click.testing import CliRunner
-from front import HTML, WRONG_SUCCESS, Front
-from server import free_port
-from small_disk import full
+from support.front import HTML, WRONG_SUCCESS, Front
+from support.server import free_port
+from support.small_disk import full
 
 from app.canary import LOCAL_PART
 from app.cli.check import check

@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from requirement import require
+from support.requirement import require
 
 from app.storage.sql import SQLStore
 

@@ -10,10 +10,10 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 import pytest
-from linux_process import kill_process
-from rounds import rounds
-from server import wait_for
-from upload import MESSAGE, metrics, uploads_in_flight
+from support.linux_process import kill_process
+from support.rounds import rounds
+from support.server import wait_for
+from support.upload import MESSAGE, metrics, uploads_in_flight
 
 from app.server.shutdowns import read_shutdowns
 from app.storage.base import Query

@@ -3,11 +3,11 @@ import subprocess
 from contextlib import closing, contextmanager
 
 import pytest
-from linux_process import kill_process
-from outage import is_ready, is_reported_unhealthy
-from requirement import require, require_program, require_root
-from server import wait_for
-from small_disk import full
+from support.linux_process import kill_process
+from support.outage import is_ready, is_reported_unhealthy
+from support.requirement import require, require_program, require_root
+from support.server import wait_for
+from support.small_disk import full
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore

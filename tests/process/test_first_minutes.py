@@ -9,8 +9,8 @@ from datetime import datetime
 
 import pytest
 from click.testing import CliRunner
-from requirement import require_program
-from server import FLASK, FLASK_SERVER
+from support.requirement import require_program
+from support.server import FLASK, FLASK_SERVER
 
 from app.cli.messages import messages
 

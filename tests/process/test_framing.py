@@ -6,8 +6,8 @@ import subprocess
 from contextlib import closing, suppress
 
 import pytest
-from raw_http import answers, read_all
-from requirement import require_program
+from support.raw_http import answers, read_all
+from support.requirement import require_program
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore

@@ -8,8 +8,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from requirement import require_program
-from server import CHECKOUT, wait_for
+from support.requirement import require_program
+from support.server import CHECKOUT, wait_for
 
 pytestmark = pytest.mark.promise(
     "nothing but GoMail's own refusal of a message makes Postfix bounce it"

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import pytest
-from linux_process import kill_process
-from rounds import rounds
+from support.linux_process import kill_process
+from support.rounds import rounds
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore

@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from linux_process import proportional_bytes
+from support.linux_process import proportional_bytes
 
 UPLOADS, ROUNDS = 8, 2
 MESSAGE = b"From: a@example.com\r\nTo: b@example.com\r\n\r\n".ljust(25 * 1024 * 1024 - 1024, b"x")

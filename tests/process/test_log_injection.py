@@ -4,8 +4,8 @@ import json
 import re
 
 import pytest
-from raw_http import MESSAGE, exchange, whole_post
-from server import Server
+from support.raw_http import MESSAGE, exchange, whole_post
+from support.server import Server
 
 pytestmark = pytest.mark.promise("a log line is one JSON object, whatever was sent")
 

@@ -2,7 +2,7 @@ import json
 from contextlib import closing
 
 import pytest
-from server import Server
+from support.server import Server
 
 MESSAGE = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: logged\r\n\r\nsecret text\r\n"
 HOSTILE_TARGETS = [

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-from server import Server
-from upload import Upload
+from support.server import Server
+from support.upload import Upload
 
 from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED
 

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from linux_process import kill_process
-from load import Load, stored_queue_ids
-from server import CHECKOUT, GUNICORN, wait_for
-from upload import MESSAGE
+from support.linux_process import kill_process
+from support.load import Load, stored_queue_ids
+from support.server import CHECKOUT, GUNICORN, wait_for
+from support.upload import MESSAGE
 
 pytestmark = [
     pytest.mark.alone,

@@ -5,9 +5,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from linux_process import children
-from server import wait_for
-from upload import MESSAGE
+from support.linux_process import children
+from support.server import wait_for
+from support.upload import MESSAGE
 
 from app.server.metrics_process import RETRY_SECONDS
 

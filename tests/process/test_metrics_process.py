@@ -6,10 +6,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from linux_process import kill_process, lives
-from load import Load
-from server import wait_for
-from upload import MESSAGE, Upload, metrics, uploads_in_flight
+from support.linux_process import kill_process, lives
+from support.load import Load
+from support.server import wait_for
+from support.upload import MESSAGE, Upload, metrics, uploads_in_flight
 
 SCRAPES = 100
 HANGING = 60

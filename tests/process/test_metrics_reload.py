@@ -6,9 +6,9 @@ import time
 
 import pytest
 import yaml
-from linux_process import children
-from server import wait_for
-from upload import MESSAGE
+from support.linux_process import children
+from support.server import wait_for
+from support.upload import MESSAGE
 
 TOKEN = "token-" + "t" * 40
 

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import pytest
-from server import wait_for
+from support.server import wait_for
 
 from app.metrics.recorder import METHODS, UNMATCHED
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from flood import DENIED, connect, flood, receive, send
-from linux_process import kill_process
-from server import Server, wait_for
+from support.flood import DENIED, connect, flood, receive, send
+from support.linux_process import kill_process
+from support.server import Server, wait_for
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore

@@ -4,8 +4,8 @@ import subprocess
 from contextlib import closing
 
 import pytest
-from requirement import require_program
-from server import CHECKOUT, Server, free_port
+from support.requirement import require_program
+from support.server import CHECKOUT, Server, free_port
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore

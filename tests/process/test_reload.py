@@ -5,10 +5,10 @@ from contextlib import suppress
 
 import pytest
 import yaml
-from linux_process import catches, proportional_bytes
-from load import Load, stored_queue_ids
-from server import CHECKOUT, GUNICORN, wait_for
-from upload import MESSAGE, metrics
+from support.linux_process import catches, proportional_bytes
+from support.load import Load, stored_queue_ids
+from support.server import CHECKOUT, GUNICORN, wait_for
+from support.upload import MESSAGE, metrics
 
 OLD, NEW = "old-" + "o" * 40, "new-" + "n" * 40
 RELOADS = 20

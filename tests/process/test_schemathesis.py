@@ -5,7 +5,6 @@ import schemathesis
 import yaml
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from rounds import rounds
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -13,7 +12,8 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from server import CHECKOUT
+from support.rounds import rounds
+from support.server import CHECKOUT
 
 pytestmark = pytest.mark.promise("the API does what its description says")
 

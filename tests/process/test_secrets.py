@@ -6,9 +6,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from linux_process import children
-from rounds import rounds
-from server import CHECKOUT, FLASK, Server, free_port
+from support.linux_process import children
+from support.rounds import rounds
+from support.server import CHECKOUT, FLASK, Server, free_port
 
 pytestmark = pytest.mark.promise("no token and no password gets into an output")
 

@@ -3,8 +3,8 @@ import signal
 import sys
 
 import pytest
-from server import CHECKOUT, GUNICORN, wait_for
-from upload import MESSAGE, uploads_in_flight
+from support.server import CHECKOUT, GUNICORN, wait_for
+from support.upload import MESSAGE, uploads_in_flight
 
 # What systemd does: the socket is descriptor 3, and the environment says so (sd_listen_fds(3)).
 ACTIVATE = """

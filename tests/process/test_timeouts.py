@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 
 import pytest
-from server import Server, wait_for
-from upload import MESSAGE, Upload, metrics, uploads_in_flight
+from support.server import Server, wait_for
+from support.upload import MESSAGE, Upload, metrics, uploads_in_flight
 
 from app.server.worker import ANSWER_GRACE_SECONDS
 from app.storage.base import Query

@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from server import wait_for
+from support.server import wait_for
 
 PROCESSORS = os.sched_getaffinity(0)
 

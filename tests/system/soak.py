@@ -11,9 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from server import Server, wait_for
-from soak_load import BLOCKED_DOMAIN, CLIENTS, SoakLoad
-from soak_verdict import THREADS, Verdict, largest_log, sample
+from support.server import Server, wait_for
+from support.soak_load import BLOCKED_DOMAIN, CLIENTS, SoakLoad
+from support.soak_verdict import THREADS, Verdict, largest_log, sample
 
 SAMPLE_SECONDS = 1
 RELOADS = (0.05, 0.15, 0.95)  # parts of the time; between the last two the workers stay the same

@@ -2,7 +2,7 @@ import shutil
 from contextlib import closing, contextmanager
 
 import pytest
-from damage import (
+from support.damage import (
     GARBAGE,
     OPENED,
     REFUSED,
@@ -12,9 +12,18 @@ from damage import (
     garbage_log,
     truncated_log,
 )
-from dirt import LIVING, Outcome, bound_by_modes, message, readable, restore, tree, untouched
-from rounds import rounds
-from server import Server, wait_for
+from support.dirt import (
+    LIVING,
+    Outcome,
+    bound_by_modes,
+    message,
+    readable,
+    restore,
+    tree,
+    untouched,
+)
+from support.rounds import rounds
+from support.server import Server, wait_for
 
 from app.errors import StorageUnavailable
 from app.storage.sql import SQLStore

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import pytest
-from failing_calls import database_files, failing_calls
-from known_mail import Mail, standing_still
-from rounds import rounds
-from server import wait_for
+from support.failing_calls import database_files, failing_calls
+from support.known_mail import Mail, standing_still
+from support.rounds import rounds
+from support.server import wait_for
 
 pytestmark = pytest.mark.promise(
     "what cannot be stored is answered 503, said by /health, and healed without a restart"

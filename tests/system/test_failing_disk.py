@@ -1,11 +1,11 @@
 import re
 
 import pytest
-from disk_image import mounted_disk_image
-from numbered_mail import message
-from outage import is_ready, is_reported_unhealthy
-from server import wait_for
-from small_disk import mounted_small_disk, without_inodes
+from support.disk_image import mounted_disk_image
+from support.numbered_mail import message
+from support.outage import is_ready, is_reported_unhealthy
+from support.server import wait_for
+from support.small_disk import mounted_small_disk, without_inodes
 
 from app.storage.sql import SQLStore
 

@@ -8,9 +8,9 @@ from contextlib import closing
 from itertools import count
 
 import pytest
-from linux_process import children, kill_process
-from rounds import rounds
-from server import wait_for
+from support.linux_process import children, kill_process
+from support.rounds import rounds
+from support.server import wait_for
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore

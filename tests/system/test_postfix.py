@@ -8,10 +8,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 import pytest
-from front import HANG, HTML, INTERNAL_ERROR, WRONG_SUCCESS, Front
-from postfix_server import SENDER, PostfixServer
-from server import Server, wait_for
-from small_disk import full
+from support.front import HANG, HTML, INTERNAL_ERROR, WRONG_SUCCESS, Front
+from support.postfix_server import SENDER, PostfixServer
+from support.server import Server, wait_for
+from support.small_disk import full
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore

@@ -5,11 +5,11 @@ import time
 from contextlib import closing
 
 import pytest
-from disk_image import mounted_disk_image
-from numbered_mail import Senders, message
-from requirement import require_program
-from rounds import rounds
-from server import GUNICORN, wait_for
+from support.disk_image import mounted_disk_image
+from support.numbered_mail import Senders, message
+from support.requirement import require_program
+from support.rounds import rounds
+from support.server import GUNICORN, wait_for
 
 from app.errors import GoMailError
 from app.storage.base import Query

@@ -5,9 +5,9 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from prometheus_server import PrometheusServer
-from promql import expressions, metric, metric_names, recorded
-from requirement import require_program
+from support.prometheus_server import PrometheusServer
+from support.promql import expressions, metric, metric_names, recorded
+from support.requirement import require_program
 
 CLIENTS = 6
 ROUNDS = 40

@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 import yaml
-from promql import CONFIG, dashboard_expressions, metric_names, rules
-from requirement import require_program
+from support.promql import CONFIG, dashboard_expressions, metric_names, rules
+from support.requirement import require_program
 
 PROMETHEUS = CONFIG / "prometheus"
 TEST_FILES = sorted((PROMETHEUS / "tests").glob("*.yml"))

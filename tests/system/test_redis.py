@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from flood import DENIED, flood
-from redis_server import RedisServer
-from server import Server, wait_for
+from support.flood import DENIED, flood
+from support.redis_server import RedisServer
+from support.server import Server, wait_for
 
 BURST = 10
 HOSTS = 2

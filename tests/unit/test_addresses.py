@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from processor_time import processor_seconds
+from support.processor_time import processor_seconds
 
 from app.addresses import comparable_domain, domain_of, find_addresses, is_address
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from processor_time import processor_seconds
-from rounds import rounds
+from support.processor_time import processor_seconds
+from support.rounds import rounds
 
 from app.errors import BadRequest, GoMailError, MessageRejected
 from app.json_mail import MAX_STRUCTURE_BYTES, decode_json_mail

@@ -3,14 +3,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import generate
 import metrics_page
+import pages
 import pytest
 
 from app.metrics.catalog import CATALOG
 from app.settings.schema import flag, properties, variable
 
-GENERATOR = Path(__file__).parents[2] / "docs" / "generate.py"
+GENERATOR = Path(__file__).parents[2] / "tools" / "pages.py"
 
 
 def test_the_pages_in_the_repository_are_up_to_date(tmp_path):
@@ -22,30 +22,30 @@ def test_the_pages_in_the_repository_are_up_to_date(tmp_path):
 
 def test_a_changed_page_is_named(tmp_path):
     """A page that was edited by hand, or is missing, is out of date; the others aren't."""
-    generate.write(tmp_path)
-    assert generate.outdated(tmp_path) == []
+    pages.write(tmp_path)
+    assert pages.outdated(tmp_path) == []
     page = tmp_path / "docs" / "configuration.md"
     page.write_text(page.read_text(encoding="utf-8") + "more", encoding="utf-8")
-    assert generate.outdated(tmp_path) == ["docs/configuration.md"]
+    assert pages.outdated(tmp_path) == ["docs/configuration.md"]
     page.unlink()
-    assert generate.outdated(tmp_path) == ["docs/configuration.md"]
+    assert pages.outdated(tmp_path) == ["docs/configuration.md"]
 
 
 def test_the_check_fails_and_tells_how_to_mend_it(tmp_path, monkeypatch, capsys):
     """The exit code is 1, and each page is named with the command that writes it."""
-    monkeypatch.setattr(generate, "ROOT", tmp_path)
-    assert generate.main(["--check"]) == 1
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    assert pages.main(["--check"]) == 1
     assert (
         "docs/configuration.md is out of date, mend it with: make docs" in capsys.readouterr().err
     )
-    assert generate.main([]) == 0
-    assert generate.main(["--check"]) == 0
-    assert generate.main(["--chek"]) == 2
+    assert pages.main([]) == 0
+    assert pages.main(["--check"]) == 0
+    assert pages.main(["--chek"]) == 2
 
 
 def test_the_reference_names_each_key_with_its_variable_and_flag():
     """Nothing that can be set is missing from the page."""
-    page = generate.configuration_page()
+    page = pages.configuration_page()
     for key, known in properties().items():
         section = page.split(f"### {key}\n")[1].split("### ")[0]
         assert known["description"] in section
@@ -56,7 +56,7 @@ def test_the_reference_names_each_key_with_its_variable_and_flag():
 @pytest.mark.parametrize("metric", CATALOG, ids=lambda metric: metric.name)
 def test_the_metrics_page_explains_each_metric(metric):
     """One row each: type, labels, what it is, and what a rise means; a histogram's buckets."""
-    page = generate.metrics_page()
+    page = pages.metrics_page()
     (row,) = [
         line
         for line in page.splitlines()
@@ -73,7 +73,7 @@ def test_the_metrics_page_explains_each_metric(metric):
 
 def test_the_metrics_page_says_when_its_figures_were_measured():
     """They are constants of its source, so that the page is the same wherever it is made."""
-    page = generate.metrics_page()
+    page = pages.metrics_page()
     assert re.fullmatch(r"20\d\d-\d\d-\d\d", metrics_page.MEASURED_ON)
     assert f"Measured on {metrics_page.MEASURED_ON}" in page
     for figure in metrics_page.FIGURES.values():

@@ -7,7 +7,7 @@ from email.policy import compat32
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from processor_time import processor_seconds
+from support.processor_time import processor_seconds
 
 from app.errors import MessageRejected
 from app.parse import MAX_VALUE_BYTES, Head, parse_head

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from requirement import require_program
+from support.requirement import require_program
 
 from app.postfix import HEADER_BYTES, Door, main_cf, master_cf, misfit, size_limit, unknown_domains
 from app.settings import Settings, load

@@ -2,7 +2,7 @@ import re
 
 import alerts_section
 import pytest
-from promql import (
+from support.promql import (
     HISTOGRAM_ENDS,
     Selector,
     dashboard_expressions,

@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 import pytest
-from promises import Result, page
+from support.promises import Result, page
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"\| (?P<promise>.*) \| `(?P<test>[^`]+)` \| (?P<rounds>.+) \| (?P<result>.+) \|")

@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rounds import rounds
+from support.rounds import rounds
 
 from app.storage.base import MessageStore
 from app.storage.memory import MemoryStore

@@ -3,8 +3,8 @@ import os
 from operator import itemgetter
 
 import pytest
-from linux_process import in_child
 from prometheus_client import CollectorRegistry
+from support.linux_process import in_child
 
 from app.metrics.catalog import CATALOG
 from app.metrics.exposition import Exposition

@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from linux_process import in_child
+from support.linux_process import in_child
 
 from app.metrics.processes import MASTER, PLACES, Process, Processes
 from app.server.slots import SLOTS

@@ -2,8 +2,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from linux_process import in_child
 from prometheus_client import Counter, Histogram
+from support.linux_process import in_child
 
 THREADS, TIMES = 8, 2000
 

@@ -3,7 +3,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from linux_process import in_child
+from support.linux_process import in_child
 
 from app.server.slots import SLOTS, Slots, Totals
 

@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from requirement import require_program, require_root
-from server import CHECKOUT, FLASK, free_port, wait_for
+from support.requirement import require_program, require_root
+from support.server import CHECKOUT, FLASK, free_port, wait_for
 
 START_SECONDS = 10
 QUEUE_SECONDS = 60

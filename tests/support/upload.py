@@ -4,7 +4,7 @@ import http.client
 import json
 from contextlib import contextmanager
 
-from server import Answer, wait_for
+from support.server import Answer, wait_for
 
 MESSAGE = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: slow\r\n\r\nHello\r\n"
 

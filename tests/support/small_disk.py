@@ -4,7 +4,7 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-from requirement import require, require_program, require_root
+from support.requirement import require, require_program, require_root
 
 DISK_BYTES = 16 * 1024 * 1024
 

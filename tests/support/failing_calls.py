@@ -4,9 +4,9 @@ import subprocess
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from linux_process import traced
-from requirement import require, require_program, require_root
-from server import wait_for
+from support.linux_process import traced
+from support.requirement import require, require_program, require_root
+from support.server import wait_for
 
 
 class FailingCalls:

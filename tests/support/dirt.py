@@ -5,8 +5,8 @@ import shutil
 import stat
 from contextlib import closing, suppress
 
-from requirement import require_program
-from server import GUNICORN, START_SECONDS, wait_for
+from support.requirement import require_program
+from support.server import GUNICORN, START_SECONDS, wait_for
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore

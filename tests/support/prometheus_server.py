@@ -7,8 +7,8 @@ import urllib.request
 from contextlib import suppress
 
 import yaml
-from requirement import require_program
-from server import free_port, wait_for
+from support.requirement import require_program
+from support.server import free_port, wait_for
 
 START_SECONDS = 20
 SCRAPE_SECONDS = 1

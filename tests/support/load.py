@@ -5,7 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-from upload import MESSAGE
+from support.upload import MESSAGE
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore

@@ -3,7 +3,7 @@
 import socket
 from contextlib import closing, suppress
 
-from server import Answer
+from support.server import Answer
 
 MESSAGE = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: raw\r\n\r\nHello\r\n"
 

@@ -7,8 +7,8 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
-from requirement import require, require_program, require_root
-from server import wait_for
+from support.requirement import require, require_program, require_root
+from support.server import wait_for
 
 IMAGE_BYTES = 1024**3  # most of it is never written, and takes no room
 SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN

@@ -5,7 +5,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from server import Answer
+from support.server import Answer
 
 MESSAGE = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: flood\r\n\r\nnumber %d\r\n"
 DENIED = 429

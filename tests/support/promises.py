@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from rounds import rounds
+from support.rounds import rounds
 
 from app.version import __version__
 

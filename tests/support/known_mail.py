@@ -4,8 +4,8 @@ import os
 import signal
 from contextlib import closing, contextmanager
 
-from linux_process import is_stopped
-from server import wait_for
+from support.linux_process import is_stopped
+from support.server import wait_for
 
 from app.storage.base import Query
 from app.storage.sql import SQLStore

@@ -4,8 +4,8 @@ import subprocess
 from contextlib import closing
 
 from redis import Redis, RedisError
-from requirement import require_program
-from server import free_port, wait_for
+from support.requirement import require_program
+from support.server import free_port, wait_for
 
 START_SECONDS = 10
 

@@ -1,4 +1,4 @@
-"""Writes the pages that follow from the code: `python docs/generate.py [--check]`."""
+"""Writes the pages that follow from the code: `python tools/pages.py [--check]`."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -6,7 +6,6 @@ from pathlib import Path
 
 from api_page import api_page
 from configuration_page import configuration_page, example_file
-from dashboard import dashboard_file
 from metrics_page import metrics_page
 from openapi_document import openapi_document
 
@@ -14,7 +13,6 @@ ROOT = Path(__file__).parents[1]
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "config/gomail.example.yaml": example_file,
-    "config/grafana/gomail.json": dashboard_file,
     "docs/api.md": api_page,
     "docs/configuration.md": configuration_page,
     "docs/metrics.md": metrics_page,
@@ -47,7 +45,7 @@ def main(arguments: list[str]) -> int:
             print(f"{path} is out of date, mend it with: make docs", file=sys.stderr)
         return 1 if paths else 0
     if arguments:
-        print("usage: python docs/generate.py [--check]", file=sys.stderr)
+        print("usage: python tools/pages.py [--check]", file=sys.stderr)
         return 2
     write(ROOT)
     return 0

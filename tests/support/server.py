@@ -15,8 +15,8 @@ from email.message import Message
 from itertools import cycle
 from pathlib import Path
 
-from linux_process import catches, children, ignores, kill_process
-from samples import Samples
+from support.linux_process import catches, children, ignores, kill_process
+from support.samples import Samples
 
 CHECKOUT = Path(__file__).parents[2]
 FLASK = Path(sys.executable).with_name("flask")

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from contextlib import closing
 
-from upload import Upload
+from support.upload import Upload
 
 SMALL_CLIENTS, LARGE_CLIENTS, SLOW_CLIENTS = 4, 1, 2
 CLIENTS = SMALL_CLIENTS + LARGE_CLIENTS + SLOW_CLIENTS
