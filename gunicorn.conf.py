@@ -2,20 +2,19 @@
 
 from app.logs import log_config
 from app.server import hooks, start
-from app.url import address
-from app.web.metrics_port import serve
+from app.settings.url import address
 
 settings = start.settings_or_exit()
 
 bind = address(settings.server.host, settings.server.port)
 workers = settings.server.workers
 threads = settings.server.threads
-worker_class = "app.server.worker.Worker"
+worker_class = "app.server.gunicorn_internals.worker.Worker"
 keepalive = settings.timeouts.idle
 graceful_timeout = settings.server.shutdown_timeout
-sendfile = False  # it would go past the head that app.server.answer keeps back
+sendfile = False  # it would go past the head that app.server.gunicorn_internals.response keeps back
 control_socket_disable = True  # it would be shared by all services of one user
-logger_class = "app.server.gunicorn_log.Log"
+logger_class = "app.server.gunicorn_internals.log.Log"
 logconfig_dict = log_config(settings.logging.level, settings.logging.format)
 loglevel = settings.logging.level
 
@@ -26,7 +25,7 @@ def on_starting(server):
 
 def when_ready(server):
     hooks.take_over_signals(server, settings)
-    hooks.open_metrics_port(server, serve)
+    hooks.open_metrics_port(server)
     start.announce(settings)
 
 

@@ -1,33 +1,16 @@
 """GoMail: a self-hosted gateway for inbound mail. Importing it opens nothing."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
-from flask import Flask
+if TYPE_CHECKING:
+    from flask import Flask
 
-from app.services import Services
-from app.web import drain, inbound, instrument, limit, measure, probes, problems
-
-
-class Application(Flask):
-    """Flask, with views and hooks that are all synchronous."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `func`; Flask would inspect every hook at every request."""
-        return func
+    from app.services import Services
 
 
-def create_app(services: Services) -> Flask:
+def create_app(services: "Services") -> "Flask":
     """Return the WSGI application that serves with `services`."""
-    app = Application(__name__, static_folder=None)
-    app.extensions["gomail"] = services
-    app.url_map.merge_slashes = False  # or //email would be a redirect to what Host says
-    instrument.register(app)
-    drain.register(app)
-    limit.register(app)
-    problems.register(app)
-    app.register_blueprint(inbound.blueprint)
-    app.register_blueprint(probes.blueprint)
-    if services.recorder is not None:
-        measure.register(app, services.recorder, frozenset(inbound.PATHS))
-    return app
+    # Not above: `import app.storage` runs this file, too, and needs no Flask.
+    from app.web.application import make_application  # noqa: PLC0415
+
+    return make_application(services)

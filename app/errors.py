@@ -1,12 +1,86 @@
-"""Every way in which a message can be refused or fail, without a word about HTTP.
+"""Every way in which a request can be refused or fail.
 
-Each class has a stable `code`; `app.web.problems` maps codes to statuses. The text of an
-error is shown to clients: it never holds a path, a secret or another client's data.
+ERRORS is the one table of them: statuses, metrics, documentation and the relay's list of what is
+final come from it or are tested against it. The text of an error is shown to clients: it never
+holds a path, a secret or another client's data.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True)
+class ErrorKind:
+    """One stable code.
+
+    `outcome` is how emails_processed_total counts the message, None when the request was refused
+    before anybody looked at one. `is_final` errors are about the message itself: sending it again
+    can't help, so the relay lets it bounce.
+    """
+
+    code: str
+    status: int
+    meaning: str
+    outcome: Literal["rejected", "error"] | None = None
+    is_final: bool = False
+
+
+_KINDS = (
+    ErrorKind(
+        "bad_request",
+        400,
+        "The request can't be understood; the message itself may be fine.",
+        "rejected",
+    ),
+    ErrorKind("unauthorized", 401, "The request has no valid bearer token."),
+    ErrorKind("policy_reject", 403, "The sender's domain is blocked.", "rejected", is_final=True),
+    ErrorKind("not_found", 404, "There is nothing at this path."),
+    ErrorKind("method_not_allowed", 405, "The path has no such method; `Allow` names its methods."),
+    ErrorKind(
+        "timeout", 408, "The client was slower than read_timeout or handler_timeout.", "error"
+    ),
+    ErrorKind(
+        "message_too_large",
+        413,
+        "The message is larger than max_message_size, or its JSON than a message could need.",
+        "rejected",
+        is_final=True,
+    ),
+    ErrorKind(
+        "unsupported_media_type",
+        415,
+        "The type or the encoding of the body is not supported.",
+        "rejected",
+    ),
+    ErrorKind(
+        "message_rejected",
+        422,
+        "The body is not a message, or has no usable address.",
+        "rejected",
+        is_final=True,
+    ),
+    ErrorKind(
+        "recipient_unknown",
+        422,
+        "The recipient's domain is outside allowed_recipient_domains.",
+        "rejected",
+        is_final=True,
+    ),
+    ErrorKind(
+        "rate_limited",
+        429,
+        "The client has used up its requests; one more passes after the seconds of Retry-After.",
+    ),
+    ErrorKind(
+        "internal_error", 500, "Something failed in the server; its log has the reason.", "error"
+    ),
+    ErrorKind("shutting_down", 503, "The server is about to stop and accepts no new requests."),
+    ErrorKind("storage_unavailable", 503, "Nothing can be stored now; nothing was kept.", "error"),
+)
+
+ERRORS: Mapping[str, ErrorKind] = {kind.code: kind for kind in _KINDS}
+"""Each kind of error by its code."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +98,7 @@ class GoMailError(Exception):
 
 
 class BadRequest(GoMailError):
-    """The request can't be understood; the message itself may be fine."""
+    """See ERRORS; `faults` names the fields that are wrong."""
 
     code = "bad_request"
 
@@ -34,19 +108,19 @@ class BadRequest(GoMailError):
 
 
 class Unauthorized(GoMailError):
-    """No valid bearer token was given."""
+    """See ERRORS."""
 
     code = "unauthorized"
 
 
 class PolicyReject(GoMailError):
-    """The sender's domain is blocked."""
+    """See ERRORS."""
 
     code = "policy_reject"
 
 
 class MessageTooLarge(GoMailError):
-    """The message is larger than max_message_size, or its JSON than a message could need."""
+    """See ERRORS; `limit` is in bytes."""
 
     code = "message_too_large"
 
@@ -55,25 +129,25 @@ class MessageTooLarge(GoMailError):
 
 
 class UnsupportedMediaType(GoMailError):
-    """The body comes in a type or an encoding that isn't taken."""
+    """See ERRORS."""
 
     code = "unsupported_media_type"
 
 
 class MessageRejected(GoMailError):
-    """What was sent is no message, or has no usable address."""
+    """See ERRORS."""
 
     code = "message_rejected"
 
 
 class RecipientUnknown(GoMailError):
-    """The recipient's domain is outside allowed_recipient_domains."""
+    """See ERRORS."""
 
     code = "recipient_unknown"
 
 
 class RateLimited(GoMailError):
-    """The client has used up its requests; one more passes after the seconds of Retry-After."""
+    """See ERRORS."""
 
     code = "rate_limited"
 
@@ -83,23 +157,20 @@ class RateLimited(GoMailError):
 
 
 class RequestTimeout(GoMailError):
-    """The client was slower than read_timeout or handler_timeout."""
+    """See ERRORS."""
 
     code = "timeout"
 
 
 class ShuttingDown(GoMailError):
-    """The server takes no new requests; the next one starts in a moment."""
+    """See ERRORS; the next server starts in a moment."""
 
     code = "shutting_down"
     retry_after_seconds: ClassVar[int] = 5
 
 
 class StorageUnavailable(GoMailError):
-    """Nothing can be stored at the moment; nothing of the message was kept.
-
-    The cause (errno, path) is in `__cause__`, for the log only.
-    """
+    """See ERRORS; the cause (errno, path) is in `__cause__`, for the log only."""
 
     code = "storage_unavailable"
     retry_after_seconds: ClassVar[int] = 5

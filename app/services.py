@@ -1,24 +1,23 @@
-"""The parts an application is made of; the only place that names concrete backends."""
+"""The parts that an application is made of, assembled from the settings."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from app.auth.generated_token import generated_token, token_file
 from app.errors import StorageUnavailable
-from app.generated_token import generated_token, token_file
+from app.intake.receive import Receiver
 from app.metrics.recorder import Recorder
 from app.ratelimit.redis import RedisLimiter
-from app.ratelimit.shared import SharedLimiter
+from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import Limiter, token_bucket
-from app.receive import Receiver
-from app.server.shared_state import SharedState
-from app.server.shutdowns import shutdowns_file
-from app.server.slots import Slots
 from app.settings import RateLimit, Settings
-from app.small_files import sweep_unfinished
-from app.storage.base import MessageStore
-from app.storage.sql import SQLStore, create_store
+from app.state.shared import SharedState
+from app.state.shutdowns import shutdowns_file
+from app.state.slots import Slots
+from app.state.small_files import sweep_unfinished
+from app.storage.factory import open_store, prepare_store
+from app.storage.interface import MessageStore
 
 
 def now() -> datetime:
@@ -48,7 +47,7 @@ class Services:
 
 def build(settings: Settings, shared: SharedState, recorder: Recorder | None = None) -> Services:
     """Open everything that `settings` name; raises StorageUnavailable."""
-    store = SQLStore(settings.storage.data_dir, recorder)
+    store = open_store(settings.storage, recorder)
     return Services(
         store=store,
         receiver=Receiver(store, settings.mail, now, settings.server.threads),
@@ -84,13 +83,8 @@ def prepare(settings: Settings) -> None:
     Raises StorageUnavailable.
     """
     data_dir = settings.storage.data_dir
-    store = create_store(data_dir)
+    prepare_store(settings.storage)
     bearer_tokens(settings)
-    store.sweep()
-    store.close()
-    # A full disk may be mended while the server waits, modes hardly are.
-    if not all(os.access(path, os.W_OK | os.X_OK) for path in (data_dir, data_dir / "segments")):
-        raise StorageUnavailable("It is not writable for this user, or its segments/ isn't")
     try:
         for path in (token_file(data_dir), shutdowns_file(data_dir)):
             sweep_unfinished(path)

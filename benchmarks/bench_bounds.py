@@ -20,8 +20,8 @@ from bench_delivery import SIZES, run
 from filled_store import fill
 from subject import TOKEN, Subject, subjects
 
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 CONNECTIONS = 16
 ROUNDS = 5
@@ -123,7 +123,7 @@ def page_milliseconds(data_dir: Path, query: Query) -> float:
     """Return the median of several stores that were just opened, as the command opens one."""
     milliseconds = []
     for _ in range(ROUNDS):
-        with closing(SQLStore(data_dir)) as store:
+        with closing(SQLiteStore(data_dir)) as store:
             began = time.perf_counter()
             list(store.search(query))
             milliseconds.append((time.perf_counter() - began) * 1000)

@@ -17,10 +17,11 @@ from itertools import cycle, islice
 from redis import Redis, RedisError
 
 from app.ratelimit.client import Claims, client_of
-from app.ratelimit.outage import Outage
 from app.ratelimit.redis import RedisLimiter
-from app.ratelimit.shared import SharedLimiter, SharedTable
+from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import Limiter, token_bucket
+from app.state.bucket_table import BucketTable
+from app.state.outage import Outage
 
 ROUNDS = 15
 SHARED_HITS = 50_000
@@ -47,7 +48,7 @@ def main() -> None:
 
 
 def shared() -> Limiter:
-    return SharedLimiter(SharedTable(), BUCKET)
+    return SharedLimiter(BucketTable(), BUCKET)
 
 
 def redis(url: str, outage: Outage) -> Limiter:

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-from app.message_id import new_message_id
-from app.model import Envelope, Message
-from app.storage.body import Body
-from app.storage.database import connect
-from app.storage.segments import Segments
-from app.storage.sql import create_store
-from app.storage.writer import Addition, Writer
+from app.storage.ids import new_message_id
+from app.storage.message import Envelope, Message
+from app.storage.segments.directory import Segments
+from app.storage.segments.spooled_body import SpooledBody
+from app.storage.sqlite.database import connect
+from app.storage.sqlite.store import create_store
+from app.storage.sqlite.writer import Addition, Writer
 
 A_COMMIT = 1000
 RECIPIENTS = 1000
@@ -22,18 +22,17 @@ FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 def fill(data_dir: Path, count: int) -> None:
     """Store `count` small messages for RECIPIENTS in `data_dir`, one a second since FIRST."""
     create_store(data_dir).close()
-    writer = Writer(
-        connect(data_dir / "gomail.db"), Segments(data_dir / "segments"), data_dir / "commit.lock"
-    )
+    segments = Segments(data_dir / "segments")
+    writer = Writer(connect(data_dir / "gomail.db"), segments, data_dir / "commit.lock")
     with closing(writer):
-        additions = map(addition, range(count))
+        additions = (addition(segments, number) for number in range(count))
         while group := list(islice(additions, A_COMMIT)):
             writer.commit(group)
             assert all(each.receipt for each in group)
 
 
-def addition(number: int) -> Addition:
-    body = Body()
+def addition(segments: Segments, number: int) -> Addition:
+    body = SpooledBody(segments.open_file)
     body.write(b"Subject: %d\r\n\r\n" % number)
     received_at = FIRST + timedelta(seconds=number)
     envelope = Envelope("a@example.com", f"b{number % RECIPIENTS}@example.com")

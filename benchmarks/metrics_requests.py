@@ -22,16 +22,17 @@ from flask import Flask
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from app import create_app
+from app.intake.receive import Receiver
 from app.metrics.recorder import Recorder
 from app.metrics.slot_values import keep_in_slot
-from app.ratelimit.shared import SharedLimiter, SharedTable
+from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import token_bucket
-from app.receive import Receiver
 from app.services import Services, now
 from app.settings import Mail, RateLimit
-from app.storage.base import MessageStore
+from app.state.bucket_table import BucketTable
+from app.storage.interface import MessageStore
 from app.storage.memory import MemoryStore
-from app.storage.sql import SQLStore, create_store
+from app.storage.sqlite.store import SQLiteStore, create_store
 
 ROUNDS = 60
 ROUNDS_ON_DISK = 20
@@ -84,7 +85,7 @@ def new_recorder(directory: str) -> Recorder:
 def sql_store(directory: Path, recorder: Recorder | None) -> MessageStore:
     """Return a new store that counts with `recorder`."""
     create_store(directory).close()
-    return SQLStore(directory, recorder)
+    return SQLiteStore(directory, recorder)
 
 
 def application(store: MessageStore, recorder: Recorder | None) -> Flask:
@@ -96,7 +97,7 @@ def application(store: MessageStore, recorder: Recorder | None) -> Flask:
         blocked_domains=frozenset(),
         allowed_recipient_domains=frozenset(),
     )
-    limiter = SharedLimiter(SharedTable(), token_bucket(_PER_MINUTE, _PER_MINUTE))
+    limiter = SharedLimiter(BucketTable(), token_bucket(_PER_MINUTE, _PER_MINUTE))
     return create_app(
         Services(
             store=store,

@@ -1,13 +1,10 @@
 """The page about the API: docs/api.md."""
 
-import inspect
-
 from marshmallow import Schema, fields
 
-from app import errors
-from app.json_mail import ConnectionSchema, JSONMailSchema
-from app.problem import STATUS_OF_CODE
-from app.web.answers import HealthSchema, ProblemSchema, ReceiptSchema, TotalsSchema
+from app.errors import ERRORS
+from app.intake.json_mail import ConnectionSchema, JSONMailSchema
+from app.web.schemas import HealthSchema, ProblemSchema, ReceiptSchema, TotalsSchema
 
 HEAD = """\
 # The API
@@ -130,17 +127,5 @@ def _type(field: fields.Field) -> str:
 
 
 def _codes() -> str:
-    meaning = {
-        kind.code: inspect.getdoc(kind)
-        for kind in reversed(list(vars(errors).values()))
-        if inspect.isclass(kind) and issubclass(kind, errors.GoMailError)
-    } | {
-        "not_found": "There is nothing at this path.",
-        "method_not_allowed": "The method isn't allowed here; `Allow` names what is.",
-        "internal_error": "Something failed on this side; the log has the reason.",
-    }
-    rows = [
-        f"| {status} | `{code}` | {str(meaning[code]).splitlines()[0]} |"
-        for code, status in STATUS_OF_CODE.items()
-    ]
+    rows = [f"| {kind.status} | `{kind.code}` | {kind.meaning} |" for kind in ERRORS.values()]
     return "\n".join(["| status | code | when |", "|---|---|---|", *rows, ""])

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from alerts_section import alerts_section
 
+from app.errors import ERRORS
 from app.metrics.catalog import CATALOG
 from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED
-from app.problem import STATUS_OF_CODE
 
 MEASURED_ON = "2026-11-24"
 FIGURES = {
@@ -128,7 +128,7 @@ def _labels() -> str:
         "`rejected`, or `error`; of an operation: `success` or `failure`",
         "operation": "`add` or `check`",
         "action": "`allowed` or `denied`",
-        "type": f"of a shutdown: `graceful` or `forced`; of an error: {_codes(STATUS_OF_CODE)}",
+        "type": f"of a shutdown: `graceful` or `forced`; of an error: {_codes(ERRORS)}",
         "name": "the setting, or `requests_at_once` over all workers, or `open_files` of a process",
         "version": "of GoMail, or of Python",
         "implementation": "of Python",

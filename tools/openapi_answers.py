@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from app.problem import STATUS_OF_CODE
+from app.errors import ERRORS
 
 LIMIT_HEADERS = [
     "X-RateLimit-Limit",
@@ -30,7 +30,7 @@ def problem(*codes: str, headers: Sequence[str] = ()) -> dict:
     schema = {
         "allOf": [reference("schemas", "Problem")],
         "properties": {
-            "status": {"const": STATUS_OF_CODE[codes[0]]},
+            "status": {"const": ERRORS[codes[0]].status},
             "code": {"enum": list(codes)},
             "type": {"enum": [f"urn:gomail:problem:{code}" for code in codes]},
         },

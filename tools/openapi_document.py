@@ -8,10 +8,10 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 from openapi_answers import COMPONENTS, LIMIT_HEADERS, answer, problem, reference, share
 
-from app.json_mail import JSONMailSchema
+from app.intake.json_mail import JSONMailSchema
 from app.version import __version__
-from app.web.answers import HealthSchema, ProblemSchema, ReadySchema, ReceiptSchema, TotalsSchema
-from app.web.inbound import PATHS
+from app.web.inbound import RULES
+from app.web.schemas import HealthSchema, ProblemSchema, ReadySchema, ReceiptSchema, TotalsSchema
 
 ABOUT = """\
 Takes in mail, makes it durable, then answers. Every error is a problem document (RFC 9457), whose
@@ -60,7 +60,7 @@ def openapi_document() -> str:
     )
     for name, schema in SCHEMAS.items():
         spec.components.schema(name, schema=schema)
-    for path in PATHS:
+    for path in RULES:
         spec.path(path, operations={"post": _inbound(path), "options": _options(path)})
     for path, operation in _probes().items():
         head = operation | {"operationId": f"{operation['operationId']}Head"}
@@ -108,9 +108,9 @@ def _inbound(path: str) -> dict:
         for name, text in ENVELOPE.items()
     ]
     return {
-        "operationId": "inbound" if path == PATHS[0] else "email",
+        "operationId": "inbound" if path == RULES[0] else "email",
         "summary": "Take one message in",
-        "deprecated": path != PATHS[0],
+        "deprecated": path != RULES[0],
         "security": [{"bearer": []}],
         "parameters": [*headers, REQUEST_ID],
         "requestBody": {"required": True, "content": bodies},
@@ -174,7 +174,7 @@ def _probe(name: str, summary: str, answers: dict[str, dict]) -> dict:
 
 
 def _options(path: str) -> dict:
-    is_limited = path in PATHS
+    is_limited = path in RULES
     limits = LIMIT_HEADERS if is_limited else []
     allowed = {
         "description": "No content; the header says which methods there are",

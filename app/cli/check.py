@@ -7,7 +7,11 @@ from typing import Any
 
 import click
 
-from app.canary import (
+from app.auth.generated_token import token_file
+from app.cli.options import config_option
+from app.cli.validate import print_faults
+from app.errors import GoMailError
+from app.relay.canary import (
     BrokenLink,
     Canary,
     new_canary,
@@ -15,14 +19,10 @@ from app.canary import (
     send_over_smtp,
     wait_for_arrival,
 )
-from app.cli.options import config_option
-from app.cli.validate import print_faults
-from app.errors import GoMailError
-from app.generated_token import token_file
-from app.postfix import misfit, unknown_domains
+from app.relay.postfix import missing_domains_warning, size_limit_warning
 from app.services import bearer_tokens
 from app.settings import Settings, inspect
-from app.storage.sql import SQLStore, has_store
+from app.storage.factory import has_store, open_store
 
 
 class ExitCode(IntEnum):
@@ -79,7 +79,7 @@ def check(config: Path | None, smtp: tuple[str, int] | None, timeout: int) -> No
     except BrokenLink as error:
         click.echo(f"broken: {error}")
         sys.exit(ExitCode.CRITICAL)
-    warning = misfit(settings)
+    warning = size_limit_warning(settings)
     if warning is not None:
         click.echo(f"warning: {warning}")
         sys.exit(ExitCode.WARNING)
@@ -95,7 +95,7 @@ def _check_http(settings: Settings, timeout: int) -> None:
 
 
 def _check_smtp(settings: Settings, smtp: tuple[str, int], timeout: int) -> None:
-    if unknown_domains(settings) is not None:
+    if missing_domains_warning(settings) is not None:
         raise BrokenLink("It isn't known for which domain to send mail: set primary_domain.")
     canary = new_canary(settings)
     send_over_smtp(canary, *smtp, timeout)
@@ -106,7 +106,7 @@ def _check_smtp(settings: Settings, smtp: tuple[str, int], timeout: int) -> None
 def _find_store(settings: Settings) -> None:
     data_dir = settings.storage.data_dir
     try:
-        exists = has_store(data_dir)
+        exists = has_store(settings.storage)
     except GoMailError as error:
         raise BrokenLink(
             f"{data_dir} can't be read. Run this as the user of the server."
@@ -133,7 +133,7 @@ def _token(settings: Settings) -> bytes:
 
 
 def _see_it_stored(canary: Canary, settings: Settings, timeout: int) -> None:
-    store = SQLStore(settings.storage.data_dir)
+    store = open_store(settings.storage)
     try:
         wait_for_arrival(canary, store, timeout)
     finally:

@@ -6,8 +6,8 @@ from pathlib import Path
 from time import asctime
 
 from app.errors import MessageCorrupt, StorageUnavailable
-from app.model import StoredMessage
-from app.storage.base import MessageStore
+from app.storage.interface import MessageStore
+from app.storage.message import StoredMessage
 
 Content = tuple[StoredMessage, bytes]
 

@@ -14,11 +14,11 @@ import click
 from app.cli.export import export_as_eml, export_as_mbox, read_all
 from app.cli.options import config_option
 from app.errors import GoMailError, StorageUnavailable
-from app.model import StoredMessage
 from app.printable import escape
 from app.settings import InvalidSettings, load
-from app.storage.base import MessageStore, Query
-from app.storage.sql import SQLStore, has_store
+from app.storage.factory import has_store, open_store
+from app.storage.interface import MessageStore, Query
+from app.storage.message import StoredMessage
 
 
 class Moment(click.ParamType[datetime]):
@@ -124,18 +124,18 @@ def export(  # noqa: PLR0913, PLR0917 -- one argument an option
 @contextmanager
 def _open_store(config: Path | None) -> Iterator[MessageStore]:
     try:
-        data_dir = load(config=config).storage.data_dir
+        settings = load(config=config).storage
     except InvalidSettings as error:
         sys.exit("\n".join(str(fault) for fault in error.faults))
     try:
-        if not has_store(data_dir):
-            sys.exit(f"Nothing is stored in {data_dir} yet.")
-        with closing(SQLStore(data_dir)) as store:
+        if not has_store(settings):
+            sys.exit(f"Nothing is stored in {settings.data_dir} yet.")
+        with closing(open_store(settings)) as store:
             yield store
     except StorageUnavailable as error:
         sys.exit(
-            f"The store in {data_dir} can't be used: {error.__cause__ or error}. Run this as the"
-            " user of the server; a store is only read where it could be written."
+            f"The store in {settings.data_dir} can't be used: {error.__cause__ or error}. Run this"
+            " as the user of the server; a store is only read where it could be written."
         )
     except GoMailError as error:
         sys.exit(str(error))

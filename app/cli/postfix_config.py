@@ -7,12 +7,18 @@ from typing import Any
 
 import click
 
-from app import generated_token
+from app.auth import generated_token
 from app.cli.options import config_option
 from app.cli.validate import print_faults
-from app.postfix import Door, main_cf, master_cf, misfit, unknown_domains
+from app.relay.postfix import (
+    PipeTransport,
+    main_cf,
+    master_cf,
+    missing_domains_warning,
+    size_limit_warning,
+)
 from app.settings import SHARE, Settings, inspect
-from app.url import base_url
+from app.settings.url import base_url
 
 _HTTP_URL = re.compile(r"https?://[^/]+/")
 _NOT_IN_MASTER_CF = re.compile(r"[\s{}$\"]")
@@ -100,12 +106,12 @@ def postfix_config(  # noqa: PLR0913, PLR0917 -- one argument an option
         sys.exit(1)
     settings = inspection.settings
     if part == "main.cf":
-        for warning in (unknown_domains(settings), misfit(settings)):
+        for warning in (missing_domains_warning(settings), size_limit_warning(settings)):
             if warning is not None:
                 click.echo(f"warning: {warning}", err=True)
         click.echo(main_cf(settings), nl=False)
         return
-    door = Door(
+    door = PipeTransport(
         url=url or f"{base_url(settings.server)}/mail/inbound",
         token_file=token_file or _default(_token_file(settings), "--token-file"),
         user=user,

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from app.state.shutdowns import BUCKET_SECONDS
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -136,7 +138,7 @@ SHUTDOWN_DURATION = Metric(
     "How long shutdowns took, kept over restarts",
     "Long requests; the deploy has to wait for them.",
     ("type",),
-    (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+    BUCKET_SECONDS,
 )
 DRAINING = Metric(
     "server_draining",

@@ -18,9 +18,10 @@ from app.metrics.catalog import Metric
 from app.metrics.families import family, labelled, single
 from app.metrics.limits import limits
 from app.metrics.runtime import runtime_families
-from app.server.shared_state import SharedState
-from app.server.shutdowns import read_shutdowns
 from app.settings import Settings
+from app.state.processes import Processes
+from app.state.shutdowns import read_shutdowns
+from app.state.slots import Slots
 from app.version import __version__
 
 _RECORDED = (
@@ -41,12 +42,15 @@ _RECORDED = (
 class Exposition:
     """A collector for a registry of prometheus_client; each metric of the catalogue, once."""
 
-    def __init__(self, directory: Path, settings: Settings, shared: SharedState) -> None:
+    def __init__(
+        self, directory: Path, settings: Settings, slots: Slots, processes: Processes
+    ) -> None:
         """`directory` holds the files of the slots."""
         self._files = MultiProcessCollector(None, str(directory))
         self._data_dir = settings.storage.data_dir
         self._limits = limits(settings)
-        self._shared = shared
+        self._slots = slots
+        self._processes = processes
         self._last_shutdowns = read_shutdowns(self._data_dir)
 
     def describe(self) -> Iterable[Family]:
@@ -56,14 +60,13 @@ class Exposition:
     def collect(self) -> Iterator[Family]:
         """Yield each metric as it is now."""
         yield from self._recorded()
-        slots = self._shared.slots
-        yield single(catalog.ACTIVE_REQUESTS, slots.in_flight())
-        yield single(catalog.DRAINING, slots.draining)
+        yield single(catalog.ACTIVE_REQUESTS, self._slots.in_flight())
+        yield single(catalog.DRAINING, self._slots.draining)
         yield from self._disk()
         yield from self._shutdowns()
         yield labelled(catalog.CONFIG_LIMIT, self._limits)
         yield labelled(catalog.BUILD_INFO, {__version__: 1})
-        yield from runtime_families(self._shared.processes)
+        yield from runtime_families(self._processes)
 
     def _recorded(self) -> Iterable[Family]:
         found = {each.name: each for each in self._files.collect()}

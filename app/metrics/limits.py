@@ -2,8 +2,8 @@
 
 import resource
 
-from app.server.flow import WAITING_THREADS
 from app.settings import Settings
+from app.settings.model import WAITING_THREADS
 
 
 def limits(settings: Settings) -> dict[str, float]:

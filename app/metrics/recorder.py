@@ -9,13 +9,14 @@ from typing import Literal
 
 from prometheus_client import Counter, Histogram
 
+from app.errors import ERRORS
 from app.metrics import catalog
 from app.metrics.catalog import Metric
-from app.problem import STATUS_OF_CODE
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER_METHOD = "other"
 UNMATCHED = "unmatched"
+"""The endpoint of a request that no route matches."""
 
 NotStored = Literal["duplicate", "rejected", "error"]
 
@@ -35,11 +36,10 @@ class _Observer:
 
 
 class Recorder:
-    """One a process. Series stay for good, so methods and paths that aren't known are one each."""
+    """One a process. Series stay for good, so unknown methods share one."""
 
     def __init__(self) -> None:
         """Make the metrics; where their numbers live is decided by then (slot_values)."""
-        self._endpoints: frozenset[str] = frozenset()
         self._duration = _histogram(catalog.REQUEST_DURATION)
         self._response_size = _histogram(catalog.RESPONSE_SIZE)
         self._requests: dict[tuple[str, str, int], tuple[_Observer, _Observer]] = {}
@@ -63,23 +63,21 @@ class Recorder:
         self._errors = _counter(catalog.ERRORS)
         self._timeouts = _counter(catalog.TIMEOUTS)
 
-    def know_endpoints(self, rules: Iterable[str], mail_rules: Iterable[str] = ()) -> None:
-        """Take the application's rules, which have no variable parts, as its known paths.
-
-        What alerts wait for begins at zero: a series that is born at one has never risen.
-        """
-        self._endpoints = frozenset(rules)
-        for endpoint in (*self._endpoints, UNMATCHED):
+    def know_endpoints(self, endpoints: Iterable[str], mail_endpoints: Iterable[str]) -> None:
+        """Begin at zero what alerts wait for: a series that is born at one has never risen."""
+        for endpoint in endpoints:
             self._timeouts.labels(endpoint)
-        for rule in mail_rules:
-            for code in STATUS_OF_CODE:
-                self._errors.labels(code, rule)
+        for endpoint in mail_endpoints:
+            for code in ERRORS:
+                self._errors.labels(code, endpoint)
 
-    def request(self, method: str, path: str, status: int, seconds: float, size: int) -> None:
-        """Count a request that was answered with `size` bytes after `seconds`."""
-        duration, response_size = self._requests.get((method, path, status)) or self._new_observers(
-            method, path, status
-        )
+    def request(self, method: str, endpoint: str, status: int, seconds: float, size: int) -> None:
+        """Count a request that was answered with `size` bytes after `seconds`.
+
+        `endpoint` is the rule of a route, or one name for all that have none.
+        """
+        observers = self._requests.get((method, endpoint, status))
+        duration, response_size = observers or self._new_observers(method, endpoint, status)
         duration.observe(seconds)
         response_size.observe(size)
 
@@ -108,19 +106,21 @@ class Recorder:
         """Count a decision of the rate limit."""
         (self._allow if allowed else self._deny)(1)
 
-    def error(self, code: str, path: str) -> None:
+    def error(self, code: str, endpoint: str) -> None:
         """Count an answer with a problem document."""
-        self._errors.labels(code, self._endpoint(path)).inc()
+        self._errors.labels(code, endpoint).inc()
         if code == "unauthorized":
             self._auth_failures.inc()
 
-    def timeout(self, path: str) -> None:
-        """Count a request whose client was too slow; `path` is empty without a whole head."""
-        self._timeouts.labels(self._endpoint(path)).inc()
+    def timeout(self, endpoint: str) -> None:
+        """Count a request whose client was too slow."""
+        self._timeouts.labels(endpoint).inc()
 
-    def _new_observers(self, method: str, path: str, status: int) -> tuple[_Observer, _Observer]:
+    def _new_observers(
+        self, method: str, endpoint: str, status: int
+    ) -> tuple[_Observer, _Observer]:
         known_method = method if method in METHODS else OTHER_METHOD
-        labels = (known_method, self._endpoint(path), status)
+        labels = (known_method, endpoint, status)
         observers = self._requests.get(labels)
         if observers is None:
             duration, response_size = (
@@ -129,9 +129,6 @@ class Recorder:
             )
             observers = self._requests[labels] = (duration, response_size)
         return observers
-
-    def _endpoint(self, path: str) -> str:
-        return path if path in self._endpoints else UNMATCHED
 
 
 def _counter(metric: Metric) -> Counter:

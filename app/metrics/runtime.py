@@ -10,7 +10,7 @@ from prometheus_client import ProcessCollector
 
 from app.metrics import catalog
 from app.metrics.families import family
-from app.metrics.processes import MASTER, Process, Processes
+from app.state.processes import MASTER, Process, Processes
 
 _FROM_PROC = {
     "process_resident_memory_bytes": catalog.RESIDENT_MEMORY,

@@ -1,7 +1,7 @@
 """Where prometheus_client keeps the numbers of one worker: files that pass to its successor.
 
 The library's own multiprocess mode has files for each process id, so every worker that ever ran
-leaves some behind, and each scrape reads them all. Here they belong to a slot (app.server.slots).
+leaves some behind, and each scrape reads them all. Here they belong to a slot (app.state.slots).
 The format is the library's, whose MultiProcessCollector adds the files up.
 
 The library's value class asks for the process id and packs two doubles each time. This one adds

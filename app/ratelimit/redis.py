@@ -9,8 +9,8 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from app.ratelimit.outage import Outage
 from app.ratelimit.token_bucket import Decision, Limiter, TokenBucket
+from app.state.outage import Outage
 
 TIMEOUT_SECONDS = 0.05
 PAUSE_SECONDS = 1.0

@@ -1,7 +1,7 @@
 """What the workers inherit from the master that forks them: settings and shared memory."""
 
-from app.server.shared_state import SharedState
 from app.settings import Settings, load
+from app.state.shared import SharedState
 
 shared_state = SharedState()
 

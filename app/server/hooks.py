@@ -4,18 +4,20 @@ import ctypes
 import gc
 import os
 import signal
+import time
 from contextlib import suppress
 from typing import Any
 
-from app.metrics.processes import MASTER
-from app.server import flow
-from app.server.arriving_body import in_pieces
 from app.server.configuration import current_settings, shared_state
 from app.server.drain import Drain
-from app.server.metrics_process import MetricsProcess, Serve
+from app.server.gunicorn_internals.body import in_pieces
+from app.server.gunicorn_internals.master import Master
+from app.server.metrics_server import MetricsServer
 from app.server.processors import own_processor
-from app.server.recording import begin_recording, metrics_directory, remove_metrics_directory
+from app.server.worker_metrics import begin_recording, metrics_directory, remove_metrics_directory
 from app.settings import Settings
+from app.state.processes import MASTER
+from app.web.request_context import current_request
 
 HEAPS = 2
 _M_ARENA_MAX = -8  # malloc.h
@@ -26,13 +28,13 @@ _processes = shared_state.processes
 
 def take_over_signals(server: Any, settings: Settings) -> None:
     """In the master, once it listens: make SIGTERM and SIGINT drain."""
-    Drain(server, _slots, settings.storage.data_dir).install()
+    Drain(Master(server), _slots, settings.storage.data_dir).install()
 
 
-def open_metrics_port(server: Any, serve: Serve) -> None:
+def open_metrics_port(server: Any) -> None:
     """In the master, before its first worker: keep a process that answers Prometheus."""
     _processes.begin(MASTER)
-    metrics = MetricsProcess(server, serve)
+    metrics = MetricsServer(Master(server))
     metrics.install()
     server.metrics = metrics
 
@@ -90,16 +92,16 @@ def release_slot(_server: Any, worker: Any) -> None:
 def begin_request(_worker: Any, request: Any) -> None:
     """In a worker's thread, when the head of a request has been read."""
     request.body = in_pieces(request.body)
-    request.admitted = _slots.enter()
-    flow.admitted.set(request.admitted)
-    if not request.admitted:
+    request.context = context = current_request()
+    context.started_at = time.perf_counter()
+    context.is_admitted = _slots.enter()
+    if not context.is_admitted:
         request.force_close()
-    deadline = flow.deadline.get()
-    if deadline is not None:
-        deadline.handle_within(current_settings().timeouts.handler, request)
+    if context.deadline is not None:
+        context.deadline.handle_within(current_settings().timeouts.handler, request)
 
 
 def end_request(_worker: Any, request: Any, _environ: Any, _response: Any) -> None:
     """In the same thread, when the request is over, whatever came of it."""
-    if request.admitted:
+    if request.context.is_admitted:
         _slots.leave()

@@ -6,12 +6,12 @@ import shlex
 import sys
 from collections.abc import Iterable
 
+from app.auth.generated_token import token_file
 from app.errors import GoMailError
-from app.generated_token import token_file
 from app.server.configuration import keep_settings, load_settings, loaded_settings
 from app.services import prepare
 from app.settings import Fault, InvalidSettings, Settings, inspect
-from app.url import address, base_url
+from app.settings.url import address, base_url
 from app.version import __version__
 
 _log = logging.getLogger("gomail")

@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 
 from app.settings.formats import real_path
 
+WAITING_THREADS = 120
+"""Requests of one worker that may wait for bytes, beside the `threads` that are worked on."""
+
 Part = TypeVar("Part")
 
 

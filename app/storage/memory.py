@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from itertools import islice
 
 from app.errors import MessageNotFound
-from app.model import Message, Receipt, StoredMessage
-from app.storage.base import Query
 from app.storage.body import Body
+from app.storage.interface import Query
+from app.storage.message import Message, Receipt, StoredMessage
 
 
 class MemoryStore:

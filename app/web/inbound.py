@@ -4,22 +4,22 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, request
 
-from app.authenticate import authenticate
+from app.auth.bearer import authenticate
 from app.errors import UnsupportedMediaType
-from app.message_id import milliseconds_since_epoch
-from app.model import Connection, PartialEnvelope
-from app.receive import BodyKind, Received, Upload
-from app.server import flow
-from app.web.current import current_services
+from app.intake.envelope import PartialEnvelope
+from app.intake.receive import BodyKind, Received, Upload
+from app.storage.ids import milliseconds_since_epoch
+from app.storage.message import Connection
+from app.web.request_context import current_request, current_services
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 blueprint = Blueprint("inbound", __name__)
 
-PATHS = ("/mail/inbound", "/email")
+RULES = ("/mail/inbound", "/email")
 
 _KIND_OF_TYPE = {
     "message/rfc822": BodyKind.RAW,
@@ -30,13 +30,21 @@ _KIND_OF_TYPE = {
 }
 
 
-# What is to become of bytes that aren't UTF-8: backslashes, so that different keys stay different;
-# or a character that no address may have.
+# How bytes that aren't UTF-8 are read: as backslashes, so that different keys stay different; or as
+# a character that no address may have.
 _KEEPS_APART, _MAKES_NO_ADDRESS = "backslashreplace", "replace"
 
 
-@blueprint.post(PATHS[0])
-@blueprint.post(PATHS[1])
+@blueprint.before_request
+def require_token() -> None:
+    """Let nobody hand in mail without a token; which methods there are is no secret."""
+    if request.method != "OPTIONS":
+        given = _header_bytes(request.environ, "HTTP_AUTHORIZATION")
+        authenticate(given, current_services().bearer_tokens)
+
+
+@blueprint.post(RULES[0])
+@blueprint.post(RULES[1])
 def inbound() -> Response:
     """Take one message in.
 
@@ -54,27 +62,25 @@ def inbound() -> Response:
     - 503 `shutting_down` when the server drains
     - 503 `storage_unavailable` when nothing can be stored now
     """
-    services = current_services()
-    environ = request.environ
-    authenticate(_header_bytes(environ, "HTTP_AUTHORIZATION"), services.bearer_tokens)
-    upload = _upload(environ, request.mimetype, request.content_length or 0)
-    received = g.received = services.receiver.receive(upload)
+    services, context = current_services(), current_request()
+    upload = _upload(request.environ, request.mimetype, request.content_length or 0)
+    received = context.received = services.receiver.receive(upload)
     if not received.receipt.duplicate:
         stored_at_ms = milliseconds_since_epoch(received.receipt.stored_at)
         services.slots.count_message(received.size, stored_at_ms)
-    return _answer(received, services.clock())
+    return _answer(received, services.clock(), context.request_id)
 
 
 def _upload(environ: "WSGIEnvironment", mimetype: str, content_length: int) -> Upload:
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        raise UnsupportedMediaType("A Content-Encoding isn't taken: send the bytes as they are.")
+        raise UnsupportedMediaType("Content-Encoding is not supported: send the bytes as they are.")
     transfer_encoding = environ.get("HTTP_TRANSFER_ENCODING")
     if transfer_encoding is not None and transfer_encoding.strip().lower() != "chunked":
-        raise UnsupportedMediaType("A Transfer-Encoding other than chunked isn't taken.")
+        raise UnsupportedMediaType("The only supported Transfer-Encoding is chunked.")
     kind = _KIND_OF_TYPE.get(mimetype)
     if kind is None:
         raise UnsupportedMediaType(
-            f"The type {mimetype} isn't taken: send message/rfc822 or application/json."
+            f"The type {mimetype} is not supported: send message/rfc822 or application/json."
         )
     return Upload(
         # Gunicorn's own stream: it ends where the body ends, and tells a chunked body cut short.
@@ -83,7 +89,7 @@ def _upload(environ: "WSGIEnvironment", mimetype: str, content_length: int) -> U
         kind=kind,
         envelope=_envelope(environ),
         idempotency_key=_header(environ, "HTTP_IDEMPOTENCY_KEY") or None,
-        is_late=flow.is_late,
+        is_late=current_request().is_late,
     )
 
 
@@ -112,14 +118,14 @@ def _header_bytes(environ: "WSGIEnvironment", name: str) -> bytes | None:
     return None if value is None else value.encode("latin-1")  # as WSGI has decoded it (PEP 3333)
 
 
-def _answer(received: Received, timestamp: datetime) -> Response:
+def _answer(received: Received, timestamp: datetime, request_id: str) -> Response:
     # What ReceiptSchema describes, without its machinery: it costs a tenth of the request.
     answer = {
         "status": "success",
         "message_id": received.receipt.message_id,
         "stored_at": received.receipt.stored_at.isoformat(),
         "timestamp": timestamp.isoformat(),
-        "request_id": g.request_id,
+        "request_id": request_id,
         "duplicate": received.receipt.duplicate,
     }
     return Response(json.dumps(answer), content_type="application/json")

@@ -12,8 +12,8 @@ from marshmallow import Schema
 from app.errors import StorageUnavailable
 from app.settings import SHARE
 from app.version import __version__
-from app.web.answers import HealthSchema, ReadySchema, TotalsSchema
-from app.web.current import current_services
+from app.web.request_context import current_services
+from app.web.schemas import HealthSchema, ReadySchema, TotalsSchema
 
 blueprint = Blueprint("probes", __name__)
 

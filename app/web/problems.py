@@ -5,10 +5,11 @@ import logging
 import math
 from collections.abc import Sequence
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.errors import (
+    ERRORS,
     BadRequest,
     FieldFault,
     GoMailError,
@@ -16,8 +17,9 @@ from app.errors import (
     ShuttingDown,
     StorageUnavailable,
 )
-from app.problem import STATUS_OF_CODE, problem_document
-from app.web.answers import ProblemSchema
+from app.web.problem_document import problem_document
+from app.web.request_context import current_request
+from app.web.schemas import ProblemSchema
 
 _CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed"}
 _SCHEMA = ProblemSchema()
@@ -32,18 +34,19 @@ def register(app: Flask) -> None:
 
 
 def problem(code: str, detail: str, faults: Sequence[FieldFault] = ()) -> Response:
-    """Return the answer for `code`, one of STATUS_OF_CODE."""
-    document = problem_document(code, detail, g.request_id, faults)
-    g.code = code
+    """Return the answer for `code`, one of ERRORS."""
+    context = current_request()
+    context.code = code
+    document = problem_document(code, detail, context.request_id, faults)
     return Response(
         json.dumps(_SCHEMA.dump(document)),
-        status=STATUS_OF_CODE[code],
+        status=document["status"],
         content_type="application/problem+json",
     )
 
 
 def _answer_error(error: GoMailError) -> Response:
-    if STATUS_OF_CODE[error.code] >= 500 and not isinstance(error, ShuttingDown):
+    if ERRORS[error.code].status >= 500 and not isinstance(error, ShuttingDown):
         _log.error("%s", error, exc_info=error, extra={"code": error.code})
     if error.code == "internal_error":
         return problem(error.code, _DETAIL_OF_CODE["internal_error"])
@@ -72,7 +75,7 @@ def _answer_unexpected(error: Exception) -> Response:
 
 _DETAIL_OF_CODE = {
     "not_found": "There is nothing at this path.",
-    "method_not_allowed": "{method} isn't allowed here; the header Allow names what is.",
+    "method_not_allowed": "{method} is not allowed here; the header Allow names what is.",
     "bad_request": "The request can't be understood.",
     "internal_error": "Something failed on this side; the log has the reason.",
 }

@@ -10,10 +10,11 @@ import pytest
 from support.redis_server import RedisServer
 
 from app.ratelimit import redis
-from app.ratelimit.outage import Outage
 from app.ratelimit.redis import RedisLimiter
-from app.ratelimit.shared import SharedLimiter, SharedTable
+from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import Decision, Limiter, TokenBucket, token_bucket
+from app.state.bucket_table import BucketTable
+from app.state.outage import Outage
 
 BURST = 20
 HUGE_BURST = 1_000_000
@@ -46,7 +47,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MakeLimiter:
     """Return a function that makes one more limiter of the same buckets."""
     if request.param is SharedLimiter:
-        table = SharedTable()
+        table = BucketTable()
         return lambda bucket: SharedLimiter(table, bucket)
     server = request.getfixturevalue("redis_server")
     with server.client() as client:

@@ -12,19 +12,20 @@ from pathlib import Path
 import pytest
 
 from app.errors import MessageNotFound
-from app.message_id import new_message_id
-from app.model import Connection, Envelope, Message, Receipt, StoredMessage
-from app.storage.base import MessageStore, Query
-from app.storage.body import LARGE_MESSAGE_BYTES, Body
+from app.storage.body import Body
+from app.storage.ids import new_message_id
+from app.storage.interface import MessageStore, Query
 from app.storage.memory import MemoryStore
-from app.storage.sql import SQLStore, create_store
+from app.storage.message import Connection, Envelope, Message, Receipt, StoredMessage
+from app.storage.segments.spooled_body import LARGE_MESSAGE_BYTES
+from app.storage.sqlite.store import SQLiteStore, create_store
 
 START = datetime(2026, 3, 1, 12, 0, 0, 1000, tzinfo=UTC)
 ENVELOPE = Envelope("ann@example.com", "bob@example.com")
 _keys = itertools.count()
 
 
-@pytest.fixture(params=[MemoryStore, SQLStore])
+@pytest.fixture(params=[MemoryStore, SQLiteStore])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MessageStore]:
     store = MemoryStore() if request.param is MemoryStore else create_store(tmp_path / "data")
     yield store
@@ -232,7 +233,7 @@ def test_search_goes_on_beyond_a_page(
     assert store.count(query) == len(expected[:limit])
 
 
-@pytest.fixture(scope="module", params=[MemoryStore, SQLStore])
+@pytest.fixture(scope="module", params=[MemoryStore, SQLiteStore])
 def crowded(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[MessageStore, list[str]]]:

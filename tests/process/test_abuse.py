@@ -10,8 +10,8 @@ from support.raw_http import MESSAGE, answers, exchange, post, read_all, reset, 
 from support.rounds import rounds
 from support.server import wait_for
 
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 pytestmark = pytest.mark.promise(
     "no request over HTTP ends in a 500, hangs a thread or takes memory without bounds"
@@ -92,7 +92,7 @@ HEADS = {
 
 def stored(server):
     """Return how many messages are stored."""
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         return store.count(Query())
 
 
@@ -147,7 +147,7 @@ def test_chunks_with_extras_are_read(shared_server, name):
         exchange(shared_server, post(shared_server, CHUNKED, key) + GOOD_CHUNKS[name])
     )
     assert answer.status == 200
-    with closing(SQLStore(shared_server.data_dir)) as store:
+    with closing(SQLiteStore(shared_server.data_dir)) as store:
         message_id = answer.json()["message_id"]
         assert store.read(message_id) == MESSAGE
         assert store.get(message_id).envelope.sender == "a@example.com"

@@ -9,7 +9,7 @@ import pytest
 from support.raw_http import post, read_all
 
 from app.server.flow import WAITING_THREADS
-from app.server.worker import FOLLOWING_MS
+from app.server.gunicorn_internals.worker import FOLLOWING_MS
 
 REQUEST = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SECONDS = 30

@@ -16,12 +16,12 @@ from support.front import HTML, WRONG_SUCCESS, Front
 from support.server import free_port
 from support.small_disk import full
 
-from app.canary import LOCAL_PART
 from app.cli.check import check
-from app.message_id import new_message_id
-from app.model import Envelope, Message
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.relay.canary import LOCAL_PART
+from app.storage.ids import new_message_id
+from app.storage.interface import Query
+from app.storage.message import Envelope, Message
+from app.storage.sqlite.store import SQLiteStore
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WRONG_USAGE = 2
@@ -43,7 +43,7 @@ def run(server, *arguments, **settings):
 
 def stored(server):
     """Return what is in the store."""
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         return list(store.search(Query()))
 
 
@@ -51,7 +51,7 @@ def put(server, age, subject, recipient=f"{LOCAL_PART}@gomail.invalid"):
     """Store a message that came `age` ago, and return its id."""
     at = datetime.now(UTC) - age
     new = Message(new_message_id(at), at, Envelope("", recipient), subject, os.urandom(8).hex())
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         return store.add(new, store.new_body()).message_id
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.requirement import require
 
-from app.storage.sql import SQLStore
+from app.storage.sqlite.store import SQLiteStore
 
 NO_SENDER = "There is no sender: neither the envelope nor From names one."
 NO_RECIPIENT = "There is no recipient: neither the envelope nor To names one."
@@ -92,7 +92,7 @@ def corpus():
 @pytest.fixture
 def store(shared_server):
     """Return the store that the server has written."""
-    with closing(SQLStore(shared_server.data_dir)) as opened:
+    with closing(SQLiteStore(shared_server.data_dir)) as opened:
         yield opened
 
 

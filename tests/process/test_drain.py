@@ -15,9 +15,9 @@ from support.rounds import rounds
 from support.server import wait_for
 from support.upload import MESSAGE, metrics, uploads_in_flight
 
-from app.server.shutdowns import read_shutdowns
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.state.shutdowns import read_shutdowns
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 SERVERS = 2  # at the same time: a stop is mostly waiting
 ROUNDS = rounds(10, 3)
@@ -90,7 +90,7 @@ class Client:
 
 def stored_sizes(server):
     """Return the size of each stored message by its queue id."""
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         return {row.envelope.queue_id: row.size for row in store.search(Query())}
 
 
@@ -142,13 +142,13 @@ def test_what_is_in_flight_finishes_and_all_else_is_turned_away(new_server):
     with kept_alive(server, 2) as kept, uploads_in_flight(server, 1) as [upload]:
         os.kill(server.pid, signal.SIGTERM)
         began = time.monotonic()
-        wait_for(lambda: "Waiting for 1 active requests to complete" in messages(server))
+        wait_for(lambda: "Waiting for 1 active request to complete" in messages(server))
         for connection, request in zip(kept, requests(server), strict=True):
             check_turned_away(connection, request)
         for request in requests(server):
             with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
                 check_turned_away(connection, request)
-        wait_for(lambda: "Still waiting for 1 active requests" in messages(server))
+        wait_for(lambda: "Still waiting for 1 active request" in messages(server))
         assert time.monotonic() - began == pytest.approx(5, abs=1)
         assert upload.finish().status == 200
     assert server.wait(10) == 0
@@ -208,7 +208,7 @@ def test_an_upload_that_hangs_delays_the_end_to_the_deadline(new_server):
         with pytest.raises((OSError, http.client.HTTPException)):
             upload.answer()
     [warning] = [line for line in server.log() if line["level"] == "WARNING"]
-    assert warning["message"] == "Forced shutdown with 1 active requests"
+    assert warning["message"] == "Forced shutdown with 1 active request"
     assert counts(server) == {"graceful": 0, "forced": 1}
     server.start()
     assert server.stop() == 0
@@ -222,11 +222,11 @@ def test_a_second_signal_ends_at_once(new_server):
     server = new_server().start()
     with uploads_in_flight(server, 1):
         os.kill(server.pid, signal.SIGTERM)
-        wait_for(lambda: "Waiting for 1 active requests to complete" in messages(server))
+        wait_for(lambda: "Waiting for 1 active request to complete" in messages(server))
         began = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - began < 2
-    assert "Forced shutdown with 1 active requests" in messages(server)
+    assert "Forced shutdown with 1 active request" in messages(server)
 
 
 @pytest.mark.promise("SIGINT drains as SIGTERM does")
@@ -235,7 +235,7 @@ def test_control_c_drains_too(new_server):
     server = new_server().start()
     with uploads_in_flight(server, 1) as [upload]:
         os.kill(server.pid, signal.SIGINT)
-        wait_for(lambda: "Waiting for 1 active requests to complete" in messages(server))
+        wait_for(lambda: "Waiting for 1 active request to complete" in messages(server))
         assert server.request("GET", "/ready").status == 503
         assert upload.finish().status == 200
     assert server.wait(10) == 0

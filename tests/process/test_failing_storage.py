@@ -9,8 +9,8 @@ from support.requirement import require, require_program, require_root
 from support.server import wait_for
 from support.small_disk import full
 
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 SMALL, LARGE = 20_000, 2_000_000  # below and above what gets a segment of its own
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
@@ -59,7 +59,7 @@ def assert_unavailable(server, raw):
 
 def assert_only(server, expected):
     """Check that exactly the messages of `expected`, bytes by id, are stored and whole."""
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         ids = [stored.message_id for stored in store.search(Query())]
         assert {message_id: store.read(message_id) for message_id in ids} == expected
 

@@ -9,8 +9,8 @@ import pytest
 from support.raw_http import answers, read_all
 from support.requirement import require_program
 
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 LIMIT = 25 * 1024 * 1024
 MESSAGE = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: framed\r\n\r\nHello\r\n"
@@ -54,7 +54,7 @@ def exchange(server, data, *, then_finish=True):
 
 def count_stored(server):
     """Return how many messages are stored."""
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         return store.count(Query())
 
 
@@ -119,7 +119,7 @@ def test_a_chunked_message_is_stored_whole(shared_server):
         shared_server, head(shared_server, "Transfer-Encoding: chunked") + body
     )
     assert status == 200
-    with closing(SQLStore(shared_server.data_dir)) as store:
+    with closing(SQLiteStore(shared_server.data_dir)) as store:
         assert store.read(receipt["message_id"]) == MESSAGE
 
 
@@ -243,7 +243,7 @@ def test_curl_with_fields_and_no_type_is_understood(shared_server):
     )
     receipt = json.loads(result.stdout)
     assert receipt["status"] == "success"
-    with closing(SQLStore(shared_server.data_dir)) as store:
+    with closing(SQLiteStore(shared_server.data_dir)) as store:
         envelope = store.get(receipt["message_id"]).envelope
     assert (envelope.sender, envelope.recipient) == ("test@example.com", "dest@example.com")
 

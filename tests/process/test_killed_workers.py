@@ -10,8 +10,8 @@ import pytest
 from support.linux_process import kill_process
 from support.rounds import rounds
 
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 MESSAGES = rounds(1000, 300)
 CLIENTS = 8
@@ -93,7 +93,7 @@ def test_what_was_answered_is_stored_once_whatever_is_killed(new_server):
     server.stop()
     server.start()
     check_stored(server, receipts)
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         sizes = sum(stored.size for stored in store.search(Query()))
     assert sum(segment_sizes(server).values()) == sizes
 
@@ -108,7 +108,7 @@ def check_repeats(again, first):
 
 def check_stored(server, receipts):
     """Compare every row and its bytes with what was sent and acknowledged."""
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         rows = list(store.search(Query()))
         assert Counter(row.message_id for row in rows) == Counter(
             receipt["message_id"] for receipt in receipts

@@ -9,7 +9,7 @@ from support.linux_process import children
 from support.server import wait_for
 from support.upload import MESSAGE
 
-from app.server.metrics_process import RETRY_SECONDS
+from app.server.metrics_server import RETRY_SECONDS
 
 OPEN_METRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 

@@ -12,8 +12,8 @@ from support.flood import DENIED, connect, flood, receive, send
 from support.linux_process import kill_process
 from support.server import Server, wait_for
 
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 pytestmark = pytest.mark.alone
 
@@ -49,7 +49,7 @@ def test_exactly_the_burst_passes_then_one_after_the_wait(new_server):
     print(Counter(result.statuses), "in", result.whole_seconds, "whole seconds")
     assert set(result.statuses) == {200, DENIED}
     assert BURST <= result.passed <= BURST + result.whole_seconds
-    stored = SQLStore(server.data_dir)
+    stored = SQLiteStore(server.data_dir)
     assert stored.count(Query()) == result.passed
     stored.close()
 

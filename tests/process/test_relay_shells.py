@@ -7,8 +7,8 @@ import pytest
 from support.requirement import require_program
 from support.server import CHECKOUT, Server, free_port
 
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 pytestmark = pytest.mark.promise(
     "nothing but GoMail's own refusal of a message makes Postfix bounce it"
@@ -54,7 +54,7 @@ def run(request, gomail, tmp_path):
 def test_a_message_is_stored_as_it_was_piped(run, gomail, request):
     """Byte for byte, with its null sender; a proxy in the environment isn't asked."""
     assert run(MESSAGE) == (0, b"2.0.0")
-    with closing(SQLStore(gomail.data_dir)) as store:
+    with closing(SQLiteStore(gomail.data_dir)) as store:
         [message] = [
             each
             for each in store.search(Query())

@@ -10,9 +10,9 @@ import pytest
 from support.server import Server, wait_for
 from support.upload import MESSAGE, Upload, metrics, uploads_in_flight
 
-from app.server.worker import ANSWER_GRACE_SECONDS
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.server.gunicorn_internals.worker import ANSWER_GRACE_SECONDS
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 pytestmark = pytest.mark.alone
 
@@ -61,7 +61,7 @@ def send_slowly(connection, data, stop):
 
 def is_empty(server):
     """Tell whether nothing is stored."""
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         return store.count(Query()) == 0
 
 

@@ -8,8 +8,8 @@ from contextlib import closing, suppress
 from support.requirement import require_program
 from support.server import GUNICORN, START_SECONDS, wait_for
 
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 # SQLite and the lock of a start change these as they work.
 LIVING = {
@@ -82,7 +82,7 @@ def _serves(server):
 
 def readable(server):
     """Return the bytes of each stored message that can be read."""
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         return {row.message_id: store.read(row.message_id) for row in store.search(Query())}
 
 

@@ -7,8 +7,8 @@ from contextlib import closing, contextmanager
 from support.linux_process import is_stopped
 from support.server import wait_for
 
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 
 class Mail:
@@ -41,12 +41,12 @@ class Mail:
 
     def assert_only_acknowledged_are_visible(self):
         """Compare the ids of what is stored with those of what was answered 200."""
-        with closing(SQLStore(self.server.data_dir)) as store:
+        with closing(SQLiteStore(self.server.data_dir)) as store:
             assert {row.envelope.queue_id for row in store.search(Query())} == set(self.stored)
 
     def assert_all_is_whole(self):
         """Compare all stored bytes with what was sent."""
-        with closing(SQLStore(self.server.data_dir)) as store:
+        with closing(SQLiteStore(self.server.data_dir)) as store:
             rows = list(store.search(Query()))
             assert len(rows) == len(self.stored)
             for row in rows:

@@ -7,8 +7,8 @@ from contextlib import closing
 
 from support.upload import MESSAGE
 
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 CLIENTS = 8
 
@@ -68,5 +68,5 @@ class Load:
 
 def stored_queue_ids(server):
     """Return the queue id of each stored message."""
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         return sorted(row.envelope.queue_id for row in store.search(Query()))

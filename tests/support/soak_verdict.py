@@ -4,9 +4,9 @@ from contextlib import closing
 from pathlib import Path
 from statistics import median
 
-from app.server.worker import WAITING_THREADS
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.server.gunicorn_internals.worker import WAITING_THREADS
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 MIB = 1024 * 1024
 LOG_BYTES = 64 * MIB
@@ -93,7 +93,7 @@ class Verdict:
 
     def said(self, server):
         """Judge what is left when the server has stopped: segments, errors."""
-        with closing(SQLStore(server.data_dir)) as store:
+        with closing(SQLiteStore(server.data_dir)) as store:
             named = sum(row.size for row in store.search(Query()))
         kept = sum(path.stat().st_size for path in (server.data_dir / "segments").iterdir())
         self._equal("bytes of segments, as the rows say", kept, named)
@@ -120,6 +120,6 @@ class Verdict:
 
 def _rows_of(server):
     """Return how many rows there are, and how many of their bytes match their checksums."""
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         rows = list(store.search(Query()))
         return len(rows), sum(len(store.read(row.message_id)) == row.size for row in rows)

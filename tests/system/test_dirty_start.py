@@ -26,7 +26,7 @@ from support.rounds import rounds
 from support.server import Server, wait_for
 
 from app.errors import StorageUnavailable
-from app.storage.sql import SQLStore
+from app.storage.sqlite.store import SQLiteStore
 
 MESSAGES = 20
 with_all_rounds = pytest.mark.skipif(rounds(False, True), reason="only with GOMAIL_ALL_ROUNDS=1")
@@ -157,7 +157,7 @@ def test_a_segment_that_is_a_link_is_not_read(dirty, used, tmp_path):
     linked.symlink_to(tmp_path / "moved")
     before = tree(tmp_path)
     assert Outcome(dirty).refusal is None
-    with closing(SQLStore(dirty.data_dir)) as store:
+    with closing(SQLiteStore(dirty.data_dir)) as store:
         failed = {name for name in used[1] if not is_readable(store, name, used[1][name])}
     assert 0 < len(failed) < len(used[1])
     shown = dirty.gomail("messages", "show", failed.pop())

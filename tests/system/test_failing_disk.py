@@ -7,7 +7,7 @@ from support.outage import is_ready, is_reported_unhealthy
 from support.server import wait_for
 from support.small_disk import mounted_small_disk, without_inodes
 
-from app.storage.sql import SQLStore
+from app.storage.sqlite.store import SQLiteStore
 
 pytestmark = pytest.mark.promise(
     "what cannot be stored is answered 503, said by /health, and healed without a restart"
@@ -50,7 +50,7 @@ def reasons(server):
 
 def assert_all_stored(server, stored):
     """Compare the bytes of the messages in `stored` with those that were sent."""
-    store = SQLStore(server.data_dir)
+    store = SQLiteStore(server.data_dir)
     try:
         assert {n: store.read(id_) == message(n) for n, id_ in stored.items()} == dict.fromkeys(
             stored, True

@@ -12,8 +12,8 @@ from support.linux_process import children, kill_process
 from support.rounds import rounds
 from support.server import wait_for
 
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 MESSAGES = rounds(10_000, 1_000)
 KILLS = rounds(50, 6)
@@ -142,7 +142,7 @@ def plant_leavings(server):
 
 def check_stored(server, receipts):
     """Compare every row and its bytes with what was sent and acknowledged."""
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         rows = {row.message_id: row for row in store.search(Query())}
         acknowledged = Counter(receipt["message_id"] for receipt in receipts)
         assert acknowledged == Counter(dict.fromkeys(rows, 1))
@@ -154,7 +154,7 @@ def check_stored(server, receipts):
 
 def check_nothing_else(server):
     """Check that segments are as large as their rows say, and that no other file is there."""
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         bytes_of_rows = sum(row.size for row in store.search(Query()))
     sizes = {path.name: path.stat().st_size for path in (server.data_dir / "segments").iterdir()}
     assert sum(sizes.values()) == bytes_of_rows

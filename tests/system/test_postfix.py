@@ -13,8 +13,8 @@ from support.postfix_server import SENDER, PostfixServer
 from support.server import Server, wait_for
 from support.small_disk import full
 
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 MESSAGES = 500
 SMTP_CLIENTS = 8
@@ -75,7 +75,7 @@ class Way:
 
     def stored(self):
         """Return the messages stored since the test began, each with its bytes."""
-        with closing(SQLStore(self.server.data_dir)) as store:
+        with closing(SQLiteStore(self.server.data_dir)) as store:
             return [
                 (message, store.read(message.message_id))
                 for message in store.search(Query())

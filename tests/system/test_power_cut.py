@@ -12,8 +12,8 @@ from support.rounds import rounds
 from support.server import GUNICORN, wait_for
 
 from app.errors import GoMailError
-from app.storage.base import Query
-from app.storage.sql import SQLStore
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
 
 pytestmark = pytest.mark.promise("an acknowledged message survives a power cut")
 
@@ -56,7 +56,7 @@ def send_until_the_power_fails(server, disk, senders):
 
 def stored_rows(server):
     """Return the rows by the number of their message; each number may occur once."""
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         rows = list(store.search(Query()))
     numbered = {int(row.envelope.queue_id.removeprefix("queue")): row for row in rows}
     assert len(numbered) == len(rows), "a message is stored twice"
@@ -65,7 +65,7 @@ def stored_rows(server):
 
 def damaged(server, rows):
     """Return the numbers of the rows whose bytes aren't those that were sent."""
-    with closing(SQLStore(server.data_dir)) as store:
+    with closing(SQLiteStore(server.data_dir)) as store:
         return [n for n, row in rows.items() if store.read(row.message_id) != message(n)]
 
 

@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 
+from app.auth.generated_token import generated_token
 from app.errors import StorageUnavailable
-from app.generated_token import generated_token
 from app.ratelimit.redis import RedisLimiter
-from app.ratelimit.shared import SharedLimiter
-from app.server.shared_state import SharedState
+from app.ratelimit.shared_memory import SharedLimiter
 from app.services import Services, bearer_tokens, build, now, prepare
 from app.settings import Settings, load
-from app.storage.base import Query
+from app.state.shared import SharedState
+from app.storage.interface import Query
 
 TOKENS = ["first-token-of-the-two", "zweites-Schlüsselchen"]
 

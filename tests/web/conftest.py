@@ -9,12 +9,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app
-from app.receive import Receiver
+from app.intake.receive import Receiver
 from app.services import Services
 from app.settings import Mail, RateLimit
-from app.storage.base import MessageStore
+from app.storage.interface import MessageStore
 from app.storage.memory import MemoryStore
-from app.storage.sql import SQLStore, create_store
+from app.storage.sqlite.store import SQLiteStore, create_store
 
 TOKEN = "the-token-of-these-tests"
 MAX_MESSAGE_SIZE = 2_000_000
@@ -40,7 +40,7 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-@pytest.fixture(params=[MemoryStore, SQLStore])
+@pytest.fixture(params=[MemoryStore, SQLiteStore])
 def store(request: pytest.FixtureRequest, data_dir: Path) -> Iterator[MessageStore]:
     store = MemoryStore() if request.param is MemoryStore else create_store(data_dir)
     yield store

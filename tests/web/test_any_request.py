@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.rounds import rounds
 
-from app.storage.base import MessageStore
+from app.storage.interface import MessageStore
 from app.storage.memory import MemoryStore
 
 AUTHORIZATION = {"Authorization": "Bearer the-token-of-these-tests"}

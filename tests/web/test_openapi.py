@@ -12,10 +12,9 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.protocols import Validator
 from werkzeug.test import TestResponse
 
-from app.errors import RequestTimeout
-from app.problem import STATUS_OF_CODE
+from app.errors import ERRORS, RequestTimeout
 from app.settings import SHARE
-from app.storage.base import MessageStore
+from app.storage.interface import MessageStore
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((SHARE / "docs" / "openapi.yaml").read_text())
 RAW = b"From: ann@example.org\r\nTo: bob@example.com\r\nSubject: Hi\r\n\r\nBody"
@@ -87,9 +86,9 @@ def described_codes() -> Iterator[str]:
     """Yield each code that an answer is described with."""
     for answer in DOCUMENT["components"]["responses"].values():
         schema = answer["content"]["application/problem+json"]["schema"]
-        assert schema["properties"]["status"]["const"] in STATUS_OF_CODE.values()
+        assert schema["properties"]["status"]["const"] in {kind.status for kind in ERRORS.values()}
         for code in schema["properties"]["code"]["enum"]:
-            assert schema["properties"]["status"]["const"] == STATUS_OF_CODE[code]
+            assert schema["properties"]["status"]["const"] == ERRORS[code].status
             yield code
 
 
@@ -114,7 +113,7 @@ def test_every_route_is_described_and_every_description_a_route(app: Flask) -> N
 
 def test_every_code_is_described_with_its_status() -> None:
     """No problem is answered that the description doesn't have, and the other way round."""
-    assert set(described_codes()) == set(STATUS_OF_CODE)
+    assert set(described_codes()) == set(ERRORS)
 
 
 def test_every_schema_of_the_description_is_one() -> None:

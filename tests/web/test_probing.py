@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from app.storage.base import MessageStore
-from app.storage.sql import SQLStore
+from app.storage.interface import MessageStore
+from app.storage.sqlite.store import SQLiteStore
 from app.version import __version__
 
 
@@ -26,7 +26,7 @@ def test_a_healthy_server_is_ready(client: FlaskClient) -> None:
     assert (answer.status_code, answer.get_json()) == (200, {"status": "ready"})
 
 
-@pytest.mark.parametrize("store", [SQLStore], indirect=True)
+@pytest.mark.parametrize("store", [SQLiteStore], indirect=True)
 def test_storage_that_cannot_be_written_is_unhealthy(
     client: FlaskClient, store: MessageStore, data_dir: Path
 ) -> None:
@@ -46,7 +46,7 @@ def test_storage_that_cannot_be_written_is_unhealthy(
         assert str(data_dir) not in answer.get_data(as_text=True)
 
 
-@pytest.mark.parametrize("store", [SQLStore], indirect=True)
+@pytest.mark.parametrize("store", [SQLiteStore], indirect=True)
 def test_a_database_that_fails_is_unhealthy(client: FlaskClient, data_dir: Path) -> None:
     """A database that can't be read counts as well."""
     for path in data_dir.glob("gomail.db*"):

@@ -10,8 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app.model import Connection, Envelope, StoredMessage
-from app.storage.base import MessageStore, Query
+from app.storage.interface import MessageStore, Query
+from app.storage.message import Connection, Envelope, StoredMessage
 
 Post = Callable[..., TestResponse]
 RAW = (

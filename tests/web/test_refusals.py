@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app.errors import MessageCorrupt
-from app.storage.base import MessageStore, Query
-from app.storage.sql import SQLStore
+from app.storage.interface import MessageStore, Query
+from app.storage.sqlite.store import SQLiteStore
 
 Post = Callable[..., TestResponse]
 RAW = b"From: ann@example.org\r\nTo: bob@example.com\r\nSubject: Hi\r\n\r\nBody"
@@ -199,7 +199,7 @@ def test_another_method_is_told_which_are_allowed(
     assert set(answer.headers["Allow"].split(", ")) == allowed
 
 
-@pytest.mark.parametrize("store", [SQLStore], indirect=True)
+@pytest.mark.parametrize("store", [SQLiteStore], indirect=True)
 def test_failing_storage_is_told_and_recovers(
     post: Post, store: MessageStore, data_dir: Path
 ) -> None:

@@ -9,13 +9,12 @@ from support.linux_process import in_child
 from app.metrics.catalog import CATALOG
 from app.metrics.exposition import Exposition
 from app.metrics.limits import limits
-from app.metrics.processes import MASTER
 from app.metrics.recorder import Recorder
-from app.server.flow import WAITING_THREADS
-from app.server.shared_state import SharedState
-from app.server.shutdowns import record_shutdown
-from app.settings.model import assemble
+from app.settings.model import WAITING_THREADS, assemble
 from app.settings.schema import defaults
+from app.state.processes import MASTER
+from app.state.shared import SharedState
+from app.state.shutdowns import record_shutdown
 from app.version import __version__
 
 
@@ -37,7 +36,7 @@ def shared():
 def scrape(tmp_path, settings, shared):
     """Return a function that collects samples: values by name and labels, ordered by theirs."""
     registry = CollectorRegistry()
-    registry.register(Exposition(tmp_path, settings, shared))
+    registry.register(Exposition(tmp_path, settings, shared.slots, shared.processes))
 
     def collect():
         return {
@@ -51,7 +50,7 @@ def scrape(tmp_path, settings, shared):
 
 def test_each_metric_is_there_once_before_anything_happens(tmp_path, settings, shared):
     """Families of the catalogue and no others, each described as the catalogue has it."""
-    exposition = Exposition(tmp_path, settings, shared)
+    exposition = Exposition(tmp_path, settings, shared.slots, shared.processes)
     names = [metric.name.removesuffix("_total") for metric in CATALOG]
     assert sorted(family.name for family in exposition.collect()) == sorted(names)
     assert [family.name for family in exposition.describe()] == names
@@ -64,7 +63,7 @@ def test_what_follows_from_other_numbers_is_derived(in_slot, scrape):
     """Requests, stored messages and successful adds are those that the histograms counted."""
     in_slot(0)
     recorder = Recorder()
-    recorder.know_endpoints(["/health"])
+    recorder.know_endpoints(["/health"], [])
     recorder.request("GET", "/health", 200, 0.1, 5)
     recorder.request("GET", "/health", 200, 0.1, 5)
     recorder.stored(10, 0.1)
@@ -90,7 +89,7 @@ def test_the_samples_have_the_labels_of_the_catalogue(in_slot, tmp_path, setting
     recorder.commit(1)
     shared.processes.begin(MASTER)
     labels = {metric.name.removesuffix("_total"): set(metric.labels) for metric in CATALOG}
-    for family in Exposition(tmp_path, settings, shared).collect():
+    for family in Exposition(tmp_path, settings, shared.slots, shared.processes).collect():
         assert family.samples, family.name
         for sample in family.samples:
             assert sample.labels.keys() - {"le"} == labels[family.name]

@@ -3,8 +3,9 @@ import signal
 
 import pytest
 
-from app.server import metrics_process, recording
-from app.server.metrics_process import MetricsProcess
+from app.server import metrics_server, worker_metrics
+from app.server.gunicorn_internals.master import Master
+from app.server.metrics_server import MetricsServer
 from app.settings.model import assemble
 from app.settings.schema import defaults
 
@@ -22,11 +23,11 @@ class Arbiter:
 @pytest.fixture
 def metrics(monkeypatch, tmp_path):
     """Return the keeper of a process that tries again in each round."""
-    monkeypatch.setattr(metrics_process, "RETRY_SECONDS", 0)
-    monkeypatch.setattr(metrics_process, "metrics_directory", lambda: tmp_path)
+    monkeypatch.setattr(metrics_server, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(metrics_server, "metrics_directory", lambda: tmp_path)
     settings = assemble(defaults() | {"data_dir": str(tmp_path), "metrics_port": 1})
-    monkeypatch.setattr(metrics_process, "loaded_settings", lambda: settings)
-    return MetricsProcess(Arbiter(), lambda *_: None)
+    monkeypatch.setattr(metrics_server, "loaded_settings", lambda: settings)
+    return MetricsServer(Master(Arbiter()))
 
 
 def fail(*_):
@@ -46,7 +47,7 @@ def test_a_fork_that_fails_does_not_end_the_master(metrics, monkeypatch, caplog)
 def test_a_process_that_cannot_be_watched_does_not_stay(metrics, monkeypatch, caplog):
     """It would keep the port from its successors."""
     monkeypatch.setattr(os, "pidfd_open", fail)
-    monkeypatch.setattr(MetricsProcess, "_leave", lambda *_: signal.pause())
+    monkeypatch.setattr(MetricsServer, "_leave", lambda *_: signal.pause())
     metrics.keep()
     _, status = os.waitpid(-1, 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
@@ -55,8 +56,8 @@ def test_a_process_that_cannot_be_watched_does_not_stay(metrics, monkeypatch, ca
 
 def test_no_place_for_the_files_is_told_once(monkeypatch, caplog):
     """The master asks for it every second."""
-    monkeypatch.setattr(recording, "_directory", None)
-    monkeypatch.setattr(recording, "_has_complained", False)
-    monkeypatch.setattr(recording, "make_directory", fail)
-    assert [recording.metrics_directory() for _ in range(ROUNDS)] == [None] * ROUNDS
+    monkeypatch.setattr(worker_metrics, "_directory", None)
+    monkeypatch.setattr(worker_metrics, "_has_complained", False)
+    monkeypatch.setattr(worker_metrics, "make_directory", fail)
+    assert [worker_metrics.metrics_directory() for _ in range(ROUNDS)] == [None] * ROUNDS
     assert len(caplog.messages) == 1

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from app.storage.sql import SQLStore, create_store
+from app.storage.sqlite.store import SQLiteStore, create_store
 
 
 @pytest.fixture
@@ -12,7 +12,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(data_dir: Path) -> Iterator[SQLStore]:
+def store(data_dir: Path) -> Iterator[SQLiteStore]:
     """Return a new store in `data_dir`."""
     store = create_store(data_dir)
     yield store

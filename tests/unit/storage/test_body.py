@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from app.errors import StorageUnavailable
-from app.storage.body import HEAD_BYTES, LARGE_MESSAGE_BYTES, Body
-from app.storage.segments import SegmentFile, Segments
+from app.storage.body import HEAD_BYTES, Body
+from app.storage.segments.directory import Segments
+from app.storage.segments.segment_file import SegmentFile
+from app.storage.segments.spooled_body import LARGE_MESSAGE_BYTES, SpooledBody
 
 
 def test_the_head_is_kept_and_the_whole_is_hashed() -> None:
@@ -21,7 +23,7 @@ def test_the_head_is_kept_and_the_whole_is_hashed() -> None:
 
 def test_a_large_body_moves_to_a_segment(tmp_path: Path) -> None:
     """Up to 1 MiB stay in memory; one byte more, and all are in a file and none in memory."""
-    body = Body(Segments(tmp_path).open_file)
+    body = SpooledBody(Segments(tmp_path).open_file)
     body.write(b"x" * LARGE_MESSAGE_BYTES)
     assert body.segment is None
 
@@ -41,7 +43,7 @@ def test_a_segment_that_cannot_be_opened_is_unavailable() -> None:
     def fail() -> SegmentFile:
         raise OSError(28, "No space left on device")
 
-    body = Body(fail)
+    body = SpooledBody(fail)
     with pytest.raises(StorageUnavailable) as caught:
         body.write(b"x" * (LARGE_MESSAGE_BYTES + 1))
     assert isinstance(caught.value.__cause__, OSError)

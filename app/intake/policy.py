@@ -1,0 +1,27 @@
+"""Policy: whose mail is accepted, and for whom."""
+
+from app.errors import PolicyReject, RecipientUnknown
+from app.intake.addresses import domain_of
+from app.storage.message import Envelope
+
+
+def check_policy(
+    envelope: Envelope, blocked_domains: frozenset[str], allowed_recipient_domains: frozenset[str]
+) -> None:
+    """Return if the message may be stored.
+
+    A blocked domain includes its subdomains; an empty set of allowed domains allows all.
+    Domains are given as `app.intake.addresses.comparable_domain` returns them. Raises PolicyReject
+    and RecipientUnknown.
+    """
+    sender_domain = domain_of(envelope.sender)
+    if any(parent in blocked_domains for parent in _with_parents(sender_domain)):
+        raise PolicyReject(f"Mail from {sender_domain} isn't accepted here.")
+    recipient_domain = domain_of(envelope.recipient)
+    if allowed_recipient_domains and recipient_domain not in allowed_recipient_domains:
+        raise RecipientUnknown(f"No mail is received for {recipient_domain} here.")
+
+
+def _with_parents(domain: str) -> list[str]:
+    labels = domain.split(".")
+    return [".".join(labels[start:]) for start in range(len(labels))]

@@ -1,0 +1,169 @@
+"""The way in of a message: read, decoded, checked, stored.
+
+HTTP comes before it (app.web.inbound), durability after it (app.storage).
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from itertools import chain
+from queue import SimpleQueue
+
+from app.errors import MessageTooLarge
+from app.intake.envelope import PartialEnvelope, complete
+from app.intake.headers import parse_head
+from app.intake.policy import check_policy
+from app.intake.read import Stream, read_chunks
+from app.intake.submission import Submission, from_json
+from app.settings.model import Mail
+from app.storage.body import Body
+from app.storage.ids import new_message_id
+from app.storage.interface import MessageStore
+from app.storage.message import Envelope, Message, Receipt
+
+JSON_OVERHEAD_BYTES = 64 * 1024
+
+
+class BodyKind(Enum):
+    """What the client says it sends; UNDECLARED is JSON if it begins with a brace."""
+
+    RAW = "raw"
+    JSON = "json"
+    UNDECLARED = "undeclared"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One request, as far as the way of a message is concerned.
+
+    `content_length` is in bytes, None for a chunked body. `is_late` tells whether the server
+    has ended the reading because the client's time is up.
+    """
+
+    stream: Stream
+    content_length: int | None
+    kind: BodyKind
+    envelope: PartialEnvelope
+    idempotency_key: str | None = None
+    is_late: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class Received:
+    """What became of an upload; `processing_seconds` are those since its last byte."""
+
+    receipt: Receipt
+    envelope: Envelope
+    size: int
+    processing_seconds: float
+
+
+class Receiver:
+    """Takes uploads in; every message it answers for is durable in `store`."""
+
+    def __init__(
+        self, store: MessageStore, settings: Mail, clock: Callable[[], datetime], at_once: int
+    ) -> None:
+        """`clock` returns the time of day as an aware datetime.
+
+        `at_once` messages are checked at the same time; any number may be on their way in, or wait
+        for the disk.
+        """
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._free_turns: SimpleQueue[None] = SimpleQueue()  # threading.Semaphore is slow
+        for _ in range(at_once):
+            self._free_turns.put(None)
+
+    def receive(self, upload: Upload) -> Received:
+        """Take one message in; raises an error of app.errors, and then nothing was stored."""
+        body = self._store.new_body()
+        try:
+            json = self._read(upload, body)
+            arrived_at = time.perf_counter()
+            with self._turn():
+                submission = self._decode(upload, json, body)
+                message = self._check(submission, upload.idempotency_key, body)
+            size = body.size
+            receipt = self._store.add(message, body)
+        finally:
+            body.discard()
+        return Received(receipt, message.envelope, size, time.perf_counter() - arrived_at)
+
+    def _read(self, upload: Upload, body: Body) -> bytes | None:
+        """Read a raw message into `body`; return JSON, which isn't a message yet."""
+        limit = self._settings.max_message_size
+        # Base64 makes four bytes of three.
+        largest = limit if upload.kind is BodyKind.RAW else limit * 4 // 3 + JSON_OVERHEAD_BYTES
+        chunks = read_chunks(upload.stream, upload.content_length, largest, upload.is_late)
+        first = _beginning(chunks) if upload.kind is BodyKind.UNDECLARED else next(chunks, b"")
+        if _is_json(upload.kind, first):
+            return b"".join(chain([first], chunks))
+        if upload.content_length is not None and upload.content_length > limit:
+            raise MessageTooLarge(limit)
+        self._fill(body, chain([first], chunks))
+        return None
+
+    def _decode(self, upload: Upload, json: bytes | None, body: Body) -> Submission:
+        if json is None:
+            return Submission(upload.envelope)
+        hostname, now = self._settings.hostname, self._clock()
+        submission, raw = from_json(json, upload.envelope, hostname, now)
+        self._fill(body, [raw])
+        return submission
+
+    def _fill(self, body: Body, chunks: Iterable[bytes]) -> None:
+        for chunk in chunks:
+            body.write(chunk)
+            if body.size > self._settings.max_message_size:
+                raise MessageTooLarge(self._settings.max_message_size)
+
+    def _check(self, submission: Submission, client_key: str | None, body: Body) -> Message:
+        settings = self._settings
+        head = parse_head(body.head, is_whole=len(body.head) == body.size)
+        envelope = complete(submission.envelope, head)
+        check_policy(envelope, settings.blocked_domains, settings.allowed_recipient_domains)
+        key = _idempotency_key(client_key, envelope, submission.digest or body.sha256())
+        received_at = self._clock()
+        return Message(new_message_id(received_at), received_at, envelope, head.subject, key)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        self._free_turns.get()
+        try:
+            yield
+        finally:
+            self._free_turns.put(None)
+
+
+def _beginning(chunks: Iterator[bytes]) -> bytes:
+    """Return what has arrived once there is more than white space, or no more to come."""
+    arrived: list[bytes] = []
+    for chunk in chunks:
+        arrived.append(chunk)
+        if not chunk.isspace():
+            break
+    return b"".join(arrived)
+
+
+def _is_json(kind: BodyKind, first: bytes) -> bool:
+    if kind is BodyKind.UNDECLARED:
+        return first.lstrip().startswith(b"{")
+    return kind is BodyKind.JSON
+
+
+def _idempotency_key(client_key: str | None, envelope: Envelope, content: bytes) -> str:
+    """Return what two arrivals of the same message for the same recipient have in common."""
+    if client_key is not None:
+        parts = ["idempotency-key", client_key, envelope.recipient]
+    elif envelope.queue_id is not None:
+        parts = ["queue-id", envelope.queue_id, envelope.recipient]
+    else:
+        parts = ["content", envelope.sender, envelope.recipient, content.hex()]
+    # NUL can't be part of any of them, so different parts never make the same text.
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

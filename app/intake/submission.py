@@ -1,0 +1,40 @@
+"""What the client has sent, as every later step sees it: an envelope and a raw message.
+
+JSON becomes both here, and goes the way of everything else from then on.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.intake.compose import DEFAULT_HOSTNAME, compose, content_digest
+from app.intake.envelope import PartialEnvelope, complete, merge
+from app.intake.headers import Head
+from app.intake.json_mail import decode_json_mail
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What was said of the envelope beside the raw message.
+
+    `digest` tells composed messages apart: the Date of each differs, so their bytes can't.
+    """
+
+    envelope: PartialEnvelope
+    digest: bytes | None = None
+
+
+def from_json(
+    json: bytes, headers: PartialEnvelope, hostname: str | None, now: datetime
+) -> tuple[Submission, bytes]:
+    """Return the submission in `json` and its raw message, composed where none was given.
+
+    `headers` is what the request's headers say of the envelope. Raises BadRequest, and
+    MessageRejected when a message has to be composed without a sender or a recipient.
+    """
+    mail = decode_json_mail(json)
+    given = merge(headers, mail.envelope)
+    if mail.raw is not None:
+        return Submission(given), mail.raw
+    envelope = complete(given, Head())
+    raw = compose(envelope, mail.subject, mail.text, now, hostname or DEFAULT_HOSTNAME)
+    return Submission(given, content_digest(envelope, mail.subject, mail.text)), raw

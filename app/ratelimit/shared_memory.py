@@ -1,0 +1,67 @@
+"""Token buckets in memory that the workers of one host share.
+
+A client belongs to one set of the table. Where a set is full, the entry whose bucket is the closest
+to being full makes room: it is the one that knows the least.
+
+Two locks go together. A record lock (fcntl) keeps processes apart, and the kernel releases it
+when its owner dies, at whatever instruction; but it doesn't keep the threads of one process apart,
+so a thread lock comes before it. There is one thread lock for all sets: a process that waits for
+a record lock then never holds another, or the kernel would see deadlocks where there are none
+(EDEADLK in fcntl(2)).
+"""
+
+import fcntl
+import hashlib
+import struct
+import threading
+import time
+from collections.abc import Callable
+from functools import lru_cache
+
+from app.ratelimit.token_bucket import Decision, TokenBucket
+from app.state.bucket_table import ENTRY, SET, BucketTable
+
+
+class SharedLimiter:
+    """Token buckets in a BucketTable; each process has one such object for a table."""
+
+    def __init__(
+        self,
+        table: BucketTable,
+        bucket: TokenBucket,
+        clock_ns: Callable[[], int] = time.monotonic_ns,  # the time of day can be set back
+    ) -> None:
+        """`clock_ns` is the same clock in all processes that share the table."""
+        self._table = table
+        self._bucket = bucket
+        self._clock_ns = clock_ns
+        self._thread_lock = threading.Lock()
+        self._locate = lru_cache(maxsize=4096)(self._find_place)
+
+    def take(self, client: str) -> Decision:
+        """See Limiter.take."""
+        fingerprint, number = self._locate(client)
+        with self._thread_lock:
+            fcntl.lockf(self._table.descriptor, fcntl.LOCK_EX, 1, number)
+            try:
+                return self._take(number * SET.size, fingerprint)
+            finally:
+                fcntl.lockf(self._table.descriptor, fcntl.LOCK_UN, 1, number)
+
+    def _find_place(self, client: str) -> tuple[int, int]:
+        digest = hashlib.blake2b(client.encode(), key=self._table.secret, digest_size=12).digest()
+        fingerprint, number = struct.unpack("=QI", digest)
+        return fingerprint, number % self._table.sets
+
+    def _take(self, offset: int, fingerprint: int) -> Decision:
+        entries = SET.unpack_from(self._table.memory, offset)
+        fingerprints, arrivals = entries[::2], entries[1::2]
+        if fingerprint in fingerprints:
+            way = fingerprints.index(fingerprint)
+            arrival = arrivals[way]
+        else:
+            way = arrivals.index(min(arrivals))
+            arrival = 0
+        state, decision = self._bucket.take(arrival, self._clock_ns() // 1000)
+        ENTRY.pack_into(self._table.memory, offset + way * ENTRY.size, fingerprint, state)
+        return decision

@@ -1,0 +1,154 @@
+"""A message that goes the way of every other, to find out where that way is broken.
+
+Each step raises BrokenLink with what is wrong and what to do about it.
+"""
+
+import http.client
+import json
+import smtplib
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from app.errors import GoMailError, MessageNotFound
+from app.relay.postfix import received_domains
+from app.settings import Settings
+from app.settings.url import local_host
+from app.storage.interface import MessageStore, Query
+
+LOCAL_PART = "gomail-canary"
+_SUBJECT = "GoMail canary"
+_POLL_SECONDS = 0.2
+_ABANDONED_AFTER = timedelta(minutes=10)
+
+
+class BrokenLink(Exception):
+    """What is broken and what to do, in one or two sentences for a person."""
+
+
+@dataclass(frozen=True)
+class Canary:
+    """One message with an id of its own; its sender is the null sender, so that nothing bounces."""
+
+    recipient: str
+    id: str
+
+    @property
+    def subject(self) -> str:
+        """What the message is recognised by."""
+        return f"{_SUBJECT} {self.id}"
+
+    @property
+    def raw(self) -> bytes:
+        """The whole message."""
+        return (
+            f"From: <{self.recipient}>\r\nTo: <{self.recipient}>\r\n"
+            f"Subject: {self.subject}\r\n\r\nThis message is removed at once.\r\n"
+        ).encode()
+
+
+def new_canary(settings: Settings) -> Canary:
+    """Return a canary for the first domain that `settings` receive mail for."""
+    domain = next(iter(received_domains(settings)), "gomail.invalid")
+    return Canary(f"{LOCAL_PART}@{domain}", uuid4().hex)
+
+
+def send_over_http(canary: Canary, settings: Settings, token: bytes, seconds: float) -> None:
+    """Hand `canary` to the server that runs with `settings` and has `seconds` to answer."""
+    server = settings.server
+    connection = http.client.HTTPConnection(local_host(server), server.port, timeout=seconds)
+    headers: dict[str, str | bytes] = {
+        "Authorization": b"Bearer " + token,
+        "Content-Type": "message/rfc822",
+        "X-Original-Sender": "",
+        "X-Original-Recipient": canary.recipient,
+        "Idempotency-Key": canary.id,
+    }
+    where = f"{local_host(server)} port {server.port}"
+    try:
+        connection.request("POST", "/mail/inbound", canary.raw, headers)
+        answer = connection.getresponse()
+        status, body = answer.status, answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise BrokenLink(
+            f"No answer from {where}: {error}. Is the server running, with this configuration?"
+        ) from error
+    finally:
+        connection.close()
+    if not _is_success(status, body):
+        raise BrokenLink(f"The server at {where} has refused the canary: {_reason(status, body)}")
+
+
+def send_over_smtp(canary: Canary, host: str, port: int, seconds: float) -> None:
+    """Hand `canary` to the mail server at `host` and `port`, which has `seconds` for each reply."""
+    where = f"The mail server at {host} port {port}"
+    try:
+        with smtplib.SMTP(host, port, timeout=seconds) as client:
+            client.sendmail("", [canary.recipient], canary.raw)
+    except smtplib.SMTPRecipientsRefused as error:
+        code, reply = error.recipients[canary.recipient]
+        raise BrokenLink(
+            f"{where} doesn't take mail for {canary.recipient}: {code} {reply.decode('latin-1')}."
+            " See virtual_mailbox_domains in main.cf."
+        ) from error
+    except (OSError, smtplib.SMTPException) as error:
+        raise BrokenLink(f"{where} hasn't taken the canary: {error}") from error
+
+
+def wait_for_arrival(canary: Canary, store: MessageStore, seconds: float) -> None:
+    """Return when `canary` is in `store`, and take it out; also those of checks that gave up."""
+    deadline = time.monotonic() + seconds
+    while not _take_out(canary, store):
+        if time.monotonic() >= deadline:
+            raise BrokenLink(
+                f"The canary was taken, but hasn't arrived in the store within {seconds:.0f}"
+                " seconds. If it was sent by SMTP, `postqueue -p` says why it waits; otherwise"
+                " the server uses another data_dir than this configuration."
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _take_out(canary: Canary, store: MessageStore) -> bool:
+    has_arrived = False
+    abandoned_before = datetime.now(UTC) - _ABANDONED_AFTER
+    try:
+        for message in list(store.search(Query(recipient=canary.recipient))):
+            is_this_one = message.subject == canary.subject
+            if is_this_one and canary.id.encode() not in store.read(message.message_id):
+                raise BrokenLink("The canary was stored, but not as it was sent.")
+            has_arrived = has_arrived or is_this_one
+            is_abandoned = message.subject.startswith(f"{_SUBJECT} ") and (
+                message.received_at < abandoned_before
+            )
+            if is_this_one or is_abandoned:
+                with suppress(MessageNotFound):  # another check has been faster
+                    store.remove(message.message_id)
+    except GoMailError as error:
+        raise BrokenLink(f"The store can't be used: {error}") from error
+    return has_arrived
+
+
+def _is_success(status: int, body: bytes) -> bool:
+    try:
+        return status == http.client.OK and "message_id" in json.loads(body)
+    except (ValueError, TypeError):
+        return False
+
+
+def _reason(status: int, body: bytes) -> str:
+    try:
+        problem = json.loads(body)
+        reason = f"{problem['code']}, {problem['detail']}"
+    except (ValueError, TypeError, LookupError):
+        return f"status {status}, and not in GoMail's own words. Does something else listen there?"
+    return f"{reason} {_ADVICE.get(problem['code'], '')}".rstrip()
+
+
+_ADVICE = {
+    "unauthorized": "The server has been started with another token: restart or reload it.",
+    "rate_limited": "This host sends too much, or rate_limit_burst is too small.",
+    "storage_unavailable": "See `/health` for the reason, and the disk of data_dir.",
+    "recipient_unknown": "The server runs with other allowed_recipient_domains: reload it.",
+}

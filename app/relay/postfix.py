@@ -1,0 +1,97 @@
+"""The lines of Postfix's configuration that hand mail over to GoMail."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from app.settings import Settings
+
+TRANSPORT = "gomail"
+TIME_LIMIT_SECONDS = 300  # gomail-relay gives up after 90 and defers; Postfix would bounce
+HEADER_BYTES = 128 * 1024  # what Postfix may add: a header is at most 102,400 bytes long
+_LARGEST_DEFAULT_MAILBOX = 51_200_000
+
+
+@dataclass(frozen=True)
+class PipeTransport:
+    """What the lines name: a URL, files by their absolute paths, and the user of the script."""
+
+    url: str
+    token_file: str
+    user: str
+    relay: str
+
+
+def main_cf(settings: Settings) -> str:
+    """Return the lines for main.cf."""
+    lines = [
+        f"# Mail for these domains goes to GoMail, over the transport {TRANSPORT} in master.cf.",
+        f"virtual_mailbox_domains = {', '.join(received_domains(settings) or ['$mydomain'])}",
+        f"virtual_transport = {TRANSPORT}",
+        "virtual_mailbox_maps = static:all",
+        "# One recipient a call, and a limit well above the 90 seconds of gomail-relay: when it is",
+        "# over, Postfix bounces.",
+        f"{TRANSPORT}_destination_recipient_limit = 1",
+        f"{TRANSPORT}_time_limit = {TIME_LIMIT_SECONDS}s",
+        "# GoMail knows a repeated delivery by its queue id, so an id must never be used twice.",
+        "enable_long_queue_ids = yes",
+        "# Below GoMail's max_message_size, so that a message is refused before it is taken.",
+        f"message_size_limit = {size_limit(settings)}",
+    ]
+    if size_limit(settings) > _LARGEST_DEFAULT_MAILBOX:
+        lines.append("mailbox_size_limit = 0")
+    return "\n".join(lines) + "\n"
+
+
+def master_cf(settings: Settings, door: PipeTransport) -> str:
+    """Return the lines for master.cf."""
+    at_once = settings.server.workers * settings.server.threads
+    arguments = "${sender} ${recipient} ${queue_id} ${client_address} ${client_hostname}"
+    return (
+        f"{TRANSPORT} unix - n n - {at_once} pipe\n"
+        f"  flags=Rq user={door.user} null_sender=\n"
+        f"  argv={door.relay} {door.url} {door.token_file}\n"
+        f"  {arguments} ${{client_helo}}\n"
+    )
+
+
+def size_limit(settings: Settings) -> int:
+    """Return the largest message_size_limit, in bytes, with which GoMail takes every message."""
+    taken = settings.mail.max_message_size
+    return max(taken - HEADER_BYTES, taken // 2)
+
+
+def size_limit_warning(settings: Settings) -> str | None:
+    """Tell what is wrong with the message_size_limit of this host's Postfix; None when it fits.
+
+    Without Postfix on this host nothing is known to be wrong.
+    """
+    postconf = shutil.which("postconf")
+    if postconf is None:
+        return None
+    command = [postconf, "-h", "message_size_limit"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    limit = asked.stdout.strip()
+    if not limit.isdecimal() or 0 < int(limit) <= size_limit(settings):
+        return None
+    return (
+        f"Postfix takes messages of up to {limit} bytes (message_size_limit, 0 is any size), but"
+        f" GoMail only {settings.mail.max_message_size} (max_message_size) with what Postfix"
+        f" adds: larger ones would bounce. Set message_size_limit = {size_limit(settings)}."
+    )
+
+
+def missing_domains_warning(settings: Settings) -> str | None:
+    """Tell that no setting names the domains to receive mail for; None when one does."""
+    if received_domains(settings):
+        return None
+    return (
+        "neither allowed_recipient_domains nor primary_domain is set: the lines take mail for"
+        " Postfix's own $mydomain"
+    )
+
+
+def received_domains(settings: Settings) -> list[str]:
+    """Return the domains that `settings` receive mail for, as far as they say."""
+    mail = settings.mail
+    return sorted(mail.allowed_recipient_domains) or [*filter(None, [mail.primary_domain])]

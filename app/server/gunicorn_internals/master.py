@@ -1,0 +1,64 @@
+"""Gunicorn's master (its Arbiter), as far as GoMail reaches into it."""
+
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+
+class Master:
+    """What the drain and the child processes need of the master; used in its process only."""
+
+    def __init__(self, arbiter: Any) -> None:
+        self._arbiter = arbiter
+
+    @property
+    def signals(self) -> list[int]:
+        """The signals that the master has handlers for."""
+        return list(self._arbiter.SIGNALS)
+
+    @property
+    def graceful_timeout(self) -> int:
+        """How many seconds workers have to finish what they handle."""
+        return int(self._arbiter.cfg.graceful_timeout)
+
+    def listening_sockets(self) -> list[socket.socket]:
+        """Return the sockets of the API port."""
+        return [listener.sock for listener in self._arbiter.LISTENERS]
+
+    def listeners_live_on(self) -> bool:
+        """Tell whether somebody else keeps the sockets: systemd, or the next master (SIGUSR2)."""
+        arbiter = self._arbiter
+        return bool(arbiter.systemd or arbiter.master_pid or arbiter.reexec_pid)
+
+    def reload_only_if(self, is_allowed: Callable[[], bool]) -> None:
+        """From now on ignore SIGHUP unless `is_allowed` says otherwise."""
+        reload = self._arbiter.handle_hup
+
+        def handle_hup() -> None:
+            if is_allowed():
+                reload()
+
+        self._arbiter.handle_hup = handle_hup
+
+    def in_each_round(self, action: Callable[[], None]) -> None:
+        """Call `action` in each round of the main loop, about once a second."""
+        manage_workers = self._arbiter.manage_workers
+
+        def manage_all() -> None:
+            manage_workers()
+            action()
+
+        self._arbiter.manage_workers = manage_all
+
+    def end(self, seconds: int) -> None:
+        """Begin Gunicorn's own graceful shutdown, in which workers have `seconds` left."""
+        self._arbiter.cfg.set("graceful_timeout", seconds)
+        self._arbiter.signal(signal.SIGTERM, None)
+
+    def close_inherited(self) -> None:
+        """In a child that isn't a worker: close what it has inherited of ports and workers."""
+        for listener in self.listening_sockets():
+            listener.close()
+        for worker in self._arbiter.WORKERS.values():
+            worker.tmp.close()

@@ -1,0 +1,18 @@
+"""What master and workers share, in memory that is made before the fork."""
+
+from dataclasses import dataclass, field
+
+from app.state.bucket_table import BucketTable
+from app.state.outage import Outage
+from app.state.processes import Processes
+from app.state.slots import Slots
+
+
+@dataclass(frozen=True)
+class SharedState:
+    """Anonymous memory; it goes with the last process that has it."""
+
+    buckets: BucketTable = field(default_factory=BucketTable)
+    slots: Slots = field(default_factory=Slots)
+    limiter_outage: Outage = field(default_factory=Outage)
+    processes: Processes = field(default_factory=Processes)

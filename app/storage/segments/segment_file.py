@@ -1,0 +1,92 @@
+"""One segment: an append-only file that holds the bytes of messages."""
+
+import fcntl
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from app.state.small_files import sync_directory
+
+_MOST_BUFFERS_A_WRITE = 512  # well below IOV_MAX, 1024 on Linux
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where the bytes of one message lie: `length` bytes from `offset` of the file `segment`."""
+
+    segment: str
+    offset: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        """The offset of the first byte behind it."""
+        return self.offset + self.length
+
+
+class SegmentFile:
+    """One segment, open for appending and locked by this process."""
+
+    def __init__(self, directory: Path) -> None:
+        """Create the file (0600) and make its name durable; raises OSError."""
+        self.name = f"{uuid4().hex}.segment"
+        self.size = 0
+        self._path = directory / self.name
+        self._descriptor = _create_locked(self._path)
+        try:
+            sync_directory(directory)
+        except OSError:
+            self.discard()
+            raise
+
+    def write(self, chunks: Sequence[bytes]) -> None:
+        """Append all of `chunks`; on OSError an unknown part of them was appended."""
+        pending = [memoryview(chunk) for chunk in chunks if chunk]
+        while pending:
+            written = os.writev(self._descriptor, pending[:_MOST_BUFFERS_A_WRITE])
+            self.size += written
+            pending = _after(pending, written)
+
+    def sync(self) -> None:
+        """Make everything written durable; after an OSError the file must not be used again."""
+        os.fdatasync(self._descriptor)
+
+    def shorten(self, size: int) -> None:
+        """Drop what was appended after the first `size` bytes; raises OSError."""
+        os.ftruncate(self._descriptor, size)
+        self.size = size
+
+    def close(self) -> None:
+        """Close the file and release its lock."""
+        os.close(self._descriptor)
+
+    def discard(self) -> None:
+        """Remove the file and close it."""
+        with suppress(OSError):  # the sweep at the next start removes it as well
+            self._path.unlink()
+        self.close()
+
+
+def _create_locked(path: Path) -> int:
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+    while True:
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            os.close(descriptor)
+            raise
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # a sweep came between the creation and the lock
+
+
+def _after(pending: list[memoryview], written: int) -> list[memoryview]:
+    for number, chunk in enumerate(pending):
+        if written < len(chunk):
+            return [chunk[written:], *pending[number + 1 :]]
+        written -= len(chunk)
+    return []

@@ -1,0 +1,49 @@
+"""The bytes of one message while they arrive; a large one goes to a segment of its own."""
+
+from collections.abc import Callable
+
+from app.errors import StorageUnavailable
+from app.storage.body import Body
+from app.storage.segments.segment_file import SegmentFile
+
+LARGE_MESSAGE_BYTES = 1024 * 1024
+
+
+class SpooledBody(Body):
+    """Collects chunks in memory; beyond LARGE_MESSAGE_BYTES they go to a segment of their own.
+
+    `is_named` is set once a row may name that segment: then it stays, whatever happens. Memory is
+    bounded by LARGE_MESSAGE_BYTES and one chunk.
+    """
+
+    def __init__(self, open_segment: Callable[[], SegmentFile]) -> None:
+        super().__init__()
+        self.segment: SegmentFile | None = None
+        self.is_named = False
+        self._open_segment = open_segment
+
+    def discard(self) -> None:
+        """Forget the bytes, and remove their segment unless it is named; may be called twice."""
+        super().discard()
+        if self.segment is not None:
+            end = self.segment.close if self.is_named else self.segment.discard
+            end()
+            self.segment = None
+
+    def _keep(self, chunk: bytes) -> None:
+        if self.segment is None:
+            super()._keep(chunk)
+        if self.size > LARGE_MESSAGE_BYTES:
+            self._write_to_segment(chunk)
+
+    def _write_to_segment(self, chunk: bytes) -> None:
+        try:
+            if self.segment is None:
+                self.segment = self._open_segment()
+                self.segment.write(self.chunks)
+                self.chunks.clear()
+            else:
+                self.segment.write([chunk])
+        except OSError as error:
+            self.discard()
+            raise StorageUnavailable from error

@@ -1,0 +1,68 @@
+"""What the rows say: from a message to its row and back, and from a query to its statement."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, func, select
+
+from app.storage.body import Body
+from app.storage.ids import first_message_id, milliseconds_since_epoch
+from app.storage.interface import Query
+from app.storage.message import Connection, Envelope, Message, StoredMessage
+from app.storage.segments.segment_file import Span
+from app.storage.sqlite.tables import messages
+
+
+def selection(query: Query, after: str | None = None) -> Select[Any]:
+    """Return the statement for `query`, without its limit; the rows after the id `after` only."""
+    identity = messages.c.id
+    statement = select(messages).order_by(identity if query.oldest_first else identity.desc())
+    if query.recipient is not None:
+        statement = statement.where(func.lower(messages.c.recipient) == func.lower(query.recipient))
+    if query.since is not None:
+        statement = statement.where(identity >= first_message_id(query.since))
+    if query.until is not None:
+        statement = statement.where(identity < first_message_id(query.until))
+    if after is not None:
+        statement = statement.where(identity > after if query.oldest_first else identity < after)
+    return statement
+
+
+def values_of(message: Message, body: Body, span: Span) -> dict[str, object]:
+    """Return the row of `message`, whose bytes lie in `span`."""
+    envelope = message.envelope
+    return {
+        "id": message.message_id,
+        "received_at_ms": milliseconds_since_epoch(message.received_at),
+        "idempotency_key": message.idempotency_key,
+        "sender": envelope.sender,
+        "recipient": envelope.recipient,
+        "subject": message.subject,
+        "mail_from": envelope.mail_from,
+        "queue_id": envelope.queue_id,
+        "client_address": envelope.connection.client_address,
+        "client_hostname": envelope.connection.client_hostname,
+        "helo": envelope.connection.helo,
+        "size": body.size,
+        "sha256": body.sha256(),
+        "segment": span.segment,
+        "segment_offset": span.offset,
+    }
+
+
+def stored_message(row: Row[Any]) -> StoredMessage:
+    """Return what `row` says."""
+    connection = Connection(row.client_address, row.client_hostname, row.helo)
+    return StoredMessage(
+        message_id=row.id,
+        received_at=moment_of(row.received_at_ms),
+        envelope=Envelope(row.sender, row.recipient, connection, row.mail_from, row.queue_id),
+        subject=row.subject,
+        size=row.size,
+        sha256=row.sha256,
+    )
+
+
+def moment_of(milliseconds: int) -> datetime:
+    """Return `milliseconds` since 1970 as an aware datetime in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

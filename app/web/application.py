@@ -1,0 +1,35 @@
+"""The WSGI application: hooks in their order, and a blueprint for each group of routes."""
+
+from flask import Flask
+
+from app.services import Services
+from app.web import inbound, probes, problems
+from app.web.hooks import (
+    counts,
+    log_line,
+    rate_limit,
+    request_id,
+    shutting_down,
+    write_deadline,
+)
+
+
+def make_application(services: Services) -> Flask:
+    """Return the application that serves with `services`.
+
+    Hooks before a request run in the order of this list, those after it in the opposite one.
+    """
+    app = Flask("app", static_folder=None)
+    app.extensions["gomail"] = services
+    app.url_map.merge_slashes = False  # or //email would be a redirect to what Host says
+    request_id.register(app)
+    log_line.register(app)
+    write_deadline.register(app)
+    shutting_down.register(app)
+    rate_limit.register(app)
+    problems.register(app)
+    app.register_blueprint(inbound.blueprint)
+    app.register_blueprint(probes.blueprint)
+    if services.recorder is not None:
+        counts.register(app, services.recorder)
+    return app

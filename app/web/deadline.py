@@ -1,0 +1,34 @@
+"""When a client's time is up."""
+
+import time
+from typing import Any
+
+
+class Deadline:
+    """The time that a client has for one request. The server enforces it.
+
+    `at` is in seconds of the monotonic clock. `request` is the server's, None until
+    its head has been read.
+    """
+
+    def __init__(self, at: float) -> None:
+        self.request: Any = None
+        self.at = at
+        self.expired = False
+        self.answering = False
+
+    def handle_within(self, seconds: float, request: Any) -> None:
+        """The head of `request` has been read: the rest has to be done in `seconds`."""
+        self.request = request
+        self.at = min(self.at, time.monotonic() + seconds)
+
+    def expire(self) -> None:
+        """The client's time is up: its connection is to end, and the answer will say so."""
+        if self.request is not None:
+            self.request.force_close()
+        self.expired = True
+
+    def answer_within(self, seconds: float) -> None:
+        """The answer is ready: the client has to take it in `seconds`."""
+        self.at = time.monotonic() + seconds
+        self.answering = True

@@ -1,0 +1,56 @@
+"""The rate limit: it comes before the token is checked, so that guessing tokens is limited too."""
+
+import math
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response, request
+
+from app.errors import RateLimited
+from app.ratelimit.client import Claims, client_of
+from app.web.inbound import RULES
+from app.web.request_context import current_request, current_services
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+
+def register(app: Flask) -> None:
+    """Limit the inbound routes of `app`, whatever the method."""
+    app.before_request(_take_token)
+    app.after_request(_add_headers)
+
+
+def _take_token() -> None:
+    services, context = current_services(), current_request()
+    if services.limiter is None or context.rule not in RULES:
+        return
+    environ = request.environ
+    peer = environ.get("REMOTE_ADDR", "")
+    client = client_of(peer, _claims(environ), services.rate_limit.trusted_proxies)
+    context.decision = services.limiter.take(client)
+    if not context.decision.allowed:
+        raise RateLimited(context.decision.retry_after_us / 1_000_000)
+
+
+def _claims(environ: "WSGIEnvironment") -> Claims:
+    return Claims(
+        environ.get("HTTP_X_ORIGINAL_CLIENT_ADDRESS"),
+        environ.get("HTTP_X_FORWARDED_FOR"),
+        environ.get("HTTP_X_REAL_IP"),
+    )
+
+
+def _add_headers(answer: Response) -> Response:
+    decision = current_request().decision
+    if decision is None:
+        return answer
+    services, add = current_services(), answer.headers.add  # unlike setting, it searches nothing
+    full_after = decision.full_after_us / 1_000_000
+    per_minute = services.rate_limit.per_minute
+    add("X-RateLimit-Limit", str(per_minute))
+    add("X-RateLimit-Remaining", str(decision.remaining))
+    add("X-RateLimit-Reset", str(math.ceil(services.clock().timestamp() + full_after)))
+    # draft-ietf-httpapi-ratelimit-headers-10
+    add("RateLimit-Policy", f'"minute";q={per_minute};w=60')
+    add("RateLimit", f'"minute";r={decision.remaining};t={math.ceil(full_after)}')
+    return answer

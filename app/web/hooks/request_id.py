@@ -1,0 +1,44 @@
+"""The id of each request: on its answer, in its log lines, in the context of its other hooks."""
+
+import random
+import re
+
+from flask import Flask, Response, request
+
+from app import logs
+from app.web import request_context
+from app.web.matched_rule import matched_rule
+from app.web.request_context import RequestContext, current_request
+
+_SANE_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
+
+
+def register(app: Flask) -> None:
+    """Give each request of `app` its id; this hook comes first, and last."""
+    app.before_request(_begin)
+    app.after_request(_tell)
+    app.teardown_request(_end)
+
+
+def _begin() -> None:
+    if not request_context.has_begun():
+        request_context.begin_request(RequestContext())
+    context = current_request()
+    context.rule = matched_rule()
+    context.request_id = _request_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
+    logs.request_id.set(context.request_id)
+
+
+def _tell(answer: Response) -> Response:
+    answer.headers["X-Request-ID"] = current_request().request_id
+    return answer
+
+
+def _end(_error: BaseException | None) -> None:
+    logs.request_id.set(None)
+    request_context.end_request()
+
+
+def _request_id(given: str) -> str:
+    # Not a secret, so it needs no system call; Gunicorn seeds each worker anew.
+    return given if _SANE_REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"

@@ -1,0 +1,69 @@
+"""What one request knows on its way from its head to its line in the log."""
+
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from flask import current_app
+
+from app.intake.receive import Received
+from app.metrics.recorder import UNMATCHED
+from app.ratelimit.token_bucket import Decision
+from app.services import Services
+from app.web.deadline import Deadline
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One object for each request, made by the server and filled by the hooks.
+
+    `deadline` is None outside Gunicorn. `started_at` is when the head had been read, on the clock
+    of time.perf_counter. `is_admitted` is False for a request that came after the drain began.
+    `rule` is that of the route whose path the router has matched, whatever the method, else
+    UNMATCHED. `code` is that of the error that is answered.
+    """
+
+    deadline: Deadline | None = None
+    started_at: float = field(default_factory=time.perf_counter)
+    is_admitted: bool = True
+    request_id: str = ""
+    rule: str = UNMATCHED
+    decision: Decision | None = None
+    received: Received | None = None
+    code: str | None = None
+
+    def is_late(self) -> bool:
+        """Tell whether the client's time is up."""
+        return self.deadline is not None and self.deadline.expired
+
+
+_current: ContextVar[RequestContext | None] = ContextVar("request", default=None)
+
+
+def begin_request(context: RequestContext) -> None:
+    """Make `context` that of the request which this thread handles."""
+    _current.set(context)
+
+
+def end_request() -> None:
+    """Forget the request that this thread has handled."""
+    _current.set(None)
+
+
+def has_begun() -> bool:
+    """Tell whether a server has begun the request; a test client hasn't."""
+    return _current.get() is not None
+
+
+def current_request() -> RequestContext:
+    """Return the context of the request that this thread handles; raises LookupError."""
+    context = _current.get()
+    if context is None:
+        raise LookupError("There is no request.")
+    return context
+
+
+def current_services() -> Services:
+    """Return the services that the current application was made with."""
+    services: Services = current_app.extensions["gomail"]
+    return services

@@ -1,0 +1,69 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.auth.generated_token import generated_token, token_file
+from app.errors import StorageUnavailable
+
+
+def test_a_token_is_made_once_and_kept(tmp_path: Path) -> None:
+    """The second call returns the first one's token, which only the owner can read."""
+    data_dir = tmp_path / "new" / "data"
+    token = generated_token(data_dir)
+    assert len(token) >= 32
+    assert generated_token(data_dir) == token
+    assert token_file(data_dir).read_text() == token + "\n"
+    assert token_file(data_dir).stat().st_mode & 0o777 == 0o600
+    assert data_dir.stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in data_dir.iterdir()] == ["token"]
+
+
+def test_each_installation_has_its_own(tmp_path: Path) -> None:
+    """Two data directories get different tokens."""
+    assert generated_token(tmp_path / "one") != generated_token(tmp_path / "two")
+
+
+def test_processes_that_start_together_agree(tmp_path: Path) -> None:
+    """Eight processes that make the token at the same moment all return the same."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from app.auth.generated_token import generated_token\n"
+        "print('ready', flush=True); sys.stdin.read(); print(generated_token(Path(sys.argv[1])))"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "data")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(8)
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.close()
+    tokens = []
+    for process in processes:
+        with process, process.stdout as output:
+            tokens.append(output.read().strip())
+    assert [process.returncode for process in processes] == [0] * 8
+    assert set(tokens) == {generated_token(tmp_path / "data")}
+
+
+def test_a_directory_that_is_none_is_unavailable(tmp_path: Path) -> None:
+    """Where no token can be kept, none is made up, and the path isn't in the error."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageUnavailable) as caught:
+        generated_token(tmp_path / "file" / "data")
+    assert isinstance(caught.value.__cause__, OSError)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_an_empty_token_file_is_refused(tmp_path: Path) -> None:
+    """A file emptied by accident doesn't make the empty token a valid one."""
+    token_file(tmp_path).write_text("\n")
+    with pytest.raises(StorageUnavailable):
+        generated_token(tmp_path)

@@ -1,0 +1,160 @@
+import configparser
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from flask import Flask
+
+from app.server.drain import CLOSE_SECONDS, TURN_AWAY_SECONDS
+from app.settings.schema import properties
+from app.web import probes
+
+ROOT = Path(__file__).parents[3]
+CONFIG = ROOT / "config"
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+COMPOSE = yaml.safe_load((CONFIG / "compose.yaml").read_text(encoding="utf-8"))
+MANIFESTS = {
+    manifest["kind"]: manifest
+    for manifest in yaml.safe_load_all((CONFIG / "kubernetes.yaml").read_text(encoding="utf-8"))
+}
+POD = MANIFESTS["Deployment"]["spec"]["template"]
+CONTAINER = POD["spec"]["containers"][0]
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def unit(name):
+    """Return the sections of a systemd unit."""
+    parser = configparser.RawConfigParser()
+    parser.optionxform = str
+    parser.read_string((CONFIG / "systemd" / name).read_text(encoding="utf-8"))
+    return parser
+
+
+def instruction(name):
+    """Return the arguments of the last instruction `name` of the Dockerfile."""
+    return re.findall(rf"^{name} (.*)$", DOCKERFILE, re.MULTILINE)[-1]
+
+
+def default(key):
+    """Return the default of a setting."""
+    return properties()[key]["default"]
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(unit("gomail.service")["Service"]["TimeoutStopSec"], id="systemd"),
+        pytest.param(
+            COMPOSE["services"]["gomail"]["stop_grace_period"].removesuffix("s"), id="compose"
+        ),
+        pytest.param(POD["spec"]["terminationGracePeriodSeconds"], id="kubernetes"),
+    ],
+)
+def test_whoever_stops_gomail_waits_for_the_drain(seconds):
+    """Longer than shutdown_timeout and all that comes after it, or a 200 could be cut off."""
+    assert int(seconds) > default("shutdown_timeout") + TURN_AWAY_SECONDS + CLOSE_SECONDS
+    assert f"| {seconds} s |" in OPERATIONS
+
+
+def test_the_unit_starts_what_the_image_starts():
+    """Same command, found from the same directory; only the master gets the signal to stop."""
+    service = unit("gomail.service")["Service"]
+    directory = instruction("WORKDIR")
+    program, *arguments = json.loads(instruction("ENTRYPOINT"))
+    assert service["WorkingDirectory"] == directory
+    assert service["ExecStart"] == " ".join([f"{directory}/.venv/bin/{program}", *arguments])
+    assert service["KillMode"] == "mixed"
+    assert service["ExecReload"].endswith("-s HUP $MAINPID")
+    assert instruction("STOPSIGNAL") == "SIGTERM"
+    assert "KillSignal" not in service
+
+
+def test_the_unit_can_write_where_it_stores():
+    """ProtectSystem=strict leaves the state directory, and that is the data directory."""
+    service = unit("gomail.service")["Service"]
+    assert service["ProtectSystem"] == "strict"
+    assert service["Environment"] == f"MAIL_DATA_DIR=/var/lib/{service['StateDirectory']}"
+
+
+def test_the_socket_unit_listens_where_gomail_would():
+    """With and without it, clients find the same address; the service is started after it."""
+    assert unit("gomail.socket")["Socket"]["ListenStream"] == f"{default('host')}:{default('port')}"
+    assert "gomail.socket" in unit("gomail.service")["Unit"]["After"].split()
+    assert "socket" in properties()["mode"]["enum"]
+
+
+@pytest.mark.parametrize(
+    ("probe", "path"), [("readinessProbe", "/ready"), ("livenessProbe", "/health")]
+)
+def test_probes_ask_for_what_there_is(probe, path):
+    """Each path is a route of GoMail, and the port has the name that the container gives it."""
+    app = Flask("probed")
+    app.register_blueprint(probes.blueprint)
+    request = CONTAINER[probe]["httpGet"]
+    assert request == {"path": path, "port": CONTAINER["ports"][0]["name"]}
+    assert path in {rule.rule for rule in app.url_map.iter_rules()}
+    assert f"| {path} |" in OPERATIONS
+
+
+def test_no_probe_ends_a_drain():
+    """/health is 503 while it drains: the liveness probe has more patience than that takes."""
+    probe = CONTAINER["livenessProbe"]
+    patience = probe["periodSeconds"] * probe["failureThreshold"]
+    assert patience > POD["spec"]["terminationGracePeriodSeconds"]
+
+
+def test_the_image_brings_the_health_check_of_compose():
+    """compose.yaml has none of its own, and that of the image asks a path that exists."""
+    assert "healthcheck" not in COMPOSE["services"]["gomail"]
+    assert "HEALTHCHECK" in DOCKERFILE
+    assert "/health'" in DOCKERFILE
+    assert f"MAIL_PORT={default('port')}" in DOCKERFILE
+
+
+def test_all_store_on_a_volume_at_the_place_of_the_image():
+    """What is stored survives the container: mounted where the image keeps its data."""
+    place = instruction("VOLUME")
+    [mount] = COMPOSE["services"]["gomail"]["volumes"]
+    name, _, target = mount.partition(":")
+    assert name in COMPOSE["volumes"]
+    assert target == place
+    mounts = {mount["mountPath"]: mount["name"] for mount in CONTAINER["volumeMounts"]}
+    claims = {
+        volume["name"]: volume.get("persistentVolumeClaim", {}).get("claimName")
+        for volume in POD["spec"]["volumes"]
+    }
+    assert claims[mounts[place]] == MANIFESTS["PersistentVolumeClaim"]["metadata"]["name"]
+    assert POD["spec"]["securityContext"]["runAsUser"] == int(instruction("USER"))
+
+
+def test_the_data_directory_has_one_server():
+    """The old pod is gone before the new one mounts the volume."""
+    spec = MANIFESTS["Deployment"]["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_the_ports_lead_to_the_server():
+    """Published port, container port and service lead to the port of the image."""
+    port = int(instruction("EXPOSE"))
+    assert COMPOSE["services"]["gomail"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert CONTAINER["ports"] == [{"name": "http", "containerPort": port}]
+    service = MANIFESTS["Service"]["spec"]
+    assert service["ports"] == [{"name": "http", "port": port, "targetPort": "http"}]
+    assert service["selector"].items() <= POD["metadata"]["labels"].items()
+    assert MANIFESTS["Deployment"]["spec"]["selector"]["matchLabels"] == service["selector"]
+
+
+@pytest.mark.parametrize("key", sorted(key for key in properties() if key.endswith("_timeout")))
+def test_the_page_tells_each_timeout(key):
+    """docs/operations.md has every timeout with its default."""
+    assert f"| {key} | {default(key)} s |" in OPERATIONS
+
+
+def test_the_page_names_only_files_that_exist():
+    """Each link of docs/operations.md leads to a file, and README.md leads to the page."""
+    links = re.findall(r"\]\(([^)]+)\)", OPERATIONS)
+    assert len(links) >= 4
+    assert all((ROOT / "docs" / link).is_file() for link in links)
+    assert "(docs/operations.md)" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,97 @@
+from datetime import UTC, datetime
+from io import BytesIO
+
+import pytest
+
+from app.errors import MessageRejected, MessageTooLarge
+from app.intake.envelope import PartialEnvelope
+from app.intake.read import CHUNK_BYTES
+from app.intake.receive import JSON_OVERHEAD_BYTES, BodyKind, Receiver, Upload
+from app.settings import Mail
+from app.storage.interface import Query
+from app.storage.memory import MemoryStore
+
+LIMIT = 10 * CHUNK_BYTES
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+RAW = b"From: ann@example.com\nTo: bob@example.com\nSubject: Hi\n\n"
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def receiver(store: MemoryStore) -> Receiver:
+    return Receiver(store, Mail(None, None, LIMIT, frozenset(), frozenset()), lambda: AT, at_once=1)
+
+
+def upload(stream: BytesIO, length: int | None, kind: BodyKind = BodyKind.RAW) -> Upload:
+    return Upload(stream, length, kind, PartialEnvelope())
+
+
+@pytest.mark.parametrize(
+    ("kind", "announced", "read"),
+    [
+        (BodyKind.RAW, LIMIT + 1, 0),
+        (BodyKind.UNDECLARED, LIMIT + 1, CHUNK_BYTES),
+        (BodyKind.UNDECLARED, LIMIT * 2, 0),
+        (BodyKind.JSON, LIMIT * 4 // 3 + JSON_OVERHEAD_BYTES + 1, 0),
+    ],
+)
+def test_what_is_announced_too_large_is_not_read(
+    receiver: Receiver, store: MemoryStore, kind: BodyKind, announced: int, read: int
+) -> None:
+    """Content-Length decides; only to tell raw from JSON is a first piece looked at."""
+    stream = BytesIO(RAW.ljust(announced, b"x"))
+    with pytest.raises(MessageTooLarge):
+        receiver.receive(upload(stream, announced, kind))
+    assert stream.tell() == read
+    assert store.count(Query()) == 0
+
+
+class Pieces:
+    """A stream of which each read returns one piece."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = iter(pieces)
+
+    def read(self, _size: int, /) -> bytes:
+        """Return the next one."""
+        return next(self._pieces, b"")
+
+
+@pytest.mark.parametrize("pieces", [(b"\n ", b"%b"), (b" ", b"\r\n", b"\t %b"), (b" %b",)])
+def test_json_is_known_by_its_first_byte_that_is_not_white_space(
+    receiver: Receiver, store: MemoryStore, pieces: tuple[bytes, ...]
+) -> None:
+    """However the white space before it arrives."""
+    parts = b'{"sender":"ann@example.com","to":"bob@example.com","subject":"Hi","body":""}'
+    stream = Pieces(*(piece.replace(b"%b", parts) for piece in pieces))
+    receiver.receive(Upload(stream, None, BodyKind.UNDECLARED, PartialEnvelope()))
+    assert [stored.subject for stored in store.search(Query())] == ["Hi"]
+
+
+@pytest.mark.parametrize("pieces", [(), (b" ",), (b"\n", b"\n")])
+def test_white_space_alone_is_no_message(receiver: Receiver, pieces: tuple[bytes, ...]) -> None:
+    """There is nothing to wait for behind it."""
+    with pytest.raises(MessageRejected):
+        receiver.receive(Upload(Pieces(*pieces), None, BodyKind.UNDECLARED, PartialEnvelope()))
+
+
+def test_what_was_received_is_told(receiver: Receiver, store: MemoryStore) -> None:
+    """Receipt, envelope and size are those of the stored message, at the time of the clock."""
+    received = receiver.receive(upload(BytesIO(RAW), len(RAW)))
+    (stored,) = store.search(Query())
+    assert received.receipt.message_id == stored.message_id
+    assert received.receipt.stored_at == stored.received_at == AT
+    assert (received.envelope, received.size) == (stored.envelope, len(RAW))
+    assert store.read(stored.message_id) == RAW
+
+
+def test_a_head_without_an_end_is_refused(receiver: Receiver, store: MemoryStore) -> None:
+    """When more than the head's bound came and no empty line, this is no message."""
+    raw = b"From: ann@example.com\nTo: bob@example.com\nX: ".ljust(LIMIT, b"x")
+    with pytest.raises(MessageRejected, match="doesn't end"):
+        receiver.receive(upload(BytesIO(raw), None))
+    assert store.count(Query()) == 0

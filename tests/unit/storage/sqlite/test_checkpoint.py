@@ -1,0 +1,216 @@
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, event, text
+
+from app.state.lock_file import locked
+from app.storage.sqlite import checkpoint
+from app.storage.sqlite.checkpoint import Checkpoints
+from app.storage.sqlite.database import connect, create_database
+
+COMMITS = 3000
+SECONDS = 30  # nothing takes that long unless it hangs
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    create_database(tmp_path / "gomail.db")
+    engine = connect(tmp_path / "gomail.db")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE page (bytes BLOB)"))
+    engine.dispose()
+    return tmp_path / "gomail.db"
+
+
+@pytest.fixture
+def engine(database: Path) -> Iterator[Engine]:
+    engine = connect(database, busy_timeout_seconds=0.05)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def checkpoints(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Checkpoints]:
+    monkeypatch.setattr(checkpoint, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(checkpoint, "LONG_LOG_PAGES", 20)
+    checkpoints = Checkpoints(engine, tmp_path / "commit.lock")
+    yield checkpoints
+    checkpoints.close()
+
+
+@pytest.fixture
+def writing(database: Path) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(database)
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    yield connection
+    connection.close()
+
+
+def commit(writing: sqlite3.Connection, raw: bytes = b"x" * 3000) -> None:
+    with writing:
+        writing.execute("INSERT INTO page VALUES (?)", (raw,))
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + SECONDS
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def ours() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "checkpoints"]
+
+
+def test_what_was_committed_is_moved(
+    checkpoints: Checkpoints, writing: sqlite3.Connection, database: Path
+) -> None:
+    """After each note the database's own file gets the bytes, without another commit."""
+    for raw in (b"first commit", b"second commit"):
+        commit(writing, raw)
+        assert raw not in database.read_bytes()
+        checkpoints.note_commit()
+        wait_until(lambda raw=raw: raw in database.read_bytes())  # type: ignore[misc]
+
+
+def test_the_log_begins_anew_under_writers_that_never_pause(
+    checkpoints: Checkpoints, writing: sqlite3.Connection, database: Path, tmp_path: Path
+) -> None:
+    """A passive checkpoint alone wouldn't do: it is never through before the next commit."""
+    writing.execute("PRAGMA synchronous=OFF")  # so that commits are faster than any checkpoint
+    starts_anew = set()
+    with database.with_name("gomail.db-wal").open("rb", buffering=0) as log:
+        for _ in range(COMMITS):
+            with locked(tmp_path / "commit.lock"):
+                commit(writing)
+            checkpoints.note_commit()
+            starts_anew.add(os.pread(log.fileno(), 8, 16))  # the salts, new at each start
+    assert len(starts_anew) > COMMITS / 500
+
+
+def test_a_reader_does_not_hold_writers_up(
+    checkpoints: Checkpoints, writing: sqlite3.Connection, database: Path, tmp_path: Path
+) -> None:
+    """The log can't begin anew while a snapshot is read; the lock is given back soon each time."""
+    reader = sqlite3.connect(database)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM page").fetchone()
+    waits = []
+    for _ in range(100):
+        began = time.monotonic()
+        with locked(tmp_path / "commit.lock"):
+            waits.append(time.monotonic() - began)
+            commit(writing)
+        checkpoints.note_commit()
+    assert database.with_name("gomail.db-wal").stat().st_size > 100 * 3000
+    assert max(waits) < 5  # the busy timeout is 0.05; the rest is for a busy machine
+    reader.close()
+
+
+def test_closing_ends_the_thread(checkpoints: Checkpoints, writing: sqlite3.Connection) -> None:
+    """Whether it waits for a commit or had none; and none is there before the first commit."""
+    assert ours() == []
+    checkpoints.note_commit()
+    assert len(ours()) == 1
+    checkpoints.close()
+    assert ours() == []
+
+
+def test_closing_without_a_commit_is_possible(checkpoints: Checkpoints) -> None:
+    """There is no thread to end."""
+    checkpoints.close()
+    assert ours() == []
+
+
+def test_without_a_thread_commits_go_on(
+    checkpoints: Checkpoints,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A machine that gives no thread fails no commit and no end, and the next commit tries."""
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as context:
+        context.setattr(threading.Thread, "start", refuse)
+        checkpoints.note_commit()
+        checkpoints.note_commit()
+    checkpoints.close()
+    assert [each.message for each in caplog.records] == [
+        "The write-ahead log can't be emptied: can't start new thread"
+    ]
+    checkpoints.note_commit()
+    assert checkpoints._thread is not None
+
+
+def test_a_failure_is_told_once_and_ends(
+    checkpoints: Checkpoints,
+    engine: Engine,
+    database: Path,
+    writing: sqlite3.Connection,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """While it lasts one warning is enough; each attempt opens anew, as a connection that was
+    opened on a read-only file system stays read-only."""
+    attempts = threading.Semaphore(0)
+
+    def fail(*_arguments: object) -> None:
+        attempts.release()
+        raise OSError(28, "No space left on device")
+
+    caplog.set_level(logging.WARNING)
+    event.listen(engine, "connect", fail)
+    for _ in range(3):
+        checkpoints.note_commit()
+        assert attempts.acquire(timeout=SECONDS)
+    event.remove(engine, "connect", fail)
+
+    commit(writing, b"moved after all")
+    checkpoints.note_commit()
+    wait_until(lambda: b"moved after all" in database.read_bytes())
+    assert len(caplog.records) == 1
+
+
+def test_a_failed_connection_is_not_used_again(
+    checkpoints: Checkpoints, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that was opened while nothing could be written would fail for ever."""
+    opened, failed = threading.Semaphore(0), threading.Semaphore(0)
+
+    def fail(*_arguments: object) -> None:
+        failed.release()
+        raise OSError(30, "Read-only file system")
+
+    event.listen(engine, "connect", lambda *_: opened.release())
+    event.listen(engine, "before_cursor_execute", fail)
+    for _ in range(2):
+        checkpoints.note_commit()
+        assert failed.acquire(timeout=SECONDS)
+        assert opened.acquire(timeout=SECONDS)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_died_is_replaced(
+    checkpoints: Checkpoints, engine: Engine, database: Path, writing: sqlite3.Connection
+) -> None:
+    """As after a moment without memory: the next commit starts another one."""
+
+    def fail(*_arguments: object) -> None:
+        raise MemoryError
+
+    event.listen(engine, "connect", fail)
+    checkpoints.note_commit()
+    wait_until(lambda: ours() == [])
+    event.remove(engine, "connect", fail)
+    commit(writing, b"moved after all")
+    checkpoints.note_commit()
+    wait_until(lambda: b"moved after all" in database.read_bytes())

@@ -1,0 +1,379 @@
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError
+
+from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
+from app.storage.ids import new_message_id
+from app.storage.interface import MessageStore, Query
+from app.storage.message import Envelope, Message
+from app.storage.segments.spooled_body import LARGE_MESSAGE_BYTES
+from app.storage.sqlite.store import SQLiteStore, create_store
+
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def add(store: MessageStore, raw: bytes, key: str = "key") -> str:
+    message = Message(new_message_id(AT), AT, Envelope("a@b", "c@d"), "", key)
+    body = store.new_body()
+    for start in range(0, len(raw), 65536):
+        body.write(raw[start : start + 65536])
+    return store.add(message, body).message_id
+
+
+def segments(data_dir: Path) -> list[Path]:
+    return sorted((data_dir / "segments").iterdir())
+
+
+def rows(data_dir: Path) -> int:
+    with sqlite3.connect(data_dir / "gomail.db") as connection:
+        (count,) = connection.execute("SELECT count(*) FROM message").fetchone()
+    connection.close()
+    return int(count)
+
+
+def test_everything_is_for_the_owner_alone(data_dir: Path) -> None:
+    """Directories are 0700 and files 0600, with a umask that would allow everything."""
+    old = os.umask(0)
+    try:
+        store = create_store(data_dir)
+        add(store, b"small", "1")
+        add(store, b"x" * 2 * LARGE_MESSAGE_BYTES, "2")
+    finally:
+        os.umask(old)
+    modes = {path: path.stat().st_mode & 0o777 for path in [data_dir, *data_dir.rglob("*")]}
+    store.close()
+    assert len(modes) >= 6
+    assert {mode for path, mode in modes.items() if path in (data_dir, data_dir / "segments")} == {
+        0o700
+    }
+    assert {mode for path, mode in modes.items() if path.suffix} == {0o600}
+
+
+def test_messages_outlive_the_process(data_dir: Path) -> None:
+    """A store opened again on the same directory has what the first one stored."""
+    first = create_store(data_dir)
+    message_id = add(first, b"bytes")
+    first.close()
+    second = create_store(data_dir)
+    second.sweep()
+    assert second.read(message_id) == b"bytes"
+    second.close()
+
+
+def test_two_stores_share_a_directory(store: SQLiteStore, data_dir: Path) -> None:
+    """Each sees the other's messages, and a key that one knows is a duplicate for the other."""
+    other = create_store(data_dir)
+    mine, theirs = add(store, b"mine", "1"), add(other, b"theirs", "2")
+    assert (store.read(theirs), other.read(mine)) == (b"theirs", b"mine")
+    assert add(other, b"mine", "1") == mine
+    assert add(store, b"theirs", "2") == theirs
+    assert store.count(Query()) == 2
+    other.close()
+
+
+@pytest.mark.parametrize("size", [100, LARGE_MESSAGE_BYTES + 1])
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_damaged_bytes_are_never_returned(
+    store: SQLiteStore, data_dir: Path, size: int, damage: str
+) -> None:
+    """One changed bit or a missing end is MessageCorrupt; a missing file can't be read."""
+    message_id = add(store, b"x" * size)
+    (path,) = segments(data_dir)
+    if damage == "remove":
+        path.unlink()
+    else:
+        raw = path.read_bytes()
+        path.write_bytes(raw[:-1] if damage == "cut" else raw[:-1] + b"y")
+    with pytest.raises(StorageUnavailable if damage == "remove" else MessageCorrupt) as caught:
+        store.read(message_id)
+    assert str(data_dir) not in str(caught.value)
+
+
+def test_what_a_crash_leaves_is_swept(data_dir: Path) -> None:
+    """Of a segment its tail without a row goes, of the rest everything stays readable."""
+    store = create_store(data_dir)
+    message_id = add(store, b"kept")
+    large_id = add(store, b"L" * 2 * LARGE_MESSAGE_BYTES, "large")
+    store.close()
+    for path in segments(data_dir):
+        with path.open("ab") as file:
+            file.write(b"torn")
+    (data_dir / "segments" / ("0" * 32 + ".segment")).write_bytes(b"no row")
+
+    store = create_store(data_dir)
+    store.sweep()
+    assert sorted(path.stat().st_size for path in segments(data_dir)) == [4, 2**21]
+    assert store.read(message_id) == b"kept"
+    assert store.read(large_id) == b"L" * 2 * LARGE_MESSAGE_BYTES
+    store.close()
+
+
+def test_the_sweep_spares_a_store_that_serves(store: SQLiteStore, data_dir: Path) -> None:
+    """A body that another store is just taking in isn't removed under its hands."""
+    body = store.new_body()
+    body.write(b"x" * (LARGE_MESSAGE_BYTES + 1))
+    starting = create_store(data_dir)
+    starting.sweep()
+    starting.close()
+    message = Message(new_message_id(AT), AT, Envelope("a@b", "c@d"), "", "key")
+    assert store.read(store.add(message, body).message_id) == b"x" * (LARGE_MESSAGE_BYTES + 1)
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+def test_mail_without_its_database_is_refused(data_dir: Path, is_emptied: bool) -> None:
+    """A lost database doesn't make all stored mail the leavings of a crash."""
+    store = create_store(data_dir)
+    add(store, b"precious")
+    store.close()
+    database = data_dir / "gomail.db"
+    database.unlink()
+    if is_emptied:
+        database.touch()
+
+    with pytest.raises(StorageUnavailable, match=r"no table of them in gomail\.db"):
+        create_store(data_dir)
+    (path,) = segments(data_dir)
+    assert path.read_bytes() == b"precious"
+
+
+def test_threads_append_to_one_segment(store: SQLiteStore, data_dir: Path) -> None:
+    """16 threads that store small messages at once use one file, and no byte of it is lost."""
+    with ThreadPoolExecutor(16) as pool:
+        stored = list(pool.map(lambda n: add(store, b"%03d" % n, str(n)), range(100)))
+    (path,) = segments(data_dir)
+    assert path.stat().st_size == 300
+    assert [store.read(message_id) for message_id in stored] == [b"%03d" % n for n in range(100)]
+
+
+def test_a_large_duplicate_leaves_no_segment(store: SQLiteStore, data_dir: Path) -> None:
+    """The bytes streamed for a message that was stored before are removed at once."""
+    add(store, b"1" * 2 * LARGE_MESSAGE_BYTES)
+    add(store, b"2" * 2 * LARGE_MESSAGE_BYTES)
+    assert [path.stat().st_size for path in segments(data_dir)] == [2 * LARGE_MESSAGE_BYTES]
+
+
+def test_another_process_may_win(store: SQLiteStore, data_dir: Path) -> None:
+    """The key that another store commits between look-up and insert makes a duplicate."""
+    other = create_store(data_dir)
+    winner = add(other, b"x" * 2 * LARGE_MESSAGE_BYTES)
+    # The trigger does what the other process does in that moment.
+    _slip_in_before_insert(data_dir, winner)
+    assert add(store, b"y", "raced") == winner
+    assert rows(data_dir) == 1
+    other.close()
+
+
+def _slip_in_before_insert(data_dir: Path, winner: str) -> None:
+    connection = sqlite3.connect(data_dir / "gomail.db")
+    connection.execute(
+        "CREATE TRIGGER slip_in BEFORE INSERT ON message BEGIN"
+        f" UPDATE message SET idempotency_key = NEW.idempotency_key WHERE id = '{winner}'; END"
+    )
+    connection.commit()
+    connection.close()
+
+
+def test_a_failing_directory_is_unavailable_and_recovers(
+    store: SQLiteStore, data_dir: Path
+) -> None:
+    """While the segments can't be made nothing is stored, and afterwards all works again."""
+    (data_dir / "segments").rename(data_dir / "away")
+    for raw in (b"small", b"x" * 2 * LARGE_MESSAGE_BYTES):
+        with pytest.raises(StorageUnavailable) as caught:
+            add(store, raw)
+        assert isinstance(caught.value.__cause__, OSError)
+    assert rows(data_dir) == 0
+
+    (data_dir / "away").rename(data_dir / "segments")
+    assert store.read(add(store, b"small")) == b"small"
+
+
+def test_a_failing_database_is_unavailable(store: SQLiteStore, data_dir: Path) -> None:
+    """Without its table every method says so, the bytes of a large message are removed."""
+    message_id = add(store, b"x")
+    connection = sqlite3.connect(data_dir / "gomail.db")
+    connection.execute("ALTER TABLE message RENAME TO away")
+    connection.commit()
+    connection.close()
+
+    for failing in (
+        lambda: add(store, b"y" * 2 * LARGE_MESSAGE_BYTES, "2"),
+        lambda: store.get(message_id),
+        lambda: store.read(message_id),
+        lambda: list(store.search(Query())),
+        lambda: store.count(Query()),
+        store.sweep,
+        store.check,
+    ):
+        with pytest.raises(StorageUnavailable) as caught:
+            failing()
+        assert str(data_dir) not in str(caught.value)
+    assert len(segments(data_dir)) == 1
+
+
+def test_a_place_that_is_no_directory_is_unavailable(tmp_path: Path) -> None:
+    """A data directory below a file can't be opened."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageUnavailable):
+        create_store(tmp_path / "file" / "data")
+
+
+def test_rows_removed_by_hand_are_gone(store: SQLiteStore, data_dir: Path) -> None:
+    """The row is what makes a message exist; another one with the same key is new."""
+    message_id = add(store, b"x")
+    connection = sqlite3.connect(data_dir / "gomail.db")
+    connection.execute("DELETE FROM message")
+    connection.commit()
+    connection.close()
+    with pytest.raises(MessageNotFound):
+        store.read(message_id)
+    assert add(store, b"x") != message_id
+
+
+OPEN_AND_ADD = """
+import json, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from app.storage.ids import new_message_id
+from app.storage.message import Envelope, Message
+from app.storage.sqlite.store import SQLiteStore, create_store
+print("ready", flush=True)
+sys.stdin.read()
+store = create_store(Path(sys.argv[1]))
+store.sweep()
+receipts = []
+for key in ("same", sys.argv[2]):
+    at = datetime.now(UTC)
+    body = store.new_body()
+    body.write(key.encode())
+    receipt = store.add(Message(new_message_id(at), at, Envelope("a@b", "c@d"), "", key), body)
+    receipts.append([receipt.message_id, receipt.duplicate])
+store.close()
+print(json.dumps(receipts))
+"""
+
+
+def test_processes_that_start_together_succeed(data_dir: Path) -> None:
+    """Eight processes open a new directory at once, sweep, and store one common message once."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN_AND_ADD, str(data_dir), str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(8)
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.close()
+    outputs = []
+    for process in processes:
+        with process, process.stdout as output:
+            outputs.append(output.read())
+    receipts = [json.loads(output) for output in outputs]
+    common = [same for same, _own in receipts]
+    assert sorted(duplicate for _id, duplicate in common) == [False] + [True] * 7
+    assert len({message_id for message_id, _duplicate in common}) == 1
+    assert not any(duplicate for _same, (_id, duplicate) in receipts)
+
+    store = create_store(data_dir)
+    assert store.count(Query()) == 9
+    stored = sorted(store.read(each.message_id) for each in store.search(Query()))
+    assert stored == [*(str(number).encode() for number in range(8)), b"same"]
+    store.close()
+
+
+def test_times_come_back_in_utc(store: SQLiteStore) -> None:
+    """A moment given in another zone is the same moment, exact to the millisecond."""
+    at = datetime.fromisoformat("2026-03-01T01:30:00.123+05:30")
+    message = Message(new_message_id(at), at, Envelope("a@b", "c@d"), "", "key")
+    store.add(message, store.new_body())
+    stored = store.get(message.message_id).received_at
+    assert stored == at
+    assert stored.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize("raw", [b"small", b"x" * 2 * LARGE_MESSAGE_BYTES])
+def test_a_failed_commit_removes_no_bytes(store: SQLiteStore, data_dir: Path, raw: bytes) -> None:
+    """Its row may still turn up when the database recovers, and then its bytes have to be there."""
+
+    def fail(_connection: Connection) -> None:
+        raise OperationalError("COMMIT", None, sqlite3.OperationalError("disk I/O error"))
+
+    event.listen(Engine, "commit", fail)
+    try:
+        with pytest.raises(StorageUnavailable):
+            add(store, raw)
+    finally:
+        event.remove(Engine, "commit", fail)
+    assert rows(data_dir) == 0
+    assert [path.read_bytes() for path in segments(data_dir)] == [raw]
+
+
+def test_a_removal_is_durable(data_dir: Path, store: SQLiteStore) -> None:
+    """A store opened anew doesn't find it either, and can store its key again."""
+    removed, kept = add(store, b"removed", "removed"), add(store, b"kept", "kept")
+    store.remove(removed)
+    store.close()
+
+    reopened = create_store(data_dir)
+    try:
+        with pytest.raises(MessageNotFound):
+            reopened.read(removed)
+        assert [each.message_id for each in reopened.search(Query())] == [kept]
+        assert reopened.read(add(reopened, b"anew", "removed")) == b"anew"
+        assert reopened.read(kept) == b"kept"
+    finally:
+        reopened.close()
+
+
+def test_nothing_is_stored_in_a_directory_that_was_removed(
+    store: SQLiteStore, data_dir: Path
+) -> None:
+    """Nor in one that was moved: its open files would take what no start finds, repeats too."""
+    add(store, b"first", "1")
+    shutil.rmtree(data_dir)
+    for key in ("1", "2"):
+        with pytest.raises(StorageUnavailable):
+            add(store, b"more", key)
+    assert not data_dir.exists()
+
+
+def test_a_directory_that_was_moved_and_comes_back_is_used_again(
+    store: SQLiteStore, data_dir: Path
+) -> None:
+    """With all that it had."""
+    add(store, b"first", "1")
+    data_dir.rename(data_dir.with_name("elsewhere"))
+    with pytest.raises(StorageUnavailable):
+        add(store, b"second", "2")
+    data_dir.with_name("elsewhere").rename(data_dir)
+    add(store, b"second", "2")
+    assert {store.read(each.message_id) for each in store.search(Query())} == {b"first", b"second"}
+
+
+def test_a_directory_that_takes_the_place_of_another_is_used(
+    store: SQLiteStore, data_dir: Path
+) -> None:
+    """The first message meets the change; what is stored then can be found there."""
+    add(store, b"first", "1")
+    data_dir.rename(data_dir.with_name("elsewhere"))
+    create_store(data_dir).close()
+    with pytest.raises(StorageUnavailable):
+        add(store, b"second", "2")
+    add(store, b"second", "2")
+    with closing(SQLiteStore(data_dir)) as found:
+        assert [found.read(each.message_id) for each in found.search(Query())] == [b"second"]
