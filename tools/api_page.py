@@ -65,7 +65,8 @@ token is needed.
 OPENAPI = """\
 ## GET /openapi.json
 
-This API as OpenAPI 3.1 describes it, the same as [openapi.yaml](openapi.yaml). No token is needed.
+This API as OpenAPI 3.1 describes it, the same as
+[openapi.yaml](../app/web/openapi.yaml). No token is needed.
 """
 
 METRICS = """\

@@ -1,4 +1,4 @@
-"""The description of the API as OpenAPI 3.1: docs/openapi.yaml, which GET /openapi.json serves."""
+"""The API as OpenAPI 3.1 describes it: app/web/openapi.yaml, which GET /openapi.json serves."""
 
 from copy import deepcopy
 
@@ -50,7 +50,7 @@ REQUEST_ID = {
 
 
 def openapi_document() -> str:
-    """Return docs/openapi.yaml."""
+    """Return app/web/openapi.yaml."""
     spec = APISpec(
         title="GoMail",
         version=__version__,

@@ -12,11 +12,11 @@ from openapi_document import openapi_document
 ROOT = Path(__file__).parents[1]
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "app/web/openapi.yaml": openapi_document,
     "config/gomail.example.yaml": example_file,
     "docs/api.md": api_page,
     "docs/configuration.md": configuration_page,
     "docs/metrics.md": metrics_page,
-    "docs/openapi.yaml": openapi_document,
 }
 """Each generated page, by its path in the repository."""
 

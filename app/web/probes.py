@@ -4,13 +4,13 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
+from importlib.resources import files
 
 import yaml
 from flask import Blueprint, Response, json
 from marshmallow import Schema
 
 from app.errors import StorageUnavailable
-from app.settings import SHARE
 from app.version import __version__
 from app.web.request_context import current_services
 from app.web.schemas import HealthSchema, ReadySchema, TotalsSchema
@@ -78,7 +78,7 @@ def metrics() -> Response:
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
-    """Describe the API as OpenAPI 3.1 does: docs/openapi.yaml, which docs/generate.py writes.
+    """Describe the API as OpenAPI 3.1 does: openapi.yaml, which docs/generate.py writes.
 
     Returns:
     - 200
@@ -88,7 +88,8 @@ def openapi() -> Response:
 
 @cache
 def _description() -> str:
-    return json.dumps(yaml.safe_load((SHARE / "docs" / "openapi.yaml").read_text(encoding="utf-8")))
+    text = (files("app.web") / "openapi.yaml").read_text(encoding="utf-8")
+    return json.dumps(yaml.safe_load(text))
 
 
 def _time(seconds: float) -> datetime:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -13,10 +14,9 @@ from jsonschema.protocols import Validator
 from werkzeug.test import TestResponse
 
 from app.errors import ERRORS, RequestTimeout
-from app.settings import SHARE
 from app.storage.interface import MessageStore
 
-DOCUMENT: dict[str, Any] = yaml.safe_load((SHARE / "docs" / "openapi.yaml").read_text())
+DOCUMENT: dict[str, Any] = yaml.safe_load((files("app.web") / "openapi.yaml").read_text())
 RAW = b"From: ann@example.org\r\nTo: bob@example.com\r\nSubject: Hi\r\n\r\nBody"
 INBOUND = "/mail/inbound"
 AUTHORIZATION = {"Authorization": "Bearer the-token-of-these-tests"}
@@ -93,7 +93,7 @@ def described_codes() -> Iterator[str]:
 
 
 def test_the_description_is_served(client: FlaskClient) -> None:
-    """GET /openapi.json is docs/openapi.yaml, and needs no token."""
+    """GET /openapi.json is app/web/openapi.yaml, and needs no token."""
     answer = client.get("/openapi.json")
     assert (answer.status_code, answer.content_type) == (200, "application/json")
     assert answer.get_json() == DOCUMENT
