@@ -90,7 +90,8 @@ def inspect(
     values = merge(*sources)
     foreign = from_environment.values.keys() - from_flags.values.keys()
     errors = [fault for source in sources for fault in source.faults] + [
-        located(fault) if fault.key in foreign else fault for fault in checks.errors(values)
+        located(fault, environment) if fault.key in foreign else fault
+        for fault in checks.errors(values)
     ]
     settings = None if errors else assemble(values)
     effective = {} if settings is None else {"data_dir": str(settings.storage.data_dir)}

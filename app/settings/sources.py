@@ -14,6 +14,12 @@ from app.settings.schema import Property, defaults, is_secret, nearest, properti
 STANDARD_FILES = (Path("gomail.yaml"), Path("/etc/gomail/gomail.yaml"))
 """Where a configuration file is looked for when none is named, in this order."""
 
+_SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
+_SERVICE_LINK_NAME = re.compile(
+    r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_[0-9]+_(TCP|UDP|SCTP)(_|$)"
+)
+_SERVICE_LINK = "looks like a Kubernetes service link: set enableServiceLinks: false"
+
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -81,9 +87,12 @@ def merge(*sources: Source) -> dict[str, Any]:
     return merged
 
 
-def located(fault: Fault) -> Fault:
+def located(fault: Fault, environment: Mapping[str, str]) -> Fault:
     """Return `fault` with the name of the variable, which the file doesn't show."""
-    return Fault(fault.key, f"{fault.message}; set by {variable(fault.key)}")
+    name = variable(fault.key)
+    is_link = _SERVICE_LINK_VALUE.match(environment.get(name, ""))
+    cause = f", which {_SERVICE_LINK}" if is_link else ""
+    return Fault(fault.key, f"{fault.message}; set by {name}{cause}")
 
 
 def _value_of(key: str, environment: Mapping[str, str]) -> tuple[str, Fault | None]:
@@ -109,10 +118,16 @@ def _unknown_variables(environment: Mapping[str, str]) -> list[Fault]:
     for key in properties():
         names |= {variable(key), f"{variable(key)}_FILE"} if is_secret(key) else {variable(key)}
     return [
-        Fault(printable(name), _unknown(name, names))
+        Fault(printable(name), _unknown_variable(name, names))
         for name in environment
         if name.startswith("MAIL_") and name not in names
     ]
+
+
+def _unknown_variable(name: str, names: set[str]) -> str:
+    if _SERVICE_LINK_NAME.search(name):
+        return f"is unknown, and {_SERVICE_LINK}"
+    return _unknown(name, names)
 
 
 def _read_file(path: Path) -> Source:

@@ -251,6 +251,34 @@ def test_a_fault_of_the_environment_names_its_variable(tmp_path):
     assert "MAIL_PORT" not in line
 
 
+@pytest.mark.parametrize("service", ["MAIL", "MAIL_METRICS"])
+def test_variables_of_a_kubernetes_service_are_named_as_such(service):
+    """A Service called mail sets MAIL_PORT and others; each fault says how to be rid of them."""
+    address = "tcp://10.0.0.1:3000"
+    links = {f"{service}_PORT": address} | {
+        f"{service}_{name}": value
+        for name, value in {
+            "SERVICE_HOST": "10.0.0.1",
+            "SERVICE_PORT": "3000",
+            "SERVICE_PORT_HTTP": "3000",
+            "PORT_3000_TCP": address,
+            "PORT_3000_TCP_PROTO": "tcp",
+            "PORT_3000_TCP_PORT": "3000",
+            "PORT_3000_TCP_ADDR": "10.0.0.1",
+        }.items()
+    }
+    lines = faults(environ=links)
+    assert len(lines) == len(links)
+    key = f"{service}_PORT".removeprefix("MAIL_").lower()
+    link = "looks like a Kubernetes service link: set enableServiceLinks: false"
+    assert (
+        f'{key}: "{address}" is text, not a whole number (allowed: 1 to 65535);'
+        f" set by {service}_PORT, which {link}"
+    ) in lines
+    assert f"{service}_SERVICE_HOST: is unknown, and {link}" in lines
+    assert all(line.endswith(link) for line in lines)
+
+
 @pytest.mark.parametrize(
     ("text", "part"),
     [
