@@ -21,7 +21,7 @@ ENV PATH=/opt/gomail/.venv/bin:$PATH \
 WORKDIR /opt/gomail
 USER 10001
 VOLUME /var/lib/gomail/data
-EXPOSE 3000
+EXPOSE 3000 9090
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"MAIL_PORT\"]}/health', timeout=2)"]
