@@ -8,7 +8,9 @@ import yaml
 from flask import Flask
 
 from app.server.drain import CLOSE_SECONDS, TURN_AWAY_SECONDS
-from app.settings.schema import properties
+from app.settings import load
+from app.settings.schema import is_secret, properties, variable
+from app.settings.sources import STANDARD_FILES
 from app.web import probes
 
 ROOT = Path(__file__).parents[3]
@@ -21,6 +23,8 @@ MANIFESTS = {
 }
 POD = MANIFESTS["Deployment"]["spec"]["template"]
 CONTAINER = POD["spec"]["containers"][0]
+SERVICE = COMPOSE["services"]["gomail"]
+STANDARD_FILE = "/etc/gomail/gomail.yaml"
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
@@ -136,14 +140,89 @@ def test_the_data_directory_has_one_server():
 
 
 def test_the_ports_lead_to_the_server():
-    """Published port, container port and service lead to the port of the image."""
-    port = int(instruction("EXPOSE"))
-    assert COMPOSE["services"]["gomail"]["ports"] == [f"127.0.0.1:{port}:{port}"]
-    assert CONTAINER["ports"] == [{"name": "http", "containerPort": port}]
+    """Published ports, container ports and service lead to both ports of the image."""
+    ports = {"http": default("port"), "metrics": default("metrics_port")}
+    assert instruction("EXPOSE") == " ".join(map(str, ports.values()))
+    assert SERVICE["ports"] == [f"127.0.0.1:{port}:{port}" for port in ports.values()]
+    assert CONTAINER["ports"] == [
+        {"name": name, "containerPort": port} for name, port in ports.items()
+    ]
     service = MANIFESTS["Service"]["spec"]
-    assert service["ports"] == [{"name": "http", "port": port, "targetPort": "http"}]
+    assert service["ports"] == [
+        {"name": name, "port": port, "targetPort": name} for name, port in ports.items()
+    ]
     assert service["selector"].items() <= POD["metadata"]["labels"].items()
     assert MANIFESTS["Deployment"]["spec"]["selector"]["matchLabels"] == service["selector"]
+
+
+def test_no_service_sets_a_variable_of_gomail():
+    """With service links, a Service called mail would set MAIL_PORT in the pod."""
+    assert POD["spec"]["enableServiceLinks"] is False
+
+
+def secret_mounts():
+    """Return, for Compose and Kubernetes, the secrets' variables and the files with secrets."""
+    for name, secret in COMPOSE["secrets"].items():
+        assert name in SERVICE["secrets"]
+        assert secret.keys() == {"file"}
+        yield SERVICE["environment"], f"/run/secrets/{name}"
+    [place] = [
+        mount["mountPath"] for mount in CONTAINER["volumeMounts"] if mount["name"] == "token"
+    ]
+    yield {each["name"]: each["value"] for each in CONTAINER["env"]}, f"{place}/token"
+
+
+@pytest.mark.parametrize(
+    ("environment", "file"), list(secret_mounts()), ids=["compose", "kubernetes"]
+)
+def test_the_token_is_a_mounted_file(environment, file, tmp_path):
+    """The environment names the place where the token is mounted, and never holds it."""
+    assert is_secret("bearer_token")
+    name = f"{variable('bearer_token')}_FILE"
+    assert environment == {name: file}
+    (tmp_path / "token").write_text("k7" * 16, encoding="ascii")
+    settings = load(environ={name: str(tmp_path / "token")}, config=Path("/dev/null"))
+    assert settings.authentication.bearer_tokens == ("k7" * 16,)
+
+
+def test_no_token_is_in_the_files():
+    """Whoever uses them makes a token; its place in the checkout is in neither Git nor image."""
+    assert "Secret" not in MANIFESTS
+    [volume] = [volume for volume in POD["spec"]["volumes"] if volume["name"] == "token"]
+    manifest = (CONFIG / "kubernetes.yaml").read_text(encoding="utf-8")
+    assert f"kubectl create secret generic {volume['secret']['secretName']} " in manifest
+    assert "--from-literal=token=" in manifest
+    secret = Path(COMPOSE["secrets"]["token"]["file"])
+    assert f"config/{secret}\n" in (CONFIG / "compose.yaml").read_text(encoding="utf-8")
+    assert f"/config/{secret.parent}/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def settings_texts():
+    """Return the text of the settings that Compose and Kubernetes mount."""
+    [mount] = SERVICE["configs"]
+    assert mount["target"] == STANDARD_FILE
+    yield (CONFIG / COMPOSE["configs"][mount["source"]]["file"]).read_text(encoding="utf-8")
+    [volume] = [volume for volume in POD["spec"]["volumes"] if volume["name"] == "settings"]
+    assert volume["configMap"]["name"] == MANIFESTS["ConfigMap"]["metadata"]["name"]
+    [mount] = [mount for mount in CONTAINER["volumeMounts"] if mount["name"] == "settings"]
+    [(name, text)] = MANIFESTS["ConfigMap"]["data"].items()
+    assert f"{mount['mountPath']}/{name}" == STANDARD_FILE
+    yield text
+
+
+@pytest.mark.parametrize("text", list(settings_texts()), ids=["compose", "kubernetes"])
+def test_the_settings_are_mounted_where_they_are_looked_for(text, tmp_path):
+    """They are valid, and set nothing that the image's environment would overrule unnoticed."""
+    assert Path(STANDARD_FILE) in STANDARD_FILES
+    file = tmp_path / "gomail.yaml"
+    file.write_text(text, encoding="utf-8")
+    load(environ={}, config=file)
+    overruled = {
+        key
+        for key, value in yaml.safe_load(text).items()
+        if f"{variable(key)}=" in DOCKERFILE and value != default(key)
+    }
+    assert overruled == set()
 
 
 @pytest.mark.parametrize("key", sorted(key for key in properties() if key.endswith("_timeout")))
