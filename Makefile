@@ -3,13 +3,13 @@ BIN := .venv/bin
 SECONDS ?= 900
 
 # Tests wait most of the time; but those that measure it can't have others beside them.
-BESIDE := --numprocesses=3 --dist=loadfile -m "not alone"
-ALONE := -m alone
+BESIDE := --numprocesses=3 --dist=loadfile -m "not alone and not image"
+ALONE := -m "alone and not image"
 
 # A person at a terminal reads text; a deployment logs JSON by default.
 run: export MAIL_LOG_FORMAT ?= text
 
-.PHONY: help run test coverage soak reliability bench bench-bounds bench-rate-limit bench-metrics check format docs lock clean
+.PHONY: help run test coverage image-test soak reliability bench bench-bounds bench-rate-limit bench-metrics check format docs lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ coverage: $(BIN)/dev-installed ## The same with branch coverage, which fails bel
 	$(BIN)/coverage run -m pytest $(ALONE)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+image-test: $(BIN)/dev-installed ## Build the image and test it; needs root, buildah and debootstrap
+	$(BIN)/python -m pytest --verbose -m image tests/system
 
 soak: $(BIN)/dev-installed ## Load a server for SECONDS=900; fails when something grows or is lost
 	PYTHONPATH=tests $(BIN)/python tests/system/soak.py --seconds $(SECONDS)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 
 def children(pid):
-    """Return the process ids of the children of `pid`."""
-    with suppress(FileNotFoundError):
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-        return [int(child) for child in found.split()]
-    return []
+    """Return the process ids of the children of `pid`, whichever of its threads made them."""
+    found = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, file.read_text(encoding="ascii").split())
+    return found
 
 
 def catches(pid, number):
