@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from container import DATA_DIR, USER, Container, Image, checkout_copy, new_volume
 from jsonschema import Draft202012Validator
-from linux_process import children
-from server import CHECKOUT, free_port, wait_for
-from upload import MESSAGE, uploads_in_flight
+from support.container import DATA_DIR, USER, Container, Image, checkout_copy, new_volume
+from support.linux_process import children
+from support.server import CHECKOUT, free_port, wait_for
+from support.upload import MESSAGE, uploads_in_flight
 
 from app.version import __version__
 

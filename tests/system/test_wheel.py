@@ -5,9 +5,9 @@ import sys
 
 import pytest
 import yaml
-from container import checkout_copy
-from server import CHECKOUT
-from upload import MESSAGE
+from support.container import checkout_copy
+from support.server import CHECKOUT
+from support.upload import MESSAGE
 
 pytestmark = pytest.mark.image
 

@@ -11,9 +11,9 @@ import subprocess
 from pathlib import Path
 from subprocess import DEVNULL, CompletedProcess
 
-from linux_process import children, kill_process
-from requirement import require_program, require_root
-from server import CHECKOUT, STOP_SECONDS, Server
+from support.linux_process import children, kill_process
+from support.requirement import require_program, require_root
+from support.server import CHECKOUT, STOP_SECONDS, Server
 
 BUILD = CHECKOUT / "tools" / "image" / "build.sh"
 BUILD_SECONDS = 600
