@@ -124,12 +124,7 @@ class Worker(ThreadWorker):
             del self._requests[conn]
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
-        # A body without missing bytes needs none of the system calls that guard the reading of
-        # what is left: each lets other threads take over.
         body = conn.parser.mesg.body
-        if keepalive and has_arrived(body):
-            conn.parser.mesg = None
-            return True
         try:
             is_kept = super()._keepalive_after(conn, keepalive)  # type: ignore[misc]
         except (
