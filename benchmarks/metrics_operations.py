@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import prometheus_client.values
 from flask import Flask
@@ -68,15 +67,7 @@ def added_by_default_hooks() -> tuple[float, float]:
 def use_library_files(directory: str) -> None:
     """Let metrics live in prometheus_client's own files."""
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
-    values = MultiProcessValue()
-    values.inc_both = inc_both
-    prometheus_client.values.ValueClass = values
-
-
-def inc_both(value: Any, amount: float, other: Any) -> None:
-    """Do with two of the library's values what a SlotValue does at once."""
-    value.inc(amount)
-    other.inc(1)
+    prometheus_client.values.ValueClass = MultiProcessValue()
 
 
 def hello_app() -> Flask:

@@ -3,7 +3,6 @@
 What can be derived when Prometheus asks isn't counted (app.metrics.exposition).
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Literal
 
@@ -21,20 +20,6 @@ UNMATCHED = "unmatched"
 NotStored = Literal["duplicate", "rejected", "error"]
 
 
-class _Observer:
-    """Histogram.observe in a slot, without its checks and its search from the first bucket on."""
-
-    def __init__(self, histogram: Histogram) -> None:
-        """`histogram` has a value for each label."""
-        self._bounds = histogram._upper_bounds  # the library is pinned below its next version
-        self._add = histogram._sum.inc_both
-        self._buckets = histogram._buckets
-
-    def observe(self, amount: float) -> None:
-        """Count `amount`."""
-        self._add(amount, self._buckets[bisect_left(self._bounds, amount)])
-
-
 class Recorder:
     """One a process. Series stay for good, so unknown methods share one."""
 
@@ -42,20 +27,20 @@ class Recorder:
         """Make the metrics; where their numbers live is decided by then (slot_values)."""
         self._duration = _histogram(catalog.REQUEST_DURATION)
         self._response_size = _histogram(catalog.RESPONSE_SIZE)
-        self._requests: dict[tuple[str, str, int], tuple[_Observer, _Observer]] = {}
+        self._requests: dict[tuple[str, str, int], tuple[Histogram, Histogram]] = {}
         emails = _counter(catalog.EMAILS)
         self._emails = {
             "duplicate": emails.labels("duplicate"),
             "rejected": emails.labels("rejected"),
             "error": emails.labels("error"),
         }
-        self._email_size = _Observer(_histogram(catalog.EMAIL_SIZE))
-        self._email_duration = _Observer(_histogram(catalog.EMAIL_DURATION))
+        self._email_size = _histogram(catalog.EMAIL_SIZE)
+        self._email_duration = _histogram(catalog.EMAIL_DURATION)
         operations = _counter(catalog.STORAGE_OPERATIONS)
         self._failed_adds = operations.labels("add", "failure")
         self._checks = operations.labels("check", "success")
         self._failed_checks = operations.labels("check", "failure")
-        self._batch_size = _Observer(_histogram(catalog.COMMIT_BATCH_SIZE))
+        self._batch_size = _histogram(catalog.COMMIT_BATCH_SIZE)
         hits = _counter(catalog.RATE_LIMIT_HITS)
         self._allow = hits.labels("allowed")._value.inc  # without inc's own checks
         self._deny = hits.labels("denied")._value.inc
@@ -76,8 +61,8 @@ class Recorder:
 
         `endpoint` is the rule of a route, or one name for all that have none.
         """
-        observers = self._requests.get((method, endpoint, status))
-        duration, response_size = observers or self._new_observers(method, endpoint, status)
+        known = self._requests.get((method, endpoint, status))
+        duration, response_size = known or self._histograms(method, endpoint, status)
         duration.observe(seconds)
         response_size.observe(size)
 
@@ -116,19 +101,16 @@ class Recorder:
         """Count a request whose client was too slow."""
         self._timeouts.labels(endpoint).inc()
 
-    def _new_observers(
-        self, method: str, endpoint: str, status: int
-    ) -> tuple[_Observer, _Observer]:
+    def _histograms(self, method: str, endpoint: str, status: int) -> tuple[Histogram, Histogram]:
         known_method = method if method in METHODS else OTHER_METHOD
         labels = (known_method, endpoint, status)
-        observers = self._requests.get(labels)
-        if observers is None:
-            duration, response_size = (
-                _Observer(histogram.labels(*labels))
-                for histogram in (self._duration, self._response_size)
+        histograms = self._requests.get(labels)
+        if histograms is None:
+            histograms = self._requests[labels] = (
+                self._duration.labels(*labels),
+                self._response_size.labels(*labels),
             )
-            observers = self._requests[labels] = (duration, response_size)
-        return observers
+        return histograms
 
 
 def _counter(metric: Metric) -> Counter:

@@ -52,12 +52,6 @@ class SlotValue:
         with self._lock:
             self._doubles[self._index] += amount
 
-    def inc_both(self, amount: float, other: "SlotValue") -> None:
-        """Add `amount` here and 1 to `other`, a value of the same file, at one lock's price."""
-        with self._lock:
-            self._doubles[self._index] += amount
-            self._doubles[other._index] += 1
-
     def get(self) -> float:
         """Return the sum over all processes that had the slot."""
         return float(self._doubles[self._index])
