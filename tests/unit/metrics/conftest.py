@@ -22,7 +22,8 @@ def in_slot(monkeypatch, tmp_path):
             files.append(self._f)
 
     monkeypatch.setattr(values, "ValueClass", values.ValueClass)
-    monkeypatch.setattr(slot_values, "MmapedDict", File)
+    monkeypatch.setattr(values, "MmapedDict", File)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     yield lambda slot: slot_values.keep_in_slot(tmp_path, slot)
     for file in files:
         file.close()
