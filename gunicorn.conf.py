@@ -12,7 +12,6 @@ threads = settings.server.threads
 worker_class = "app.server.gunicorn_internals.worker.Worker"
 keepalive = settings.timeouts.idle
 graceful_timeout = settings.server.shutdown_timeout
-sendfile = False  # it would go past the head that app.server.gunicorn_internals.response keeps back
 control_socket_disable = True  # it would be shared by all services of one user
 logger_class = "app.server.gunicorn_internals.log.Log"
 logconfig_dict = log_config(settings.logging.level, settings.logging.format)

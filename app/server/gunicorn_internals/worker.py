@@ -38,7 +38,6 @@ from app.intake.read import CHUNK_BYTES
 from app.metrics.recorder import UNMATCHED
 from app.server.configuration import current_settings, shared_state
 from app.server.gunicorn_internals.body import has_arrived
-from app.server.gunicorn_internals.response import send_answers_whole
 from app.server.gunicorn_internals.unparsed import raw_problem, refusal_of
 from app.server.worker_metrics import current_recorder
 from app.settings.model import WAITING_THREADS
@@ -76,7 +75,6 @@ class Worker(ThreadWorker):
 
     def init_process(self) -> None:
         """Serve; from now on this runs in the worker."""
-        send_answers_whole()
         SocketUnreader.max_body_chunk = CHUNK_BYTES  # type: ignore[attr-defined]
         # Gunicorn asks for twenty settings a request, each through a method and two dictionaries.
         vars(self.cfg).update({name: each.get() for name, each in self.cfg.settings.items()})

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from gunicorn import arbiter, glogging, util
-from gunicorn.http import body, errors, message, parser, unreader, wsgi
+from gunicorn.http import body, errors, message, parser, unreader
 from gunicorn.workers import base, gthread
 
 METHODS: list[tuple[Callable[..., Any], str]] = [
@@ -30,12 +30,6 @@ METHODS: list[tuple[Callable[..., Any], str]] = [
     (gthread.TConn.close, "self graceful"),
     (util.close_graceful, "sock timeout max_drain"),
     (message.Request.force_close, "self"),
-    # response.py overrides or calls
-    (wsgi.Response.send_headers, "self"),
-    (wsgi.Response.default_headers, "self"),
-    (wsgi.Response.close, "self"),
-    (wsgi.Response._emit_body, "self data"),
-    (util.write, "sock data chunked"),
     # body.py overrides or calls
     (body.Body.__init__, "self reader"),
     (body.Body.read, "self size"),
@@ -55,7 +49,6 @@ ATTRIBUTES: list[tuple[type, str]] = [
     *((gthread.ThreadWorker, name) for name in ("nr_conns", "pending_conns", "poller", "tpool")),
     *((base.Worker, name) for name in ("cfg", "log", "alive", "tmp")),
     *((gthread.TConn, name) for name in ("sock", "client", "parser", "timeout")),
-    *((wsgi.Response, name) for name in ("sock", "headers", "headers_sent", "chunked")),
     *((body.Body, name) for name in ("reader", "buf", "failed")),
     *((body.LengthReader, name) for name in ("unreader", "length")),
     (body.ChunkedReader, "parser"),
