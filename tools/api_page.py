@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields
 
 from app.errors import ERRORS
-from app.intake.json_mail import ConnectionSchema, JSONMailSchema
+from app.intake.json_schemas import AttachmentSchema, ConnectionSchema, JSONMailSchema
 from app.web.schemas import HealthSchema, ProblemSchema, ReceiptSchema, TotalsSchema
 
 HEAD = """\
@@ -20,7 +20,7 @@ Also at `/email`, the older path. `Authorization: Bearer TOKEN` is needed.
 
 | type of the body | what it is |
 |---|---|
-| `message/rfc822` | the raw message, any bytes |
+| `message/rfc822`, `message/global` | the raw message, any bytes |
 | `application/json` | an object with the members below |
 | none, or `application/x-www-form-urlencoded` (curl's own) | JSON if the first byte that is not \
 white space is `{`, else a raw message |
@@ -47,6 +47,14 @@ The same message for the same recipient again is answered with the first `messag
 without that header, when queue id and recipient are; without that, when sender, recipient and
 bytes are, or sender, recipient, subject and body of JSON without a raw message. For events whose
 words repeat, a daily report say, send an `Idempotency-Key` for each.
+"""
+
+JSON_RULES = """\
+Without `raw` and `raw_base64` a message is composed of the other members. Of all members but the
+sender, `null` and `""` count as absent; a sender of `""` is the null sender. An address may have a
+display name (`Ann <ann@example.org>`). A request has one recipient: a list is refused (400). **Any
+other member is refused (400) and named, so that a 200 means that all that was sent is kept.** A
+UTF-8 byte order mark before the JSON is ignored.
 """
 
 PROBES = """\
@@ -89,8 +97,9 @@ def api_page() -> str:
         HEAD,
         "### Members of a JSON body\n",
         _members(JSONMailSchema()),
-        f"`connection` holds {', '.join(f'`{name}`' for name in ConnectionSchema().fields)}."
-        " Other members are passed over.\n",
+        f"`connection` holds {_names(ConnectionSchema())}. Each of `attachments` holds:\n",
+        _members(AttachmentSchema()),
+        JSON_RULES,
         "### Answer 200\n",
         _members(ReceiptSchema()),
         PROBES,
@@ -104,6 +113,10 @@ def api_page() -> str:
         _codes(),
     ]
     return "\n".join(parts)
+
+
+def _names(schema: Schema) -> str:
+    return ", ".join(f"`{name}`" for name in schema.fields)
 
 
 def _members(schema: Schema) -> str:

@@ -8,7 +8,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 from openapi_answers import COMPONENTS, LIMIT_HEADERS, answer, problem, reference, share
 
-from app.intake.json_mail import JSONMailSchema
+from app.intake.json_schemas import JSONMailSchema
 from app.version import __version__
 from app.web.inbound import RULES
 from app.web.schemas import HealthSchema, ProblemSchema, ReadySchema, ReceiptSchema, TotalsSchema
@@ -86,10 +86,9 @@ def _name(schema: Schema | type[Schema]) -> str:
 
 def _close(schemas: dict[str, dict]) -> None:
     for name, schema in schemas.items():
-        if name in {"JSONMail", "Connection"}:
-            continue  # members that aren't listed are passed over
-        schema["required"] = [each for each in schema["properties"] if each not in OPTIONAL]
         schema["additionalProperties"] = False
+        if name not in {"JSONMail", "Connection", "Attachment"}:
+            schema["required"] = [each for each in schema["properties"] if each not in OPTIONAL]
     for name in ("Receipt", "Ready"):
         status = schemas[name]["properties"]["status"]
         schemas[name]["properties"]["status"] = {"type": "string", "const": status["default"]}
@@ -100,6 +99,7 @@ def _inbound(path: str) -> dict:
     json_or_raw = {"description": "JSON if it begins with a brace, else a raw message (curl)"}
     bodies = {
         "message/rfc822": {"schema": {"description": "The raw message, any bytes"}},
+        "message/global": {"schema": {"description": "The same (RFC 6532)"}},
         "application/json": {"schema": reference("schemas", "JSONMail")},
         "application/x-www-form-urlencoded": {"schema": json_or_raw},
     }

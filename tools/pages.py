@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from addresses_page import addresses_page
 from api_page import api_page
 from configuration_page import configuration_page, example_file
 from metrics_page import metrics_page
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 PAGES: Mapping[str, Callable[[], str]] = {
     "app/web/openapi.yaml": openapi_document,
     "config/gomail.example.yaml": example_file,
+    "docs/addresses.md": addresses_page,
     "docs/api.md": api_page,
     "docs/configuration.md": configuration_page,
     "docs/metrics.md": metrics_page,

@@ -1,22 +1,42 @@
-"""Mail addresses as envelopes and headers carry them (RFC 5321 section 4.1.2, RFC 6531)."""
+"""Mail addresses as envelopes and header fields carry them.
+
+docs/addresses.md has the rules as a table. They are RFC 5322's with what real mail has beside it,
+and they are the same on every Python: email.utils changed what it finds with the fix of
+CVE-2023-27043. An address is taken as it stands or not at all; nothing is made of its parts.
+"""
 
 import re
-from email.utils import getaddresses
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 MAX_ADDRESS_CHARACTERS = 998  # far beyond RFC 5321's 256, which relays don't enforce
+MAX_FIELD_CHARACTERS = 4096
+"""Of a list of addresses; a longer one holds none."""
 
-_CONTROLS = r"\x00-\x1f\x7f-\x9f\ufffd"  # and what a character that got lost becomes
+_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd"  # and what a character that got lost becomes
 _SPECIALS = r"\s\",;:<>()\[\]\\@"
 _QUOTED = rf'"(?:[^"\\{_CONTROLS}]|\\[^{_CONTROLS}])*"'
 _LOCAL_PART = rf"(?:{_QUOTED}|[^{_SPECIALS}{_CONTROLS}]+)"
 _LABEL = rf"[^{_SPECIALS}{_CONTROLS}.]+"
 _LITERAL = rf"\[[^\s\[\]{_CONTROLS}]+\]"
 _ADDRESS = re.compile(rf"{_LOCAL_PART}@(?:{_LITERAL}|{_LABEL}(?:\.{_LABEL})*\.?)")
-# A name that needs quotes and has none, as in `ann@example.com via List <list@example.org>`, would
-# be taken for an address.
-_NAMED = re.compile(rf"[^\",;:<>()\\]*<\s*({_ADDRESS.pattern})\s*>\s*(?:,|$)")
-_COMMENT = re.compile(r"\((?:[^()\\]|\\.)*\)")  # RFC 5322 section 3.2.2, not nested
-_SPACE_IN_ADDRESS = re.compile(r"\s*([@.])\s*")  # RFC 5322 section 4.4
+_ROUTE = re.compile(rf"(?:@{_LABEL}(?:\.{_LABEL})*,*)+:")  # RFC 5322 section 4.4, without spaces
+
+_UNQUOTED = (
+    r"(?P<literal>\[[^\[\]\\\s]*\])"
+    r"|(?P<encoded>=\?[^?\s]+\?[bBqQ]\?[^?\s]*\?=)"  # RFC 2047, whatever characters it has
+    r"|(?P<space>\s+)"
+    r"|(?P<special>[\"\[\]\\<>,;:()])"
+    r"|(?P<text>(?:(?!=\?)[^\s\"\[\]\\<>,;:()])+|=)"
+)
+_TOKEN = re.compile(_UNQUOTED, re.DOTALL)
+_TOKEN_OR_QUOTED = re.compile(r'(?P<quoted>"(?:[^"\\]|\\.)*")|' + _UNQUOTED, re.DOTALL)
+_COMMENT_EDGE = re.compile(r"\\.|[()]", re.DOTALL)
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
 
 
 def is_address(text: str) -> bool:
@@ -24,43 +44,183 @@ def is_address(text: str) -> bool:
     return len(text) <= MAX_ADDRESS_CHARACTERS and _ADDRESS.fullmatch(text) is not None
 
 
+def whole_address(text: str) -> str | None:
+    """Return the address that `text` is, None when it is not one address and nothing else.
+
+    Angle brackets around it are no part of it, nor are apostrophes or backticks (Outlook's way).
+    """
+    bare = text.strip()
+    if bare.startswith("<") and bare.endswith(">"):
+        bare = bare[1:-1]
+    bare = _unquoted(bare)
+    return bare if is_address(bare) else None
+
+
+def named_address(text: str) -> str | None:
+    """Return the address in `text`, which may have a display name, as in `Ann <ann@example.com>`.
+
+    None when there is no such address, more than one, or anything that would have to be left out.
+    """
+    elements = list(_elements(list(_tokens(text))))
+    if len(text) > MAX_FIELD_CHARACTERS or len(elements) != 1 or _has_group(text):
+        return None
+    address = _address_in(elements[0][0])
+    return address if address is not None and address in text else None
+
+
 def find_addresses(text: str) -> list[str]:
     """Return the bare addresses in a header value such as `Ann <ann@example.com>, bob@…`.
 
-    Never raises: what can't be understood holds no addresses.
+    Never raises. What can't be understood, or is longer than MAX_FIELD_CHARACTERS, holds no
+    addresses. An address stands in `text` as it is returned, but for the white space and
+    the comments that RFC 5322 section 4.4 allows around its dots and its @.
     """
-    text = text.strip()
-    if is_address(text):
-        return [text]
-    named, end = [], 0
-    while match := _NAMED.match(text, end):
-        named.append(match[1])
-        end = match.end()
-    return [address for address in named + _parsed(text[end:]) if is_address(address)]
+    bare = whole_address(text)
+    if bare is not None:
+        return [bare]
+    if len(text) > MAX_FIELD_CHARACTERS:
+        return []
+    elements = list(_elements(list(_tokens(text))))
+    found = [_address_in(element) for element, _ in elements]
+    for number, (element, is_joined) in enumerate(elements[1:], start=1):
+        # A comma with nothing but a word on one side, and no space: one address with a comma in it.
+        if is_joined and (_is_word(element) or _is_word(elements[number - 1][0])):
+            for place in (number - 1, number):
+                if not _has_angle(elements[place][0]):
+                    found[place] = None
+    return [address for address in found if address is not None]
 
 
-def _parsed(text: str) -> list[str]:
-    try:
-        candidates = getaddresses([text])
-    except (RecursionError, ValueError, IndexError, AttributeError):
-        return []  # hostile nesting exhausts the standard library's parser
-    # It makes one word of several: what it found has to be there, but for the space and the
-    # comments that an address may have in it.
-    there = "\n".join(_SPACE_IN_ADDRESS.sub(r"\1", each) for each in (text, _COMMENT.sub("", text)))
-    return [address for _, address in candidates if address in there]
+def _has_group(text: str) -> bool:
+    in_angle = False
+    for token in _tokens(text):
+        in_angle = token.text == "<" or (in_angle and token.text != ">")
+        if token == _Token("special", ":") and not in_angle:
+            return True
+    return False
 
 
-def domain_of(address: str) -> str:
-    """Return the domain of `address` for comparing: lower case, ASCII (IDNA) where possible."""
-    return comparable_domain(address.rpartition("@")[2])
+def _tokens(text: str) -> Iterator[_Token]:
+    position, expression = 0, _TOKEN_OR_QUOTED
+    while position < len(text):
+        if text[position] == "(":
+            end = _end_of_comment(text, position)
+            yield _Token("space", text[position:end])
+            position = end
+            continue
+        match = expression.match(text, position)
+        if match is None:  # not to be expected: the expression covers every character
+            return
+        if match.group() == '"':  # without another half; none that follows has one either
+            expression = _TOKEN
+        yield _Token(str(match.lastgroup), match.group())
+        position = match.end()
 
 
-def comparable_domain(domain: str) -> str:
-    """Return `domain` in lower case, without a trailing dot, in ASCII (IDNA) where possible."""
-    domain = domain.lower().rstrip(".")
-    if domain.isascii():
-        return domain
-    try:
-        return domain.encode("idna").decode("ascii")
-    except UnicodeError:
-        return domain
+def _end_of_comment(text: str, start: int) -> int:
+    """Return where the comment ends that begins at `start`; comments nest (RFC 5322 3.2.2)."""
+    depth = 0
+    for match in _COMMENT_EDGE.finditer(text, start):
+        depth += {"(": 1, ")": -1}.get(match.group(), 0)
+        if depth == 0:
+            return match.end()
+    return len(text)
+
+
+def _elements(tokens: Sequence[_Token]) -> Iterator[tuple[list[_Token], bool]]:
+    """Yield what stands between commas and semicolons, and whether a separator joins it.
+
+    A separator joins two elements that it stands between without white space. The name of a group
+    is part of none (RFC 5322 section 3.4).
+    """
+    element: list[_Token] = []
+    is_joined = in_angle = False
+    for number, token in enumerate(tokens):
+        if token.text == "<":
+            in_angle = _closes(tokens, number)
+        elif token.text == ">":
+            in_angle = False
+        if in_angle or token.kind != "special" or token.text not in {",", ";", ":"}:
+            element.append(token)
+            continue
+        if token.text != ":":
+            yield element, is_joined
+        follows = tokens[number + 1] if number + 1 < len(tokens) else None
+        precedes = tokens[number - 1] if number else None
+        is_joined = token.text != ":" and not any(
+            each is None or each.kind in {"space", "special"} for each in (precedes, follows)
+        )
+        element = []
+    yield element, is_joined
+
+
+def _closes(tokens: Sequence[_Token], start: int) -> bool:
+    """Tell whether the angle bracket at `start` has its other half before the next one opens."""
+    for token in tokens[start + 1 :]:
+        if token.kind == "special" and token.text in {"<", ">"}:
+            return token.text == ">"
+    return False
+
+
+def _address_in(element: Sequence[_Token]) -> str | None:
+    """Return the address of one element: the one in angle brackets if there are any."""
+    if not _has_angle(element):
+        bare = [token for token in element if token != _Token("special", ">")]
+        is_closed_late = len(bare) == len(element) - 1 and element[-1].text == ">"
+        return _address_of(bare if is_closed_late else element)
+    inside = [found for each in _angles(element) if (found := _address_of(each)) is not None]
+    return inside[0] if len(inside) == 1 else None
+
+
+def _has_angle(element: Sequence[_Token]) -> bool:
+    return _Token("special", "<") in element
+
+
+def _angles(element: Sequence[_Token]) -> Iterator[list[_Token]]:
+    inside: list[_Token] | None = None
+    for token in element:
+        if token == _Token("special", "<"):
+            if inside:
+                yield inside
+            inside = []
+        elif token == _Token("special", ">"):
+            if inside:
+                yield inside
+            inside = None
+        elif inside is not None:
+            inside.append(token)
+    if inside:  # the other half is missing
+        yield inside
+
+
+def _address_of(tokens: Sequence[_Token]) -> str | None:
+    text = _unquoted(_without_route(_joined(tokens)))
+    return text if is_address(text) else None
+
+
+def _joined(tokens: Sequence[_Token]) -> str:
+    """Return the text of `tokens` without the space that may stand around dots and the @."""
+    pieces: list[str] = []
+    space = ""
+    for token in tokens:
+        if token.kind == "space":
+            space = " "
+            continue
+        glues = not pieces or pieces[-1][-1] in ".@" or token.text[0] in ".@"
+        pieces += [token.text] if glues else [space, token.text]
+        space = ""
+    return "".join(pieces)
+
+
+def _without_route(text: str) -> str:
+    route = _ROUTE.match(text)
+    return text[route.end() :] if route else text
+
+
+def _unquoted(text: str) -> str:
+    is_quoted = len(text) > 2 and text[0] == text[-1] and text[0] in "'`"
+    return text[1:-1] if is_quoted else text
+
+
+def _is_word(element: Sequence[_Token]) -> bool:
+    return len(element) == 1 and element[0].kind == "text" and "@" not in element[0].text

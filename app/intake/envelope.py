@@ -1,11 +1,17 @@
 """Who a message is from and for: from what the relay says, else from the message's head."""
 
+import logging
 from dataclasses import dataclass
 
 from app.errors import BadRequest, FieldFault, MessageRejected
-from app.intake.addresses import find_addresses
+from app.intake.addresses import whole_address
 from app.intake.headers import Head
 from app.storage.message import NOBODY, Connection, Envelope
+
+POSTFIX_NULL_SENDER = "MAILER-DAEMON"
+"""What Postfix's pipe(8) writes for the null sender unless it is told otherwise."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,19 +56,19 @@ def _agree(field: str, header: str | None, body: str | None) -> str | None:
 
 
 def _is_same(one: str, other: str) -> bool:
-    return one == other or find_addresses(one) == find_addresses(other) != []
+    return one == other or whole_address(one) == whole_address(other) is not None
 
 
 def complete(given: PartialEnvelope, head: Head) -> Envelope:
     """Return the whole envelope, with the message's From and To for what wasn't given.
 
     A given but empty sender is the null sender. Raises MessageRejected when there is no
-    usable address, or more than one where one is due.
+    usable address, and when a given one is not one address and nothing else.
     """
     sender = given.mail_from if given.sender is None else given.sender
-    sender = head.sender if sender is None else _only_address("sender", sender, allow_null=True)
+    sender = head.sender if sender is None else _sender(sender)
     recipient = given.recipient
-    recipient = head.recipient if recipient is None else _only_address("recipient", recipient)
+    recipient = head.recipient if recipient is None else _whole("recipient", recipient)
     if sender is None:
         raise MessageRejected("There is no sender: neither the envelope nor From names one.")
     if recipient is None:
@@ -70,10 +76,23 @@ def complete(given: PartialEnvelope, head: Head) -> Envelope:
     return Envelope(sender, recipient, given.connection, given.mail_from, given.queue_id)
 
 
-def _only_address(field: str, text: str, *, allow_null: bool = False) -> str:
-    if allow_null and text.strip() in {"", "<>"}:
+def _sender(text: str) -> str:
+    if text.strip() in {"", "<>"}:
         return ""
-    addresses = find_addresses(text)
-    if len(addresses) != 1:
-        raise MessageRejected(f"The {field} has to be one address like user@example.com.")
-    return addresses[0]
+    if text.strip().upper() == POSTFIX_NULL_SENDER:
+        _log.warning(
+            "The sender MAILER-DAEMON stands for the null sender: give Postfix's pipe(8)"
+            " null_sender= without a value in master.cf."
+        )
+        return ""
+    return _whole("sender", text)
+
+
+def _whole(field: str, text: str) -> str:
+    address = whole_address(text)
+    if address is None:
+        raise MessageRejected(
+            f"The {field} of the envelope must be one address like user@example.com, and nothing"
+            " else."
+        )
+    return address

@@ -1,113 +1,68 @@
-"""Mail handed over as JSON: the request's fields, and what they mean."""
+"""Mail handed over as JSON: the request's members, and what they mean."""
 
 import base64
 import binascii
+import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Never
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import ValidationError
 
 from app.errors import BadRequest, FieldFault
+from app.intake.addresses import find_addresses, named_address
+from app.intake.compose import Attachment
 from app.intake.envelope import PartialEnvelope
-from app.intake.headers import MAX_SUBJECT_CHARACTERS
-from app.printable import UNPRINTABLE
+from app.intake.headers import BOM
+from app.intake.json_schemas import AttachmentSchema, ConnectionSchema, JSONMailSchema
 from app.storage.message import Connection
 
 MAX_STRUCTURE_BYTES = 64 * 1024
 """How much of a JSON body may lie outside of strings: a list of 35 MB would take a gigabyte."""
 
 _STRINGS = re.compile(rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))++', re.DOTALL)
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_RAW = ("raw", "raw_base64")
+_PARTS = ("subject", "text", "body", "html", "attachments")
+_SCHEMA = JSONMailSchema()
+_INNER = {"connection": ConnectionSchema(), "attachments": AttachmentSchema()}
 
 
 @dataclass(frozen=True)
 class JSONMail:
-    """A message, raw or in parts: without `raw` one is composed of `subject` and `text`."""
+    """A message, raw or in parts: without `raw` one is composed of the others."""
 
     envelope: PartialEnvelope
-    raw: bytes | None
-    subject: str
-    text: str
+    raw: bytes | None = None
+    subject: str = ""
+    text: str | None = None
+    html: str | None = None
+    attachments: tuple[Attachment, ...] = ()
 
 
 class _Refused(ValueError):
-    """JSON that the standard library would take."""
-
-
-class _Text(fields.String):
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
-        text = super()._deserialize(value, attr, data, **kwargs)
-        if _SURROGATE.search(text):
-            raise ValidationError("Holds half of a surrogate pair, which is no character.")
-        return text
-
-
-class _Line(_Text):
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
-        text = super()._deserialize(value, attr, data, **kwargs)
-        if UNPRINTABLE.search(text):
-            raise ValidationError("Has to be one line without control characters.")
-        return text
-
-
-class ConnectionSchema(Schema):
-    """The SMTP client, as the relay saw it."""
-
-    client_address = _Line(allow_none=True)
-    client_hostname = _Line(allow_none=True)
-    client_helo = _Line(allow_none=True)
-
-
-class JSONMailSchema(Schema):
-    """The body of a JSON request; fields that aren't listed here are passed over."""
-
-    class Meta:
-        """Newer clients may send more than this version knows."""
-
-        unknown = EXCLUDE
-
-    sender = _Line(allow_none=True, metadata={"description": "Envelope sender; empty: null sender"})
-    recipient = _Line(allow_none=True, metadata={"description": "Envelope recipient"})
-    from_ = _Line(data_key="from", allow_none=True, metadata={"description": "Same as sender"})
-    to = _Line(allow_none=True, metadata={"description": "Same as recipient"})
-    raw = _Text(allow_none=True, metadata={"description": "The message as text, sent in UTF-8"})
-    raw_base64 = _Text(allow_none=True, metadata={"description": "The message in Base64"})
-    subject = _Line(
-        allow_none=True,
-        validate=validate.Length(max=MAX_SUBJECT_CHARACTERS),
-        metadata={"description": "Without a raw message: the subject of the one composed"},
-    )
-    body = _Text(
-        allow_none=True,
-        metadata={"description": "Without a raw message: the text of the one composed"},
-    )
-    connection = fields.Nested(
-        ConnectionSchema(unknown=EXCLUDE),
-        allow_none=True,
-        metadata={"description": "The SMTP client, as the relay saw it"},
-    )
-
-
-_SCHEMA = JSONMailSchema()
+    """JSON that the standard library would accept."""
 
 
 def decode_json_mail(data: bytes) -> JSONMail:
     """Return the message that `data` describes; raises BadRequest with every fault found."""
-    document = _decode_object(data)
+    document = _decode_object(data.removeprefix(BOM))
     try:
-        given = _SCHEMA.load(document)
+        loaded = _SCHEMA.load(document)
     except ValidationError as error:
-        raise BadRequest("Fields of the JSON body are wrong.", _faults(error)) from error
-    given = {name: value for name, value in given.items() if value is not None}
+        raise BadRequest("Members of the JSON body are wrong.", _faults(error)) from error
+    given = {name: value for name, value in loaded.items() if _says_something(name, value)}
     _refuse_raw_and_parts(given)
     return JSONMail(
         envelope=_envelope(given),
         raw=_raw(given),
         subject=given.get("subject", ""),
-        text=given.get("body", ""),
+        text=_same(given, "text", "body"),
+        html=given.get("html"),
+        attachments=tuple(
+            _attachment(number, each) for number, each in enumerate(given.get("attachments", []))
+        ),
     )
 
 
@@ -121,9 +76,9 @@ def _decode_object(data: bytes) -> dict[str, Any]:
     except RecursionError as error:
         raise BadRequest("The JSON body is nested too deeply.") from error
     except ValueError as error:
-        raise BadRequest(f"The body is no valid JSON: {_reason(error)}") from error
+        raise BadRequest(f"The body is not valid JSON: {_reason(error)}") from error
     if not isinstance(document, dict):
-        raise BadRequest("The JSON body has to be an object.")
+        raise BadRequest("The JSON body must be an object.")
     return document
 
 
@@ -141,7 +96,7 @@ def _reason(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at line {error.lineno}, column {error.colno}."
     if isinstance(error, UnicodeDecodeError):
-        return f"byte {error.start} isn't UTF-8."
+        return f"byte {error.start} is not UTF-8."
     return str(error) if isinstance(error, _Refused) else "a number is too large."
 
 
@@ -153,43 +108,73 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> Never:
-    raise _Refused(f"{name} is no JSON number.")
+    raise _Refused(f"{name} is not a JSON number.")
+
+
+def _says_something(name: str, value: object) -> bool:
+    """Tell null and "" from what was given; only a sender is given when it is empty."""
+    return value is not None and (value not in ("", []) or name in {"sender", "from_"})
 
 
 def _faults(error: ValidationError) -> list[FieldFault]:
-    by_field: dict[str, Any] = error.messages_dict
-    return [
-        FieldFault(name if inner in {"", "_schema"} else f"{name}.{inner}", " ".join(messages))
-        for name, found in by_field.items()
-        for inner, messages in (found.items() if isinstance(found, dict) else [("", found)])
-    ]
+    return list(_flat("", error.messages_dict))
+
+
+def _flat(path: str, found: Any) -> Iterable[FieldFault]:
+    if not isinstance(found, dict):
+        yield FieldFault(path, " ".join(_explained(path, message) for message in found))
+        return
+    for name, inner in found.items():
+        yield from _flat(path if name == "_schema" else f"{path}.{name}".lstrip("."), inner)
+
+
+def _explained(path: str, message: str) -> str:
+    if message != "Unknown field.":
+        return message
+    outer, *rest = path.split(".")
+    known = _INNER[outer] if rest and outer in _INNER else _SCHEMA
+    names = [field.data_key or name for name, field in known.fields.items()]
+    [nearest] = difflib.get_close_matches(path.rpartition(".")[2].lower(), names, n=1, cutoff=0)
+    return f"Is not known, and nothing is dropped silently. The nearest known member: {nearest}."
 
 
 def _refuse_raw_and_parts(given: Mapping[str, Any]) -> None:
-    raw = [name for name in ("raw", "raw_base64") if name in given]
-    parts = [name for name in ("subject", "body") if name in given]
+    raw = [name for name in _RAW if name in given]
+    parts = [name for name in _PARTS if name in given]
     if len(raw) == 2 or (raw and parts):
         names = " and ".join(raw + parts)
         raise BadRequest(
-            f"{names} contradict each other: give raw, or raw_base64, or subject and body.",
-            [FieldFault(name, "Contradicts another field.") for name in raw + parts],
+            f"{names} contradict each other: give raw, or raw_base64, or the parts of a message.",
+            [FieldFault(name, "Contradicts another member.") for name in raw + parts],
         )
 
 
 def _envelope(given: Mapping[str, Any]) -> PartialEnvelope:
     client = given.get("connection", {})
     return PartialEnvelope(
-        sender=_either(given, "sender", "from_"),
-        recipient=_either(given, "recipient", "to"),
+        sender=_address("sender", _same(given, "sender", "from_")),
+        recipient=_address("recipient", _same(given, "recipient", "to")),
         connection=Connection(
-            client_address=client.get("client_address"),
-            client_hostname=client.get("client_hostname"),
-            helo=client.get("client_helo"),
+            client_address=client.get("client_address") or None,
+            client_hostname=client.get("client_hostname") or None,
+            helo=client.get("client_helo") or None,
         ),
     )
 
 
-def _either(given: Mapping[str, Any], name: str, synonym: str) -> str | None:
+def _address(field: str, text: str | None) -> str | None:
+    """Return `text` without the display name that it may have here."""
+    if not text:
+        return text
+    if len(find_addresses(text)) > 1:
+        raise BadRequest(
+            f"The {field} must be one address: send one {field} per request.",
+            [FieldFault(field, "Holds more than one address.")],
+        )
+    return named_address(text) or text
+
+
+def _same(given: Mapping[str, Any], name: str, synonym: str) -> str | None:
     value: str | None = given.get(name, given.get(synonym))
     if given.get(synonym, value) != value:
         other = synonym.rstrip("_")
@@ -206,12 +191,23 @@ def _either(given: Mapping[str, Any], name: str, synonym: str) -> str | None:
 def _raw(given: Mapping[str, Any]) -> bytes | None:
     if "raw" in given:
         return str(given["raw"]).encode()
-    if "raw_base64" not in given:
-        return None
+    return _from_base64("raw_base64", given["raw_base64"]) if "raw_base64" in given else None
+
+
+def _attachment(number: int, given: Mapping[str, Any]) -> Attachment:
+    return Attachment(
+        content=_from_base64(f"attachments.{number}.content_base64", given["content_base64"]),
+        filename=given.get("filename") or None,
+        content_type=given.get("content_type") or None,
+        content_id=given.get("content_id") or None,
+    )
+
+
+def _from_base64(field: str, text: str) -> bytes:
     try:
         # Line breaks are common in Base64 (RFC 2045 section 6.8), other characters are faults.
-        return base64.b64decode("".join(given["raw_base64"].split()), validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadRequest(
-            "raw_base64 is no valid Base64.", [FieldFault("raw_base64", str(error))]
+            f"{field} is not valid Base64.", [FieldFault(field, f"{error}.")]
         ) from error

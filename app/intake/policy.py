@@ -1,7 +1,7 @@
 """Policy: whose mail is accepted, and for whom."""
 
+from app.domains import domain_of
 from app.errors import PolicyReject, RecipientUnknown
-from app.intake.addresses import domain_of
 from app.storage.message import Envelope
 
 
@@ -11,7 +11,7 @@ def check_policy(
     """Return if the message may be stored.
 
     A blocked domain includes its subdomains; an empty set of allowed domains allows all.
-    Domains are given as `app.intake.addresses.comparable_domain` returns them. Raises PolicyReject
+    Domains are given as `app.domains.comparable` returns them. Raises PolicyReject
     and RecipientUnknown.
     """
     sender_domain = domain_of(envelope.sender)

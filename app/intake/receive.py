@@ -15,10 +15,10 @@ from queue import SimpleQueue
 
 from app.errors import MessageTooLarge
 from app.intake.envelope import PartialEnvelope, complete
-from app.intake.headers import parse_head
+from app.intake.headers import BOM, parse_head
 from app.intake.policy import check_policy
 from app.intake.read import Stream, read_chunks
-from app.intake.submission import Submission, from_json
+from app.intake.submission import Submission, from_json, refuse_joined_lines
 from app.settings.model import Mail
 from app.storage.body import Body
 from app.storage.ids import new_message_id
@@ -107,6 +107,8 @@ class Receiver:
         if upload.content_length is not None and upload.content_length > limit:
             raise MessageTooLarge(limit)
         self._fill(body, chain([first], chunks))
+        if upload.kind is BodyKind.UNDECLARED:
+            refuse_joined_lines(body.head)
         return None
 
     def _decode(self, upload: Upload, json: bytes | None, body: Body) -> Submission:
@@ -153,7 +155,7 @@ def _beginning(chunks: Iterator[bytes]) -> bytes:
 
 def _is_json(kind: BodyKind, first: bytes) -> bool:
     if kind is BodyKind.UNDECLARED:
-        return first.lstrip().startswith(b"{")
+        return first.removeprefix(BOM).lstrip().startswith(b"{")
     return kind is BodyKind.JSON
 
 

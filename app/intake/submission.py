@@ -3,13 +3,21 @@
 JSON becomes both here, and goes the way of everything else from then on.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.intake.compose import DEFAULT_HOSTNAME, compose, content_digest
+from app.errors import BadRequest
+from app.intake.compose import DEFAULT_HOSTNAME, Parts, compose, content_digest
 from app.intake.envelope import PartialEnvelope, complete, merge
 from app.intake.headers import Head
 from app.intake.json_mail import decode_json_mail
+
+_FIELD_IN_LINE = re.compile(
+    rb"(?:From|To|Cc|Subject|Date|Message-ID|MIME-Version|Content-Type|Received|Return-Path"
+    rb"|Reply-To|Delivered-To|DKIM-Signature): ?",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True)
@@ -36,5 +44,18 @@ def from_json(
     if mail.raw is not None:
         return Submission(given), mail.raw
     envelope = complete(given, Head())
-    raw = compose(envelope, mail.subject, mail.text, now, hostname or DEFAULT_HOSTNAME)
-    return Submission(given, content_digest(envelope, mail.subject, mail.text)), raw
+    parts = Parts(mail.subject, mail.text, mail.html, mail.attachments)
+    raw = compose(envelope, parts, now, hostname or DEFAULT_HOSTNAME)
+    return Submission(given, content_digest(envelope, parts)), raw
+
+
+def refuse_joined_lines(beginning: bytes) -> None:
+    """Raise BadRequest when a message has lost its line ends on the way, as with `curl -d @FILE`.
+
+    Stored, it would be one header field that holds the whole message.
+    """
+    if b"\n" not in beginning and len(set(_FIELD_IN_LINE.findall(beginning))) > 1:
+        raise BadRequest(
+            "The message has no line ends: curl -d removes them from a file. Send it with"
+            " --data-binary @FILE."
+        )

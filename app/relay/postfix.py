@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
+from app.domains import in_unicode
 from app.settings import Settings
 
 TRANSPORT = "gomail"
@@ -26,7 +27,7 @@ def main_cf(settings: Settings) -> str:
     """Return the lines for main.cf."""
     lines = [
         f"# Mail for these domains goes to GoMail, over the transport {TRANSPORT} in master.cf.",
-        f"virtual_mailbox_domains = {', '.join(received_domains(settings) or ['$mydomain'])}",
+        f"virtual_mailbox_domains = {', '.join(_both_spellings(settings) or ['$mydomain'])}",
         f"virtual_transport = {TRANSPORT}",
         "virtual_mailbox_maps = static:all",
         "# One recipient a call, and a limit well above the 90 seconds of gomail-relay: when it is",
@@ -95,3 +96,9 @@ def received_domains(settings: Settings) -> list[str]:
     """Return the domains that `settings` receive mail for, as far as they say."""
     mail = settings.mail
     return sorted(mail.allowed_recipient_domains) or [*filter(None, [mail.primary_domain])]
+
+
+def _both_spellings(settings: Settings) -> list[str]:
+    # Mail over SMTPUTF8 (RFC 6531) names an international domain in Unicode.
+    domains = received_domains(settings)
+    return domains + [spelled for each in domains if (spelled := in_unicode(each)) != each]

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from jsonschema import FormatChecker
 
+from app.domains import comparable
+
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+\.?\Z){_LABEL}\.?", re.ASCII | re.IGNORECASE)
 # fmt: off
@@ -58,9 +60,9 @@ def check_data_directory(path: str) -> None:
 
 
 def check_domain(name: str) -> None:
-    """Refuse what isn't a domain name in its ASCII form (RFC 1123 section 2.1, RFC 5890)."""
-    if len(name) > 254 or not _DOMAIN.fullmatch(name):
-        raise ValueError("is no domain name")
+    """Refuse what isn't a domain name (RFC 1123 section 2.1), in either form of IDNA 2008."""
+    if len(comparable(name)) > 254 or not _DOMAIN.fullmatch(comparable(name)):
+        raise ValueError("is not a domain name")
 
 
 def check_host(host: str) -> None:

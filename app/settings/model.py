@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
+from app.domains import comparable
 from app.settings.formats import real_path
 
 WAITING_THREADS = 120
@@ -18,11 +19,11 @@ Part = TypeVar("Part")
 
 
 def _domain(name: str | None) -> str | None:
-    return name.lower().removesuffix(".") if name else None
+    return comparable(name) if name else None
 
 
 def _domains(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(name.lower().removesuffix(".") for name in names)
+    return frozenset(map(comparable, names))
 
 
 def _tokens(tokens: str | Iterable[str] | None) -> tuple[str, ...]:
@@ -75,7 +76,7 @@ class Authentication:
 
 @dataclass(frozen=True)
 class Mail:
-    """Which messages are taken; sizes in bytes, domains in lower case without a final dot."""
+    """Which messages are accepted; sizes in bytes, domains as from `app.domains.comparable`."""
 
     hostname: str | None = field(metadata=_from("mail_hostname", _domain))
     primary_domain: str | None = field(metadata=_from("primary_domain", _domain))

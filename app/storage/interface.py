@@ -13,7 +13,7 @@ from app.storage.message import Message, Receipt, StoredMessage
 class Query:
     """Which stored messages: `since` inclusive, `until` exclusive, `limit` None for all.
 
-    `recipient` is compared without regard to ASCII case.
+    `recipient` is compared as by app.domains.comparable_address.
     """
 
     recipient: str | None = None

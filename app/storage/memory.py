@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from itertools import islice
 
+from app.domains import comparable_address
 from app.errors import MessageNotFound
 from app.storage.body import Body
 from app.storage.interface import Query
@@ -86,11 +87,11 @@ def _stored(message: Message, body: Body) -> StoredMessage:
 
 def _matches(stored: StoredMessage, query: Query) -> bool:
     return (
-        (query.recipient is None or _fold(stored.envelope.recipient) == _fold(query.recipient))
+        (query.recipient is None or _is_for(stored, query.recipient))
         and (query.since is None or stored.received_at >= query.since)
         and (query.until is None or stored.received_at < query.until)
     )
 
 
-def _fold(recipient: str) -> bytes:
-    return recipient.encode().lower()  # of bytes, only the ASCII letters change
+def _is_for(stored: StoredMessage, recipient: str) -> bool:
+    return comparable_address(stored.envelope.recipient) == comparable_address(recipient)

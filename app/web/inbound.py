@@ -23,12 +23,19 @@ RULES = ("/mail/inbound", "/email")
 
 _KIND_OF_TYPE = {
     "message/rfc822": BodyKind.RAW,
+    "message/global": BodyKind.RAW,  # RFC 6532
     "application/json": BodyKind.JSON,
     # What curl says when it is told nothing.
     "application/x-www-form-urlencoded": BodyKind.UNDECLARED,
     "": BodyKind.UNDECLARED,
 }
 
+
+_SUPPORTED = "The type {} is not supported: send message/rfc822 or application/json."
+_ADVICE = {
+    "multipart/form-data": "The type {} is not supported: send the message itself as the body"
+    " (curl --data-binary @FILE, not -F), as message/rfc822 or application/json."
+}
 
 # How bytes that aren't UTF-8 are read: as backslashes, so that different keys stay different; or as
 # a character that no address may have.
@@ -79,9 +86,7 @@ def _upload(environ: "WSGIEnvironment", mimetype: str, content_length: int) -> U
         raise UnsupportedMediaType("The only supported Transfer-Encoding is chunked.")
     kind = _KIND_OF_TYPE.get(mimetype)
     if kind is None:
-        raise UnsupportedMediaType(
-            f"The type {mimetype} is not supported: send message/rfc822 or application/json."
-        )
+        raise UnsupportedMediaType(_ADVICE.get(mimetype, _SUPPORTED).format(mimetype))
     return Upload(
         # Gunicorn's own stream: it ends where the body ends, and tells a chunked body cut short.
         stream=environ["wsgi.input"],

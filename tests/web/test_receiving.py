@@ -116,6 +116,41 @@ def test_a_message_is_composed_of_parts(post: Post, store: MessageStore) -> None
     assert (only(store).subject, only(store).size) == ("Hi", len(raw))
 
 
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (RAW, {"X_Original_Recipient": "'bob@example.com'"}),
+        (RAW, {"X_Original_Recipient": "<bob@EXAMPLE.com.>"}),
+        (b"\xef\xbb\xbf" + RAW, {}),
+        (b"\r\n" + RAW, {}),
+        (b"From x@y Mon Mar  2 12:00:00 2026\n" + RAW, {}),
+        (RAW, {"Content_Type": "message/global"}),
+        (b"From: Ann; Doe <ann@example.org>\nTo: bob@example.com; x@example.com\n\n", {}),
+        (b"Subject: From: us To: you", {"X_Original_Recipient": "bob@example.com"}),
+    ],
+)
+def test_what_real_mail_looks_like_is_accepted(
+    post: Post, store: MessageStore, body: bytes, headers: dict[str, str]
+) -> None:
+    """Quotes of Outlook, byte order marks, mbox lines, semicolons: stored as they came."""
+    sender = {"X_Original_Sender": "ann@example.org"}
+    assert post(body, **sender | headers).status_code == 200
+    assert stored_bytes(store) == body
+
+
+def test_all_that_json_sends_is_in_the_message(post: Post, store: MessageStore) -> None:
+    """A 200 means that every member was kept; other HTML is another message."""
+    attachment = {"content_base64": "AP8=", "filename": "a.bin", "content_type": "image/x-test"}
+    parts = {"from": "Ann <a@example.org>", "to": "bob@example.com", "subject": "Invoice"}
+    for number in ("1", "2"):
+        body = as_json(**parts, html=f"<p>{number}</p>", attachments=[attachment])
+        answer = post(b"\xef\xbb\xbf" + body, Content_Type=JSON)
+        assert (answer.status_code, answer.get_json()["duplicate"]) == (200, False)
+        raw = store.read(answer.get_json()["message_id"])
+        for kept in (f"<p>{number}</p>".encode(), b"AP8=", b"a.bin", b"image/x-test", b"Invoice"):
+            assert kept in raw
+
+
 def test_the_shortest_curl_line_works(post: Post, store: MessageStore) -> None:
     """Sender and recipient alone, with curl's own content type, are a message."""
     body = b'{"from":"test@example.com","to":"dest@example.com"}'

@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, select
 
+from app.domains import comparable_address
 from app.storage.body import Body
 from app.storage.ids import first_message_id, milliseconds_since_epoch
 from app.storage.interface import Query
@@ -18,7 +19,8 @@ def selection(query: Query, after: str | None = None) -> Select[Any]:
     identity = messages.c.id
     statement = select(messages).order_by(identity if query.oldest_first else identity.desc())
     if query.recipient is not None:
-        statement = statement.where(func.lower(messages.c.recipient) == func.lower(query.recipient))
+        key = comparable_address(query.recipient)
+        statement = statement.where(messages.c.recipient_key == key)
     if query.since is not None:
         statement = statement.where(identity >= first_message_id(query.since))
     if query.until is not None:
@@ -47,6 +49,7 @@ def values_of(message: Message, body: Body, span: Span) -> dict[str, object]:
         "sha256": body.sha256(),
         "segment": span.segment,
         "segment_offset": span.offset,
+        "recipient_key": comparable_address(envelope.recipient),
     }
 
 

@@ -11,7 +11,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    func,
 )
 
 metadata = MetaData()
@@ -35,8 +34,9 @@ messages = Table(
     Column("sha256", LargeBinary(32), nullable=False),
     Column("segment", String(40), nullable=False),
     Column("segment_offset", BigInteger, nullable=False),
+    Column("recipient_key", Text),  # see app.domains.comparable_address
     UniqueConstraint("idempotency_key", name="message_idempotency_key"),
     sqlite_with_rowid=False,
 )
-Index("message_recipient", func.lower(messages.c.recipient), messages.c.id)
+Index("message_recipient", messages.c.recipient_key, messages.c.id)
 Index("message_segment", messages.c.segment, messages.c.segment_offset)

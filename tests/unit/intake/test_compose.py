@@ -1,4 +1,5 @@
 import email
+import hashlib
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.policy import SMTPUTF8
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.intake.compose import compose, content_digest
+from app.intake.compose import Attachment, Parts, compose, content_digest
 from app.storage.message import Envelope
 
 ENVELOPE = Envelope("ann@example.com", "bob@example.com")
@@ -16,7 +17,7 @@ HOST = "mx.example.com"
 
 
 def composed(subject: str, text: str, envelope: Envelope = ENVELOPE) -> bytes:
-    return compose(envelope, subject, text, AT, HOST)
+    return compose(envelope, Parts(subject, text), AT, HOST)
 
 
 def parsed(raw: bytes) -> EmailMessage:
@@ -81,7 +82,7 @@ def test_a_null_sender_becomes_mailer_daemon() -> None:
 def test_the_message_id_depends_on_the_content_alone() -> None:
     """The same content has the same Message-ID a day later, other content another one."""
     ids = [
-        parsed(compose(envelope, subject, text, at, HOST))["Message-ID"]
+        parsed(compose(envelope, Parts(subject, text), at, HOST))["Message-ID"]
         for envelope, subject, text, at in [
             (ENVELOPE, "s", "t", AT),
             (ENVELOPE, "s", "t", AT + timedelta(days=1)),
@@ -94,6 +95,87 @@ def test_the_message_id_depends_on_the_content_alone() -> None:
     assert len(set(ids)) == 4
 
 
-def test_parts_are_told_apart() -> None:
-    """Moving characters from one part to the next gives another digest."""
-    assert content_digest(ENVELOPE, "ab", "c") != content_digest(ENVELOPE, "a", "bc")
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Parts("ab", "c"), Parts("a", "bc")),
+        (Parts("s", "t"), Parts("s", "t", "<p>1</p>")),
+        (Parts("s", "t", "<p>1</p>"), Parts("s", "t", "<p>2</p>")),
+        (Parts("s", html="1"), Parts("s", "1")),
+        (Parts("s", "t"), Parts("s", "t", None, [Attachment(b"")])),
+        (Parts("s", "t", None, [Attachment(b"1")]), Parts("s", "t", None, [Attachment(b"2")])),
+        (
+            Parts(attachments=[Attachment(b"", "a")]),
+            Parts(attachments=[Attachment(b"", None, "a")]),
+        ),
+    ],
+)
+def test_parts_are_told_apart(one: Parts, other: Parts) -> None:
+    """What differs in any part has another digest, as has what moves from one to the next."""
+    assert content_digest(ENVELOPE, one) != content_digest(ENVELOPE, other)
+
+
+def test_subject_and_text_keep_the_digest_of_version_0_1() -> None:
+    """A message that was composed before an upgrade is known when it is repeated after it."""
+    digest = hashlib.sha256()
+    for part in (b"ann@example.com", b"bob@example.com", b"s", b"t"):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    assert content_digest(ENVELOPE, Parts("s", "t")) == digest.digest()
+
+
+LOGO = Attachment(b"\x89PNG", 'l"o\\go.png', "image/png", "<logo@example.com>")
+REPORT = Attachment(bytes(range(256)) * 20, "Bericht über März " + "ü" * 237, "application/pdf")
+BARE = Attachment(b"From x\n.\n--=_mixed")
+NOTE = Attachment("Grüße\n".encode(), "note.txt", "text/plain; charset=utf-8")
+
+
+def test_every_part_is_found_in_the_message() -> None:
+    """Text and HTML are alternatives, pictures stand beside the HTML, attachments behind."""
+    parts = Parts("Invoice", "Text", '<img src="cid:logo@example.com">', [LOGO, REPORT, BARE, NOTE])
+    message = parsed(compose(ENVELOPE, parts, AT, HOST))
+    assert [part.get_content_type() for part in message.walk()] == [
+        "multipart/mixed",
+        "multipart/alternative",
+        "text/plain",
+        "multipart/related",
+        "text/html",
+        "image/png",
+        "application/pdf",
+        "application/octet-stream",
+        "text/plain",
+    ]
+    assert not [part.defects for part in message.walk() if part.defects]
+    leaves = [part for part in message.walk() if not part.is_multipart()]
+    text, html, logo, report, bare, note = leaves
+    assert text.get_payload(decode=True) == b"Text\r\n"
+    assert html.get_payload(decode=True) == b'<img src="cid:logo@example.com">\r\n'
+    assert (logo["Content-ID"], logo.get_filename()) == (LOGO.content_id, LOGO.filename)
+    assert report.get_filename() == REPORT.filename
+    assert (bare.get_filename(), bare.get_content_disposition()) == (None, "attachment")
+    assert note.get_content_charset() == "utf-8"
+    assert [part.get_payload(decode=True) for part in (logo, report, bare, note)] == [
+        each.content for each in (LOGO, REPORT, BARE, NOTE)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "types"),
+    [
+        (Parts("s", html="<p>"), ["text/html"]),
+        (Parts("s"), ["text/plain"]),
+        (Parts("s", "t", "h"), ["multipart/alternative", "text/plain", "text/html"]),
+        (Parts("s", attachments=[NOTE]), ["multipart/mixed", "text/plain", "text/plain"]),
+        (Parts("s", html="h", attachments=[LOGO]), ["multipart/related", "text/html", "image/png"]),
+        (Parts("s", "t", attachments=[LOGO]), ["multipart/mixed", "text/plain", "image/png"]),
+    ],
+)
+def test_a_message_has_no_more_parts_than_it_needs(parts: Parts, types: list[str]) -> None:
+    """What there is one of stands alone."""
+    message = parsed(compose(ENVELOPE, parts, AT, HOST))
+    assert [part.get_content_type() for part in message.walk()] == types
+
+
+def test_lines_of_attachments_are_short() -> None:
+    """The longest name of a file makes no line longer than RFC 5322 allows."""
+    raw = compose(ENVELOPE, Parts("s", "t", None, [LOGO, REPORT]), AT, HOST)
+    assert max(map(len, raw.split(b"\r\n"))) <= 998

@@ -61,13 +61,20 @@ def test_an_empty_sender_is_the_null_sender(sender: str) -> None:
 
 def test_the_envelope_prevails_over_the_head() -> None:
     """What the relay gave is kept, bare and whole, and From and To don't matter."""
-    given = PartialEnvelope(f"Ann <{ANN}>", f"<{BOB}>", Connection("192.0.2.1"), "<x@y>", "A1")
+    given = PartialEnvelope(f"'{ANN}'", f"<{BOB}>", Connection("192.0.2.1"), "<x@y>", "A1")
     assert complete(given, HEAD) == Envelope(ANN, BOB, Connection("192.0.2.1"), "<x@y>", "A1")
 
 
 def test_the_head_fills_what_is_absent() -> None:
     """Without an envelope the message's From and To count."""
     assert complete(PartialEnvelope(), HEAD) == Envelope("from@example.com", "to@example.com")
+
+
+def test_the_word_of_pipe_is_the_null_sender(caplog: pytest.LogCaptureFixture) -> None:
+    """Postfix without null_sender= writes MAILER-DAEMON: taken, and the log says what to set."""
+    assert complete(PartialEnvelope(sender="MAILER-DAEMON"), HEAD).sender == ""
+    assert "null_sender=" in caplog.text
+    assert complete(PartialEnvelope(sender="mailer-daemon@example.com"), HEAD).sender
 
 
 @pytest.mark.parametrize(("mail_from", "sender"), [(ANN, ANN), ("<>", "")])
@@ -81,6 +88,13 @@ def test_mail_from_stands_in_for_the_sender(mail_from: str, sender: str) -> None
     [
         PartialEnvelope(sender=f"{ANN}, {BOB}"),
         PartialEnvelope(sender="nobody"),
+        PartialEnvelope(sender=f"Ann <{ANN}>"),
+        PartialEnvelope(recipient=f"team:{ANN}"),
+        PartialEnvelope(recipient="a,b@example.net"),
+        PartialEnvelope(recipient="a;b@example.net"),
+        PartialEnvelope(recipient="x)b@example.net"),
+        PartialEnvelope(recipient="donald@example,com"),
+        PartialEnvelope(recipient=f"{ANN} (Ann)"),
         PartialEnvelope(recipient=f"{ANN}, {BOB}"),
         PartialEnvelope(recipient=""),
         PartialEnvelope(recipient="<>"),
@@ -89,7 +103,7 @@ def test_mail_from_stands_in_for_the_sender(mail_from: str, sender: str) -> None
 )
 def test_anything_but_one_address_is_refused(given: PartialEnvelope) -> None:
     """A given address that is none, or several, is refused even where the head has a good one."""
-    with pytest.raises(MessageRejected, match="has to be one address"):
+    with pytest.raises(MessageRejected, match="must be one address"):
         complete(given, HEAD)
 
 

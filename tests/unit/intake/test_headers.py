@@ -49,10 +49,31 @@ def test_the_head_ends_at_the_first_empty_line(line_end: bytes) -> None:
     assert parse_head(raw, is_whole=True) == Head(from_field="a@example.com")
 
 
-@pytest.mark.parametrize("broken", [b"To : b@example.com", b"no field\r\nTo: b@example.com"])
-def test_a_broken_head_is_read_on(broken: bytes) -> None:
-    """A space before the colon, or a line that is no field, doesn't end the head."""
-    assert whole(b"From: a@example.com\r\n" + broken).recipient == "b@example.com"
+def test_a_space_before_the_colon_is_obsolete_and_read() -> None:
+    """RFC 5322 section 4.5 has it, and relays deliver it."""
+    assert whole(b"From: a@example.com\r\nTo : b@example.com").recipient == "b@example.com"
+
+
+@pytest.mark.parametrize("line", [b"not a field", b"Dear Ann,", b"-- ", b"To", b"\xff: x"])
+def test_the_first_line_that_is_not_a_field_ends_the_head(line: bytes) -> None:
+    """Without a blank line before the body, nothing in it is taken for a field."""
+    raw = b"From: a@example.com\nX: y\n folded\n" + line + b"\nTo: b@example.com\nSubject: no\n"
+    assert parse_head(raw, is_whole=True) == Head(from_field="a@example.com")
+    assert parse_head(raw, is_whole=False) == Head(from_field="a@example.com")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        *(b"\n", b"\r\n\r\n", b"From a@b Mon Mar  2 12:00:00 2026\r\n", b">From x\n"),
+        *(b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n", b"\nFrom x\n"),
+    ],
+)
+def test_what_comes_before_the_head_is_passed_over(before: bytes) -> None:
+    """Blank lines, the line of an mbox, and a byte order mark."""
+    raw = before + b"From: a@example.com\r\nTo: b@example.com\r\n\r\nTo: c@example.com\r\n"
+    head = parse_head(raw, is_whole=True)
+    assert (head.sender, head.recipient) == ("a@example.com", "b@example.com")
 
 
 @pytest.mark.parametrize("end", [b"\r", b"\r\r\n", b"\n\r"])
@@ -158,12 +179,28 @@ def test_what_is_no_message_is_refused(raw: bytes) -> None:
         (b"=?utf-8?Q?a=00b=1B=0D=0Ac?=", "a b   c"),
         (b"=?utf-8?Q?a=E2=80=A8b=E2=80=A9c?=", "a b c"),
         (b"=?utf-8?Q?a=C2=85b?=", "a b"),
+        ("【重要】=?utf-8?B?44GT?=".encode(), "【重要】こ"),
+        (b"=?x-unknown?Q?a?= =?utf-8?Q?=C3=BC?=", "=?x-unknown?Q?a?= ü"),
+        (b"=?us-ascii*en?Q?Hi?=", "Hi"),
+        (b"=?iso-8859-1?Q?=8010?=", "€10"),
+        (b"=?gb2312?B?xOO6w4hA?=", "你好圓"[:2] + b"\x88\x40".decode("gb18030")),
+        (b"=?ks_c_5601-1987?B?sKE=?=", "가"),
+        (b"=?windows-874?B?oQ==?=", "ก"),
+        (b"=?utf-8?Q?=E2=9C?= =?utf-8?Q?=85?=", "✅"),
+        (b"=?utf-8?Q?a?=\r\n =?utf-8?Q?b?=", "ab"),
+        (b"=?utf-8?Q?a?= b =?utf-8?Q?c?=", "a b c"),
+        (b"=?utf-8?B?SGk?=", "Hi"),
+        (b"caf\xe9", "café"),
+        (b"caf\xe9 =?utf-8?Q?=C3=BC?=", "café ü"),
+        ("safe\u202efdp.exe\u2066\u200b".encode(), "safefdp.exe"),
+        (b"=?utf-8?Q?pay=E2=80=8Bpal=EF=BB=BF?=", "paypal"),
+        ("pay\u200dpal 👨\u200d👩".encode(), "paypal 👨\u200d👩"),
         (b"one\r\n two", "one two"),
         (b"", ""),
     ],
 )
 def test_a_subject_is_decoded_and_made_harmless(value: bytes, subject: str) -> None:
-    """What can't be decoded stays as it is; control characters and U+2028/9 become spaces."""
+    """What can't be decoded stays, controls become spaces, and what nobody sees is dropped."""
     assert subject_of(value) == subject
 
 

@@ -6,9 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadRequest
+from app.intake.compose import Attachment
 from app.intake.envelope import PartialEnvelope
 from app.intake.json_mail import JSONMail, decode_json_mail
+from app.intake.json_schemas import JSONMailSchema
 from app.storage.message import Connection
+
+NAMES = {field.data_key or name for name, field in JSONMailSchema().fields.items()}
 
 
 def decoded(**members: object) -> JSONMail:
@@ -50,18 +54,87 @@ def test_an_empty_sender_is_kept() -> None:
 
 def test_null_means_absent() -> None:
     """A field that is null says nothing and contradicts nothing."""
-    names = ["sender", "from", "recipient", "to", "raw_base64", "subject", "body", "connection"]
+    names = [*NAMES - {"raw"}]
     mail = decoded(**dict.fromkeys(names), raw="A: b\n\n")
-    assert mail == JSONMail(PartialEnvelope(), b"A: b\n\n", "", "")
+    assert mail == JSONMail(PartialEnvelope(), b"A: b\n\n")
 
 
-def test_unknown_fields_are_passed_over() -> None:
-    """A newer client may send more, at the top and within connection."""
-    mail = decoded(priority=5, connection={"port": 25, "client_helo": "h"})
-    assert mail.envelope.connection == Connection(helo="h")
+def test_an_empty_text_means_absent() -> None:
+    """But for the sender, "" says nothing and contradicts nothing."""
+    names = ["recipient", "to", "raw_base64", "subject", "text", "body", "html"]
+    mail = decoded(**dict.fromkeys(names, ""), attachments=[], raw="A: b\n\n", connection={})
+    assert mail == JSONMail(PartialEnvelope(), b"A: b\n\n")
 
 
-@pytest.mark.parametrize("raw", [b"A: b\r\n\r\n\x00\xff\xfe body", bytes(range(256)) * 40, b""])
+@pytest.mark.parametrize(
+    ("members", "field", "nearest"),
+    [
+        ({"rawBase64": "QQ=="}, "rawBase64", "raw_base64"),
+        ({"bdoy": "text"}, "bdoy", "body"),
+        ({"HTML": "<p>"}, "HTML", "html"),
+        ({"attachment": []}, "attachment", "attachments"),
+        ({"connection": {"helo": "h"}}, "connection.helo", "client_helo"),
+        ({"connection": {"port": 25}}, "connection.port", "client_"),
+        (
+            {"attachments": [{"content_base64": "QQ=="}, {"content_base64": "", "name": "a"}]},
+            "attachments.1.name",
+            "filename",
+        ),
+    ],
+)
+def test_an_unknown_member_is_named(members: dict[str, object], field: str, nearest: str) -> None:
+    """Whatever isn't kept is refused, with the nearest name that is known."""
+    [fault] = refused(json.dumps(members).encode()).faults
+    assert fault.field == field
+    assert nearest in fault.message
+
+
+def test_every_part_of_a_message_arrives() -> None:
+    """Text, HTML and attachments; `body` is the older name of text."""
+    given = {"content_base64": "AP8=", "filename": "ü.pdf", "content_type": "application/pdf"}
+    mail = decoded(text="t", html="<p>", attachments=[given, {"content_base64": ""}])
+    assert (mail.text, mail.html) == ("t", "<p>")
+    assert mail.attachments == (Attachment(b"\0\xff", "ü.pdf", "application/pdf"), Attachment(b""))
+    assert decoded(body="t").text == decoded(body="t", text="t").text == "t"
+    assert faulty_fields(body="t", text="u") == ["body", "text"]
+
+
+@pytest.mark.parametrize(
+    ("attachment", "field"),
+    [
+        ({"content_base64": "A"}, "attachments.0.content_base64"),
+        ({}, "attachments.0.content_base64"),
+        ({"content_base64": "", "filename": "a\nb"}, "attachments.0.filename"),
+        ({"content_base64": "", "filename": "a" * 256}, "attachments.0.filename"),
+        ({"content_base64": "", "content_type": "pdf"}, "attachments.0.content_type"),
+        ({"content_base64": "", "content_type": "multipart/mixed"}, "attachments.0.content_type"),
+        ({"content_base64": "", "content_type": "a/b\r\nX: y"}, "attachments.0.content_type"),
+        ({"content_base64": "", "content_id": "a b"}, "attachments.0.content_id"),
+        ({"content_base64": "", "content_id": "a>b"}, "attachments.0.content_id"),
+    ],
+)
+def test_a_wrong_attachment_is_named(attachment: dict[str, object], field: str) -> None:
+    """By its place in the list, from 0 on, and its member."""
+    assert faulty_fields(attachments=[attachment]) == [field]
+
+
+@pytest.mark.parametrize("field", ["sender", "from", "recipient", "to"])
+def test_an_address_may_have_a_display_name(field: str) -> None:
+    """The address is taken without it."""
+    envelope = decoded(**{field: '"Doe, Ann" <ann@example.org>'}).envelope
+    assert "ann@example.org" in {envelope.sender, envelope.recipient}
+
+
+@pytest.mark.parametrize("field", ["recipient", "to"])
+@pytest.mark.parametrize("value", [["a@b.c"], ["a@b.c", "d@e.f"], "a@b.c, d@e.f", "a@b.c;d@e.f"])
+def test_a_list_of_recipients_is_refused(field: str, value: object) -> None:
+    """It says what to do: one recipient per request."""
+    error = refused(json.dumps({field: value}).encode())
+    said = f"{error} {[fault.message for fault in error.faults]}"
+    assert "one recipient per request" in said
+
+
+@pytest.mark.parametrize("raw", [b"A: b\r\n\r\n\x00\xff\xfe body", bytes(range(256)) * 40])
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.encodebytes])
 def test_base64_gives_the_same_bytes(raw: bytes, encode: type[base64.b64encode]) -> None:
     """Any bytes come back equal, whether the Base64 has line breaks or not."""
@@ -85,7 +158,6 @@ def test_raw_text_becomes_utf_8() -> None:
         b"5",
         b"{'sender': 'a@b'}",
         b"\xff{}",
-        b"\xef\xbb\xbf{}",
         '{"sender": "a@b"}'.encode("utf-16"),
         b"[" * 100_000,
         b'{"sender":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
@@ -106,7 +178,8 @@ def test_what_is_no_json_object_is_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["sender", "recipient", "from", "to", "raw", "raw_base64", "subject", "body"]
+    "field",
+    ["sender", "recipient", "from", "to", "raw", "raw_base64", "subject", "text", "body", "html"],
 )
 @pytest.mark.parametrize("half", ["\\ud800", "x\\udfffx"])
 def test_a_lone_surrogate_is_named(field: str, half: str) -> None:
@@ -163,9 +236,9 @@ def test_bad_base64_is_refused(text: str) -> None:
     "members",
     [
         {"raw": "A: b", "raw_base64": "QTogYg=="},
-        {"raw": "A: b", "raw_base64": ""},
         {"raw": "A: b", "body": "text"},
-        {"raw": "A: b", "subject": ""},
+        {"raw": "A: b", "html": "<p>"},
+        {"raw_base64": "QQ==", "text": "t"},
         {"raw_base64": "QTogYg==", "subject": "s", "body": "b"},
         {"sender": "a@b", "from": "c@d"},
         {"sender": "", "from": "c@d"},
@@ -183,12 +256,11 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
-NAMES = ["sender", "from", "to", "recipient", "raw", "raw_base64", "subject", "body", "connection"]
 
 
 @given(
     st.binary()
-    | st.dictionaries(st.sampled_from(NAMES), JSON_VALUES).map(
+    | st.dictionaries(st.sampled_from(sorted(NAMES)), JSON_VALUES).map(
         lambda document: json.dumps(document).encode()
     )
 )
@@ -199,4 +271,4 @@ def test_anything_is_decoded_or_refused(data: bytes) -> None:
     except BadRequest:
         return
     assert isinstance(mail, JSONMail)
-    assert (mail.subject + mail.text).encode() is not None
+    assert "".join([mail.subject, mail.text or "", mail.html or ""]).encode() is not None

@@ -26,7 +26,13 @@ def described(engine: Engine) -> dict[str, object]:
         statements = connection.execute(
             text("SELECT name, sql FROM sqlite_master WHERE tbl_name = 'message' ORDER BY name")
         ).all()
-    return {name: " ".join((sql or "").split()) for name, sql in statements}
+    return {name: sorted(parts_of(sql or "")) for name, sql in statements}
+
+
+def parts_of(statement: str) -> list[str]:
+    """A column that was added later stands behind the constraints; the order means nothing."""
+    parts = statement.replace("(", ",").replace(")", ",").split(",")
+    return [" ".join(part.split()) for part in parts if part.strip()]
 
 
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
