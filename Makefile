@@ -5,11 +5,12 @@ SECONDS ?= 900
 # Tests wait most of the time; but those that measure it can't have others beside them.
 BESIDE := --numprocesses=3 --dist=loadfile -m "not alone and not image"
 ALONE := -m "alone and not image"
+FAST := tests/unit tests/contract tests/web --numprocesses=2 --dist=worksteal -m "not server"
 
 # A person at a terminal reads text; a deployment logs JSON by default.
 run: export MAIL_LOG_FORMAT ?= text
 
-.PHONY: help run test coverage image-test soak reliability bench bench-bounds bench-rate-limit bench-metrics check format docs lock clean
+.PHONY: help run test test-fast coverage image-test soak reliability bench bench-bounds bench-rate-limit bench-metrics check format docs lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +22,10 @@ test: $(BIN)/dev-installed ## Install and run all tests
 	$(BIN)/python -m pytest $(BESIDE)
 	$(BIN)/python -m pytest $(ALONE)
 
-coverage: $(BIN)/dev-installed ## The same with branch coverage, which fails below 90 %
+test-fast: $(BIN)/dev-installed ## Run those that start no server, in less than a minute
+	$(BIN)/python -m pytest $(FAST)
+
+coverage: $(BIN)/dev-installed ## All tests with branch coverage, which fails below 90 %
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(BESIDE)
 	$(BIN)/coverage run -m pytest $(ALONE)

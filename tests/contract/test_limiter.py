@@ -43,7 +43,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server
 
 
-@pytest.fixture(params=[SharedLimiter, RedisLimiter])
+@pytest.fixture(params=[SharedLimiter, pytest.param(RedisLimiter, marks=pytest.mark.server)])
 def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MakeLimiter:
     """Return a function that makes one more limiter of the same buckets."""
     if request.param is SharedLimiter:
@@ -151,6 +151,7 @@ def test_no_hit_is_lost(make: MakeLimiter, request: pytest.FixtureRequest) -> No
     assert math.ceil(backlog / SLOW_AND_HUGE.interval_us) == hits + 1
 
 
+@pytest.mark.server
 def test_a_bucket_in_the_future_empties_no_further(redis_server: RedisServer) -> None:
     """After the server's clock was set back an hour, a client waits one interval and no longer."""
     limiter = RedisLimiter(redis_server.url, token_bucket(600, 5), NoFallback(), Outage())
@@ -163,6 +164,7 @@ def test_a_bucket_in_the_future_empties_no_further(redis_server: RedisServer) ->
     assert limiter.take("back").allowed
 
 
+@pytest.mark.server
 def test_redis_forgets_a_bucket_that_is_full(redis_server: RedisServer) -> None:
     """A key lives as long as its bucket isn't full, so the server's memory is bounded too."""
     limiter = RedisLimiter(redis_server.url, token_bucket(60, 10), NoFallback(), Outage())
