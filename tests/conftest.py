@@ -1,5 +1,6 @@
 """What holds for all tests, and the servers that some of them need."""
 
+import signal
 from contextlib import ExitStack
 
 import pytest
@@ -13,6 +14,13 @@ pytest_plugins = ("support.promises",)
 # A busy machine isn't a fault; tests that are about time measure it themselves.
 settings.register_profile("gomail", deadline=None, max_examples=rounds(100, 30))
 settings.load_profile("gomail")
+
+# A shell that isn't interactive starts what it runs in the background, as in `make test &`, with
+# these two ignored, and no program that starts with a signal ignored gets it: a shell script could
+# not even trap it. A signal that is caught, though, has its default in a program that is started.
+for _number in (signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 
 @pytest.fixture

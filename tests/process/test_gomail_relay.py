@@ -267,7 +267,6 @@ def test_a_signal_to_the_script_defers(relay, stand_in, tmp_path, number):
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         env={"PATH": relay.path},
-        restore_signals=True,
     )
     wait_for((tmp_path / "running").exists)
     process.send_signal(number)
