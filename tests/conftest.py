@@ -1,13 +1,19 @@
 """What holds for all tests, and the servers that some of them need."""
 
 import signal
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from support.rounds import rounds
 from support.server import Server
 from support.small_disk import mounted_small_disk
+
+from app.storage.interface import MessageStore
+from app.storage.memory import MemoryStore
+from app.storage.sqlite.store import SQLiteStore, create_store
 
 pytest_plugins = ("support.promises",)
 
@@ -21,6 +27,19 @@ settings.load_profile("gomail")
 for _number in (signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(_number) == signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """Return where a data directory may be made."""
+    return tmp_path / "data"
+
+
+@pytest.fixture(params=[MemoryStore, SQLiteStore])
+def store(request: pytest.FixtureRequest, data_dir: Path) -> Iterator[MessageStore]:
+    """Return each kind of store in turn, with nothing in it."""
+    with closing(MemoryStore() if request.param is MemoryStore else create_store(data_dir)) as made:
+        yield made
 
 
 @pytest.fixture

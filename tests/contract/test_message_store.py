@@ -25,13 +25,6 @@ ENVELOPE = Envelope("ann@example.com", "bob@example.com")
 _keys = itertools.count()
 
 
-@pytest.fixture(params=[MemoryStore, SQLiteStore])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MessageStore]:
-    store = MemoryStore() if request.param is MemoryStore else create_store(tmp_path / "data")
-    yield store
-    store.close()
-
-
 def message(
     *, key: str = "", seconds: float = 0, envelope: Envelope = ENVELOPE, subject: str = ""
 ) -> Message:

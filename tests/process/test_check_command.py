@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from support.front import HTML, WRONG_SUCCESS, Front
 from support.server import free_port
 from support.small_disk import full
+from support.tokens import OTHER_TOKEN, TOKEN
 
 from app.cli.check import check
 from app.relay.canary import LOCAL_PART
@@ -25,8 +26,6 @@ from app.storage.sqlite.store import SQLiteStore
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WRONG_USAGE = 2
-TOKEN = "a-token-that-no-output-may-hold-1"
-OTHER_TOKEN = "a-token-that-no-output-may-hold-2"
 CHECKS_AT_ONCE = 4
 
 

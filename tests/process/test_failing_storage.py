@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager
 import pytest
 from support.linux_process import kill_process
 from support.outage import is_ready, is_reported_unhealthy
+from support.plain_mail import plain_mail
 from support.requirement import require, require_program, require_root
 from support.server import wait_for
 from support.small_disk import full
@@ -18,8 +19,7 @@ PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 
 def message(number, size=SMALL):
     """Return a message of at least `size` bytes."""
-    head = f"From: a@example.com\r\nTo: b@example.com\r\nSubject: number {number}\r\n\r\n"
-    return head.encode() + b"x" * size
+    return plain_mail(f"number {number}", b"x" * size)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from support.requirement import require_program
 from support.server import CHECKOUT, wait_for
+from support.tokens import TOKEN
 
 pytestmark = pytest.mark.promise(
     "nothing but GoMail's own refusal of a message makes Postfix bounce it"
@@ -17,7 +18,6 @@ pytestmark = pytest.mark.promise(
 
 RELAY = CHECKOUT / "config" / "postfix" / "gomail-relay"
 TRY_AGAIN = 75
-TOKEN = "a-token-that-must-not-be-seen"
 MESSAGE = b"From: a@example.com\nTo: b@example.com\n\n\x00 8-bit \xe4\n\n\n"
 STORED = b'{"status": "success", "message_id": "1", "duplicate": false}'
 PROBLEM = "application/problem+json"

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 from support.linux_process import kill_process
+from support.plain_mail import random_mail
 from support.rounds import rounds
 
 from app.storage.interface import Query
@@ -22,9 +23,7 @@ KILLS_AT_LEAST = rounds(5, 2)
 
 def message(number):
     """Return a message of its own for each number; one in 25 is larger than 1 MiB."""
-    size = 1_200_000 if number % 25 == 0 else random.Random(number).randrange(200, 40_000)
-    head = f"From: a@example.com\r\nTo: b@example.com\r\nSubject: number {number}\r\n\r\n".encode()
-    return head + random.Random(number).randbytes(size)
+    return random_mail(number, one_large_in=25)
 
 
 def deliver_until_answered(server, number):

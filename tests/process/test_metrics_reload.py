@@ -8,9 +8,8 @@ import pytest
 import yaml
 from support.linux_process import children
 from support.server import wait_for
+from support.tokens import TOKEN
 from support.upload import MESSAGE
-
-TOKEN = "token-" + "t" * 40
 
 
 @pytest.fixture

@@ -1,16 +1,16 @@
 import http.client
 import random
-import resource
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
+from functools import partial
 
 import pytest
 from support.flood import DENIED, connect, flood, receive, send
-from support.linux_process import kill_process
+from support.linux_process import kill_process, resident_bytes
 from support.server import Server, wait_for
+from support.traffic import traffic
 
 from app.storage.interface import Query
 from app.storage.sqlite.store import SQLiteStore
@@ -90,12 +90,6 @@ def test_the_smtp_client_is_limited_and_not_the_relay(slow_server):
         assert flood(slow_server, requests).passed == BURST
 
 
-def resident_bytes(pids):
-    """Return the resident memory of the processes `pids` together."""
-    pages = [Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1] for pid in pids]
-    return sum(map(int, pages)) * resource.getpagesize()
-
-
 def workers_at_rest(server):
     """Return the process ids of all workers when none of them is still loading."""
 
@@ -152,25 +146,11 @@ def test_a_stranger_cannot_choose_its_bucket(new_server):
     assert flood(server, [spoofed(1, 100)] * 15, peer="127.0.0.1").passed == BURST
 
 
-@contextmanager
-def traffic(server, threads=4):
-    """Keep requests coming from one client; yields the list of the statuses so far."""
-    statuses, done = [], threading.Event()
-
-    def keep_sending():
-        while not done.is_set():
-            with suppress(OSError, http.client.HTTPException):  # its worker was killed
-                statuses.append(server.request("POST", "/mail/inbound", seconds=5).status)
-
-    senders = [threading.Thread(target=keep_sending) for _ in range(threads)]
-    for sender in senders:
-        sender.start()
-    try:
-        yield statuses
-    finally:
-        done.set()
-        for sender in senders:
-            sender.join()
+def post_nothing(server):
+    """Return the status of a request without a token; None when its worker is killed."""
+    with suppress(OSError, http.client.HTTPException):
+        return server.request("POST", "/mail/inbound", seconds=5).status
+    return None
 
 
 def seconds_until_answered(server):
@@ -192,7 +172,7 @@ def test_killed_workers_leave_no_lock_behind(new_server):
     server = new_server(**DEFAULTS).start()
     started_at = time.monotonic()
     waits = []
-    with traffic(server) as statuses:
+    with traffic([partial(post_nothing, server)] * 4) as statuses:
         for _ in range(KILLS):
             threading.Event().wait(random.uniform(0.4, 0.7))
             kill_process(random.choice(server.worker_pids()))

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.tokens import TOKEN
 
 FLASK = Path(sys.executable).with_name("flask")
-TOKEN = "k7" * 16
 
 
 @pytest.fixture

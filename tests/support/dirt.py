@@ -5,6 +5,7 @@ import shutil
 import stat
 from contextlib import closing, suppress
 
+from support.plain_mail import plain_mail
 from support.requirement import require_program
 from support.server import GUNICORN, START_SECONDS, wait_for
 
@@ -24,8 +25,7 @@ LIVING = {
 
 def message(number):
     """Return a message of its own for each number."""
-    head = f"From: a@example.com\r\nTo: b@example.com\r\nSubject: number {number}\r\n\r\n"
-    return head.encode() + bytes([65 + number % 26]) * 5_000
+    return plain_mail(f"number {number}", bytes([65 + number % 26]) * 5_000)
 
 
 def bound_by_modes():

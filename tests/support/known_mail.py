@@ -5,6 +5,7 @@ import signal
 from contextlib import closing, contextmanager
 
 from support.linux_process import is_stopped
+from support.plain_mail import plain_mail
 from support.server import wait_for
 
 from app.storage.interface import Query
@@ -24,8 +25,7 @@ class Mail:
         """Deliver one message and return its queue id and the answer."""
         self.count += 1
         queue_id = f"queue{self.count}"
-        head = f"From: a@example.com\r\nTo: b@example.com\r\nSubject: {queue_id}\r\n\r\n"
-        raw = head.encode() + os.urandom(size)
+        raw = plain_mail(queue_id, os.urandom(size))
         answer = self.server.deliver(raw, X_Original_Queue_Id=queue_id)
         if answer.status == 200:
             self.stored[queue_id] = raw

@@ -1,6 +1,7 @@
 """What Linux tells of other processes, and how one is ended."""
 
 import os
+import resource
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -56,6 +57,12 @@ def kill_process(pid):
 def threads(pids):
     """Return how many threads the processes `pids` have together."""
     return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids)
+
+
+def resident_bytes(pids):
+    """Return the resident memory of the processes `pids` together."""
+    pages = [Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1] for pid in pids]
+    return sum(map(int, pages)) * resource.getpagesize()
 
 
 def peak_resident_bytes(pids):

@@ -2,22 +2,18 @@
 
 import http.client
 import itertools
-import random
 import threading
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-LARGE_BYTES = 1_200_000
+from support.plain_mail import random_mail
 
 
 def message(number):
     """Return a message of its own for each number; one in eight is larger than 1 MiB."""
-    draw = random.Random(number)
-    size = LARGE_BYTES if number % 8 == 4 else draw.randrange(200, 40_000)
-    head = f"From: a@example.com\r\nTo: b@example.com\r\nSubject: number {number}\r\n\r\n"
-    return head.encode() + draw.randbytes(size)
+    return random_mail(number, one_large_in=8)
 
 
 @dataclass(frozen=True)

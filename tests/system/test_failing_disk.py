@@ -13,7 +13,7 @@ pytestmark = pytest.mark.promise(
     "what cannot be stored is answered 503, said by /health, and healed without a restart"
 )
 
-SMALL, LARGE = 1, 4  # numbers of such messages
+SMALL, LARGE = 1, 8  # numbers of such messages
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from itertools import count
 
 import pytest
 from support.linux_process import children, kill_process
+from support.plain_mail import random_mail
 from support.rounds import rounds
 from support.server import wait_for
 
@@ -36,10 +37,7 @@ OWN_FILES = {
 
 def message(number):
     """Return a message of its own for each number; one in 50 is larger than 1 MiB."""
-    dice = random.Random(number)
-    size = 1_200_000 if number % 50 == 0 else dice.randrange(200, 20_000)
-    head = f"From: a@example.com\r\nTo: b@example.com\r\nSubject: number {number}\r\n\r\n".encode()
-    return head + dice.randbytes(size)
+    return random_mail(number, one_large_in=50, small_bytes=20_000)
 
 
 class Clients:

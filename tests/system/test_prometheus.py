@@ -5,17 +5,13 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.plain_mail import plain_mail
 from support.prometheus_server import PrometheusServer
 from support.promql import expressions, metric, metric_names, recorded
 from support.requirement import require_program
 
 CLIENTS = 6
 ROUNDS = 40
-
-
-def message(client, number, size):
-    head = f"From: a@example.com\r\nTo: b@example.com\r\nSubject: {client}-{number}\r\n\r\n"
-    return head.encode() + b"x" * size
 
 
 class Client:
@@ -37,7 +33,7 @@ class Client:
         return self
 
     def _deliver(self, number):
-        raw = message(self.number, number, size=700 * number)
+        raw = plain_mail(f"{self.number}-{number}", bytes(700 * number))
         for _ in range(2):  # the second is a duplicate
             answer = self.server.deliver(raw)
             self._note("POST", "/mail/inbound", answer)
@@ -85,7 +81,7 @@ def test_prometheus_counts_what_the_clients_have_counted(server, prometheus):
 
 def test_promtool_has_nothing_to_say_against_the_metrics(server):
     """Names, types and help texts are as Prometheus wants them."""
-    server.deliver(message(0, 0, size=10))
+    server.deliver(plain_mail("one", b"body"))
     checked = subprocess.run(
         [require_program("promtool"), "check", "metrics"],
         input=server.get_metrics().body,
@@ -98,7 +94,7 @@ def test_promtool_has_nothing_to_say_against_the_metrics(server):
 
 def test_whatever_is_asked_about_is_exported(server):
     """Each metric in a dashboard, a rule or an alert is one that a server really tells."""
-    server.deliver(message(0, 0, size=10))
+    server.deliver(plain_mail("one", b"body"))
     exported = {metric(name) for name, _ in server.scrape().values}
     asked = {name for text in expressions().values() for name in metric_names(text)}
     assert "http_requests_total" in asked

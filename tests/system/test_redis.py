@@ -4,12 +4,14 @@ import json
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from itertools import count
 
 import pytest
 from support.flood import DENIED, flood
 from support.redis_server import RedisServer
 from support.server import Server, wait_for
+from support.traffic import traffic
 
 BURST = 10
 HOSTS = 2
@@ -85,27 +87,16 @@ def buckets(redis_server):
         return len(client.keys("gomail:bucket:*"))
 
 
-@contextmanager
-def steady_traffic(hosts):
-    """Send requests to all hosts, each for a client of its own; yields the statuses so far."""
-    statuses, done = [], threading.Event()
+def posts_for_many(host):
+    """Return a function that sends a request for another client each time."""
+    numbers = count(1)
 
-    def keep_sending(host):
-        number = 0
-        while not done.wait(0.01):
-            number += 1
-            headers = {"X-Real-IP": f"172.{host.port % 250}.{number // 250}.{number % 250}"}
-            statuses.append(host.request("POST", "/mail/inbound", headers=headers).status)
+    def send():
+        number = next(numbers)
+        headers = {"X-Real-IP": f"172.{host.port % 250}.{number // 250}.{number % 250}"}
+        return host.request("POST", "/mail/inbound", headers=headers).status
 
-    senders = [threading.Thread(target=keep_sending, args=(host,)) for host in hosts]
-    for sender in senders:
-        sender.start()
-    try:
-        yield statuses
-    finally:
-        done.set()
-        for sender in senders:
-            sender.join()
+    return send
 
 
 @pytest.mark.promise("a rate limit is exact over several hosts")
@@ -123,7 +114,7 @@ def test_an_outage_costs_no_mail_and_opens_nothing(hosts, redis_server):
     While it is away each host gives a client ten; when it is back, both together give ten. Each
     host's log has one warning and one all-clear for each outage.
     """
-    with steady_traffic(hosts) as statuses:
+    with traffic(list(map(posts_for_many, hosts)), pause_seconds=0.01) as statuses:
         for outage in (1, 2):
             redis_server.kill()
             for host in hosts:

@@ -8,12 +8,12 @@ import pytest
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.application import AUTHORIZATION
 from support.rounds import rounds
 
 from app.storage.interface import MessageStore
 from app.storage.memory import MemoryStore
 
-AUTHORIZATION = {"Authorization": "Bearer the-token-of-these-tests"}
 RAW = b"From: ann@example.org\r\nTo: bob@example.com\r\nSubject: Hi\r\n\r\nBody"
 
 drawn = settings(

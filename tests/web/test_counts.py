@@ -1,13 +1,16 @@
 """What the recorder is told of each request."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from support import application
+from support.application import post_mail
+from support.tokens import TOKEN
 
 from app import create_app
 from app.errors import StorageUnavailable
@@ -15,21 +18,14 @@ from app.intake.receive import Receiver
 from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import token_bucket
 from app.services import Services
-from app.settings import Mail, RateLimit
+from app.settings import RateLimit
 from app.state.bucket_table import BucketTable
 from app.storage.memory import MemoryStore
 
-TOKEN = "the-token-of-these-tests"
 PATH = "/mail/inbound"
 RAW = b"From: ann@example.org\r\nTo: bob@example.com\r\n\r\n"
 BURST = 3
-MAIL = Mail(
-    hostname=None,
-    primary_domain=None,
-    max_message_size=1000,
-    blocked_domains=frozenset({"spam.example"}),
-    allowed_recipient_domains=frozenset({"example.com"}),
-)
+MAIL = replace(application.MAIL, max_message_size=1000)
 
 
 class Notes:
@@ -78,13 +74,6 @@ def client(make_client: Callable[..., FlaskClient]) -> FlaskClient:
     return make_client()
 
 
-def post(client: FlaskClient, body: bytes = RAW, **headers: str) -> TestResponse:
-    """Post `body` with the token."""
-    fixed = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "message/rfc822"}
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return client.post(PATH, data=body, headers=fixed | named)
-
-
 def test_the_endpoints_are_the_routes(client: FlaskClient, notes: Notes) -> None:
     """The recorder knows every path of the application, and that before its first request."""
     [(_, rules, mail_rules)] = notes.of("know_endpoints")
@@ -125,7 +114,7 @@ def test_each_request_is_told_once(
 
 def test_a_stored_message_is_told_with_its_size(client: FlaskClient, notes: Notes) -> None:
     """One call with size and time, and none that says otherwise."""
-    assert post(client).status_code == 200
+    assert post_mail(client, RAW).status_code == 200
     [(_, size, seconds)] = notes.of("stored")
     assert size == len(RAW)
     assert 0 < seconds < 5
@@ -135,7 +124,7 @@ def test_a_stored_message_is_told_with_its_size(client: FlaskClient, notes: Note
 def test_a_duplicate_is_told_as_such(client: FlaskClient, notes: Notes) -> None:
     """The second copy isn't one more stored message."""
     for _ in range(2):
-        assert post(client, Idempotency_Key="same").status_code == 200
+        assert post_mail(client, RAW, Idempotency_Key="same").status_code == 200
     assert len(notes.of("stored")) == 1
     assert notes.of("not_stored") == [("not_stored", "duplicate")]
 
@@ -155,7 +144,7 @@ def test_a_refused_message_is_told_with_its_code(
     client: FlaskClient, notes: Notes, body: bytes, headers: dict[str, str], code: str
 ) -> None:
     """It is rejected, for the reason that the client reads."""
-    assert post(client, body, **headers).get_json()["code"] == code
+    assert post_mail(client, body, **headers).get_json()["code"] == code
     assert notes.of("not_stored") == [("not_stored", "rejected")]
     assert notes.of("error") == [("error", code, PATH)]
     assert notes.of("stored") == []
@@ -180,7 +169,7 @@ def test_what_fails_here_is_an_error(
         raise error
 
     monkeypatch.setattr(store, "add", fail)
-    assert post(client).get_json()["code"] == code
+    assert post_mail(client, RAW).get_json()["code"] == code
     assert notes.of("not_stored") == [("not_stored", "error")]
     assert notes.of("error") == [("error", code, PATH)]
 

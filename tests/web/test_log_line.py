@@ -4,6 +4,8 @@ import logging
 
 import pytest
 from flask.testing import FlaskClient
+from support.application import AUTHORIZATION
+from support.tokens import TOKEN
 
 from app import logs
 from app.storage.memory import MemoryStore
@@ -48,7 +50,7 @@ def seen(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 def test_a_message_leaves_one_line(client: FlaskClient, seen: pytest.LogCaptureFixture) -> None:
     """It names the message and the request, and neither token nor text."""
     headers = {
-        "Authorization": "Bearer the-token-of-these-tests",
+        **AUTHORIZATION,
         "X-Request-ID": "id-1",
         "X-Original-Queue-Id": "A1",
     }
@@ -61,7 +63,7 @@ def test_a_message_leaves_one_line(client: FlaskClient, seen: pytest.LogCaptureF
     assert (line["method"], line["path"], line["status"]) == ("POST", "/mail/inbound", 200)
     assert line["duration_ms"] >= 0
     assert line["request_id"] == "id-1"
-    assert "the-token-of-these-tests" not in str(line)
+    assert TOKEN not in str(line)
 
 
 def test_a_refusal_is_logged_with_its_code(

@@ -11,6 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.protocols import Validator
+from support.application import AUTHORIZATION
 from werkzeug.test import TestResponse
 
 from app.errors import ERRORS, RequestTimeout
@@ -19,7 +20,6 @@ from app.storage.interface import MessageStore
 DOCUMENT: dict[str, Any] = yaml.safe_load((files("app.web") / "openapi.yaml").read_text())
 RAW = b"From: ann@example.org\r\nTo: bob@example.com\r\nSubject: Hi\r\n\r\nBody"
 INBOUND = "/mail/inbound"
-AUTHORIZATION = {"Authorization": "Bearer the-token-of-these-tests"}
 MESSAGE = AUTHORIZATION | {"Content-Type": "message/rfc822"}
 JSON = AUTHORIZATION | {"Content-Type": "application/json"}
 

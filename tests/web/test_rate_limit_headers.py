@@ -1,13 +1,15 @@
 """The rate limit as clients see it: headers, the refusal, and who is counted."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from ipaddress import ip_network
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from support.application import MAIL, Post
+from support.clock import Clock
+from support.tokens import TOKEN
 from werkzeug.test import TestResponse
 
 from app import create_app
@@ -15,12 +17,11 @@ from app.intake.receive import Receiver
 from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import token_bucket
 from app.services import Services
-from app.settings import Mail, RateLimit
+from app.settings import RateLimit
 from app.state.bucket_table import BucketTable
 from app.storage.interface import MessageStore, Query
 from app.storage.memory import MemoryStore
 
-TOKEN = "the-token-of-these-tests"
 RAW = b"From: ann@example.org\r\nTo: bob@example.com\r\nSubject: Hi\r\n\r\nBody"
 NOW = datetime.fromtimestamp(1_700_000_000.25, UTC)
 NAMES = {
@@ -30,29 +31,13 @@ NAMES = {
     "RateLimit",
     "RateLimit-Policy",
 }
-MAIL = Mail(
-    hostname=None,
-    primary_domain=None,
-    max_message_size=100_000,
-    blocked_domains=frozenset({"spam.example"}),
-    allowed_recipient_domains=frozenset({"example.com"}),
-)
 TRUSTED = (ip_network("127.0.0.0/8"),)
 
 
-class Clock:
-    """Shows the time it is set to, in nanoseconds."""
-
-    now = 10**15
-
-    def __call__(self) -> int:
-        return self.now
-
-
 @pytest.fixture
-def limiter_clock() -> Clock:
+def limiter_clock() -> Clock[int]:
     """Return the clock of the buckets; the time of day stands still at NOW."""
-    return Clock()
+    return Clock(10**15)
 
 
 @pytest.fixture
@@ -60,7 +45,7 @@ def store() -> MemoryStore:
     return MemoryStore()
 
 
-def limited_app(store: MessageStore, clock: Clock, per_minute: int, burst: int) -> Flask:
+def limited_app(store: MessageStore, clock: Clock[int], per_minute: int, burst: int) -> Flask:
     receiver = Receiver(store, MAIL, lambda: datetime(2026, 3, 1, tzinfo=UTC), 8)
     limit = RateLimit(per_minute, burst, url=None, trusted_proxies=TRUSTED)
     limiter = None
@@ -71,7 +56,7 @@ def limited_app(store: MessageStore, clock: Clock, per_minute: int, burst: int) 
 
 
 @pytest.fixture
-def app(store: MemoryStore, limiter_clock: Clock) -> Flask:
+def app(store: MemoryStore, limiter_clock: Clock[int]) -> Flask:
     return limited_app(store, limiter_clock, per_minute=60, burst=3)
 
 
@@ -79,9 +64,7 @@ def limit_headers(answer: TestResponse) -> dict[str, str]:
     return {name: value for name, value in answer.headers if name in NAMES}
 
 
-def test_the_headers_say_how_matters_stand(
-    post: Callable[..., TestResponse], limiter_clock: Clock
-) -> None:
+def test_the_headers_say_how_matters_stand(post: Post, limiter_clock: Clock[int]) -> None:
     """Each value is exact, from the first request to the refusal and the one after the wait."""
     expected = [(2, 1, 200), (1, 2, 200), (0, 3, 200), (0, 3, 429)]
     for remaining, full_after, status in expected:
@@ -106,7 +89,7 @@ def test_the_headers_say_how_matters_stand(
 
 
 def test_a_refusal_is_a_problem_with_the_time_to_wait(
-    post: Callable[..., TestResponse], limiter_clock: Clock, store: MemoryStore
+    post: Post, limiter_clock: Clock[int], store: MemoryStore
 ) -> None:
     """429 `rate_limited`, and nothing is stored; after Retry-After the next one passes."""
     for _ in range(3):
@@ -125,7 +108,7 @@ def test_a_refusal_is_a_problem_with_the_time_to_wait(
 
 @pytest.mark.parametrize(("per_minute", "seconds"), [(1, 60), (7, 9), (59, 2), (6000, 1)])
 def test_retry_after_is_rounded_up_to_seconds(
-    store: MemoryStore, limiter_clock: Clock, per_minute: int, seconds: int
+    store: MemoryStore, limiter_clock: Clock[int], per_minute: int, seconds: int
 ) -> None:
     """The header has whole seconds; waiting that long is always enough, and no second too much."""
     client = limited_app(store, limiter_clock, per_minute, burst=1).test_client()
@@ -164,7 +147,7 @@ def test_every_answer_of_a_limited_route_carries_the_headers(
 
 
 def test_an_unexpected_failure_carries_the_headers(
-    post: Callable[..., TestResponse], store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+    post: Post, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A 500 is no way to look uncounted."""
     monkeypatch.setattr(store, "new_body", None)
@@ -215,7 +198,9 @@ def test_headers_name_the_client_of_a_trusted_peer_only(client: FlaskClient, nam
     assert remaining(client, "203.0.113.9", **{name: "192.0.2.4"}) == "1"
 
 
-def test_zero_a_minute_switches_the_limit_off(store: MemoryStore, limiter_clock: Clock) -> None:
+def test_zero_a_minute_switches_the_limit_off(
+    store: MemoryStore, limiter_clock: Clock[int]
+) -> None:
     """No request is refused, and no header speaks of a limit."""
     client = limited_app(store, limiter_clock, per_minute=0, burst=1).test_client()
     answers = [client.get("/email") for _ in range(100)]

@@ -2,22 +2,22 @@
 
 import base64
 import json
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 from flask.testing import FlaskClient
+from support.application import Post
+from support.clock import Clock
+from support.tokens import TOKEN
 from werkzeug.test import TestResponse
 
 from app.storage.interface import MessageStore, Query
 from app.storage.message import Connection, Envelope, StoredMessage
 
-Post = Callable[..., TestResponse]
 RAW = (
     b"From: Ann <ann@example.org>\r\nTo: bob@example.com\r\nSubject: Hi\r\n\r\nB\x00d\xff\n\r.\r\n"
 )
-TOKEN = "the-token-of-these-tests"
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 
@@ -35,7 +35,7 @@ def as_json(**members: object) -> bytes:
     return json.dumps(members).encode()
 
 
-def test_the_answer_is_the_receipt(post: Post, store: MessageStore, clock: object) -> None:
+def test_the_answer_is_the_receipt(post: Post, store: MessageStore, clock: Clock[datetime]) -> None:
     """200 has exactly the contract's members, and they are those of what was stored."""
     answer = post(RAW)
     assert (answer.status_code, answer.content_type) == (200, "application/json")
@@ -253,10 +253,10 @@ class TestRepeats:
         assert self.is_duplicate(post(RAW), post(RAW))
         assert store.count(Query()) == 1
 
-    def test_a_repeat_keeps_the_first_time(self, post: Post, clock: object) -> None:
+    def test_a_repeat_keeps_the_first_time(self, post: Post, clock: Clock[datetime]) -> None:
         """`stored_at` is the first arrival's, an hour later too."""
         first = post(RAW)
-        clock.now += timedelta(hours=1)  # type: ignore[attr-defined]
+        clock.now += timedelta(hours=1)
         assert self.is_duplicate(first, post(RAW))
 
     @pytest.mark.parametrize(
@@ -307,11 +307,13 @@ class TestRepeats:
         other = post(RAW, Idempotency_Key="k", X_Original_Recipient="carl@example.com")
         assert not self.is_duplicate(first, other)
 
-    def test_parts_posted_twice(self, post: Post, store: MessageStore, clock: object) -> None:
+    def test_parts_posted_twice(
+        self, post: Post, store: MessageStore, clock: Clock[datetime]
+    ) -> None:
         """A composed message is the same an hour later, though its Date would differ."""
         body = as_json(sender="a@b.c", to="bob@example.com", subject="Hi", body="Text")
         first = post(body, Content_Type=JSON)
-        clock.now += timedelta(hours=1)  # type: ignore[attr-defined]
+        clock.now += timedelta(hours=1)
         assert self.is_duplicate(first, post(body, Content_Type=JSON))
         assert store.count(Query()) == 1
 

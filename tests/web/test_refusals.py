@@ -3,22 +3,21 @@
 import base64
 import json
 import logging
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from support.application import Post
+from support.tokens import TOKEN
 from werkzeug.test import TestResponse
 
 from app.errors import MessageCorrupt
 from app.storage.interface import MessageStore, Query
 from app.storage.sqlite.store import SQLiteStore
 
-Post = Callable[..., TestResponse]
 RAW = b"From: ann@example.org\r\nTo: bob@example.com\r\nSubject: Hi\r\n\r\nBody"
-TOKEN = "the-token-of-these-tests"
 JSON = {"Content_Type": "application/json"}
 
 

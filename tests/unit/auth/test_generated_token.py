@@ -1,8 +1,7 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.together import outputs_of_all
 
 from app.auth.generated_token import generated_token, token_file
 from app.errors import StorageUnavailable
@@ -30,26 +29,10 @@ def test_processes_that_start_together_agree(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from app.auth.generated_token import generated_token\n"
-        "print('ready', flush=True); sys.stdin.read(); print(generated_token(Path(sys.argv[1])))"
+        "# at once\n"
+        "print(generated_token(Path(sys.argv[1])), end='')"
     )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path / "data")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(8)
-    ]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.close()
-    tokens = []
-    for process in processes:
-        with process, process.stdout as output:
-            tokens.append(output.read().strip())
-    assert [process.returncode for process in processes] == [0] * 8
+    tokens = outputs_of_all(code, [[str(tmp_path / "data")]] * 8)
     assert set(tokens) == {generated_token(tmp_path / "data")}
 
 

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.tokens import TOKEN
 
 from app.cli.server import server
 from app.settings import SHARE, load
 from app.settings.schema import flag, properties
-
-TOKEN = "k7" * 16
 
 
 class Replaced(Exception):

@@ -3,13 +3,13 @@
 import fcntl
 import multiprocessing
 import os
-import resource
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from support.clock import Clock
+from support.linux_process import resident_bytes
 
 from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import token_bucket
@@ -22,22 +22,14 @@ MIB = 1024 * 1024
 fork = multiprocessing.get_context("fork")
 
 
-class Clock:
-    """Shows the time it is set to, in nanoseconds."""
-
-    now = 10 * HOUR_NS
-
-    def __call__(self) -> int:
-        return self.now
+@pytest.fixture
+def clock() -> Clock[int]:
+    """Return a clock that counts nanoseconds."""
+    return Clock(10 * HOUR_NS)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def limiter(clock: Clock) -> SharedLimiter:
+def limiter(clock: Clock[int]) -> SharedLimiter:
     return SharedLimiter(BucketTable(), token_bucket(60, 10), clock)
 
 
@@ -46,12 +38,7 @@ def passing(limiter: SharedLimiter, client: str, attempts: int = 15) -> int:
     return sum(limiter.take(client).allowed for _ in range(attempts))
 
 
-def resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()
-
-
-def test_the_clock_refills(limiter: SharedLimiter, clock: Clock) -> None:
+def test_the_clock_refills(limiter: SharedLimiter, clock: Clock[int]) -> None:
     """Ten at once, then one a second of the clock that was given, to the microsecond."""
     assert passing(limiter, "192.0.2.1") == 10
     clock.now += SECOND_NS - 1000
@@ -71,7 +58,7 @@ def test_the_clock_of_production_is_monotonic() -> None:
 
 
 @pytest.mark.parametrize("spent", [0, 4, 15])
-def test_a_clock_set_back_an_hour(limiter: SharedLimiter, clock: Clock, spent: int) -> None:
+def test_a_clock_set_back_an_hour(limiter: SharedLimiter, clock: Clock[int], spent: int) -> None:
     """Nobody waits longer than a second for it, nobody gets a request more."""
     before = passing(limiter, "192.0.2.1", spent)
     clock.now -= HOUR_NS
@@ -88,11 +75,11 @@ def test_a_hundred_thousand_clients_take_no_more_memory(limiter: SharedLimiter) 
     descriptor = limiter._table.descriptor
     for number in range(10_000):
         limiter.take(f"warm {number}")
-    before = resident_bytes()
+    before = resident_bytes([os.getpid()])
     for number in range(100_000):
         assert limiter.take(f"192.0.2.{number}").allowed
     assert len(limiter._table.memory) == os.fstat(descriptor).st_size == MIB
-    assert resident_bytes() - before < 2 * MIB
+    assert resident_bytes([os.getpid()]) - before < 2 * MIB
 
 
 def test_few_of_many_clients_are_forgotten(limiter: SharedLimiter) -> None:
@@ -105,7 +92,7 @@ def test_few_of_many_clients_are_forgotten(limiter: SharedLimiter) -> None:
 
 
 @pytest.fixture
-def one_set(clock: Clock) -> SharedLimiter:
+def one_set(clock: Clock[int]) -> SharedLimiter:
     """Return a limiter whose clients all meet in one set of four entries."""
     return SharedLimiter(BucketTable(sets=1), token_bucket(60, 10), clock)
 
@@ -164,7 +151,7 @@ def take_for_ever(limiter: SharedLimiter, has_begun: Callable[[], None]) -> None
         limiter.take("192.0.2.1")
 
 
-def test_no_kill_makes_the_bucket_unusable(limiter: SharedLimiter, clock: Clock) -> None:
+def test_no_kill_makes_the_bucket_unusable(limiter: SharedLimiter, clock: Clock[int]) -> None:
     """Twenty processes killed amid their requests: the bucket stays empty, and then refills."""
     for number in range(20):
         begun = fork.Event()

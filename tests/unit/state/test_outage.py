@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from support.clock import Clock
 
 from app.ratelimit.redis import PAUSE_SECONDS, TIMEOUT_SECONDS, RedisLimiter
 from app.ratelimit.token_bucket import Decision, token_bucket
@@ -26,18 +27,10 @@ class Fallback:
         return PASSED
 
 
-class Clock:
-    """Shows the time it is set to, in seconds."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> Clock[float]:
+    """Return a clock that counts seconds."""
+    return Clock(1000.0)
 
 
 @pytest.fixture
@@ -48,7 +41,7 @@ def silent() -> Iterator[socket.socket]:
         yield listener
 
 
-def limiter_of(listener: socket.socket, outage: Outage, clock: Clock) -> RedisLimiter:
+def limiter_of(listener: socket.socket, outage: Outage, clock: Clock[float]) -> RedisLimiter:
     url = f"redis://:{SECRET}@127.0.0.1:{listener.getsockname()[1]}/0"
     return RedisLimiter(url, token_bucket(60, 10), Fallback(), outage, clock)
 
@@ -65,7 +58,7 @@ def connections(listener: socket.socket) -> int:
 
 
 def test_a_silent_server_costs_one_timeout_and_is_left_alone(
-    silent: socket.socket, clock: Clock
+    silent: socket.socket, clock: Clock[float]
 ) -> None:
     """The first request waits for some 50 ms; the others of the pause go to the fallback at once.
 
@@ -85,7 +78,7 @@ def test_a_silent_server_costs_one_timeout_and_is_left_alone(
 
 
 def test_an_outage_is_told_once(
-    silent: socket.socket, clock: Clock, caplog: pytest.LogCaptureFixture
+    silent: socket.socket, clock: Clock[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Two workers, five failures: one warning, one outage, and no password in the log."""
     outage = Outage()

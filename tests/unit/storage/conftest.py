@@ -7,11 +7,6 @@ from app.storage.sqlite.store import SQLiteStore, create_store
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
 def store(data_dir: Path) -> Iterator[SQLiteStore]:
     """Return a new store in `data_dir`."""
     store = create_store(data_dir)

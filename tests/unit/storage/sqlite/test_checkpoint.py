@@ -3,11 +3,12 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event, text
+from support.server import wait_for
 
 from app.state.lock_file import locked
 from app.storage.sqlite import checkpoint
@@ -59,13 +60,6 @@ def commit(writing: sqlite3.Connection, raw: bytes = b"x" * 3000) -> None:
         writing.execute("INSERT INTO page VALUES (?)", (raw,))
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + SECONDS
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 def ours() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each.name == "checkpoints"]
 
@@ -78,7 +72,7 @@ def test_what_was_committed_is_moved(
         commit(writing, raw)
         assert raw not in database.read_bytes()
         checkpoints.note_commit()
-        wait_until(lambda raw=raw: raw in database.read_bytes())  # type: ignore[misc]
+        wait_for(lambda raw=raw: raw in database.read_bytes())  # type: ignore[misc]
 
 
 def test_the_log_begins_anew_under_writers_that_never_pause(
@@ -176,7 +170,7 @@ def test_a_failure_is_told_once_and_ends(
 
     commit(writing, b"moved after all")
     checkpoints.note_commit()
-    wait_until(lambda: b"moved after all" in database.read_bytes())
+    wait_for(lambda: b"moved after all" in database.read_bytes())
     assert len(caplog.records) == 1
 
 
@@ -209,8 +203,8 @@ def test_a_thread_that_died_is_replaced(
 
     event.listen(engine, "connect", fail)
     checkpoints.note_commit()
-    wait_until(lambda: ours() == [])
+    wait_for(lambda: ours() == [])
     event.remove(engine, "connect", fail)
     commit(writing, b"moved after all")
     checkpoints.note_commit()
-    wait_until(lambda: b"moved after all" in database.read_bytes())
+    wait_for(lambda: b"moved after all" in database.read_bytes())

@@ -1,17 +1,9 @@
 from pathlib import Path
 
 import pytest
+from support.clock import Clock
 
 from app.storage.sqlite.probe import MAX_AGE_SECONDS, WriteProbe
-
-
-class Clock:
-    """Shows the time it is set to, in seconds."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_a_writable_directory_passes_and_stays_empty(tmp_path: Path) -> None:
@@ -22,7 +14,7 @@ def test_a_writable_directory_passes_and_stays_empty(tmp_path: Path) -> None:
 
 def test_a_failure_and_its_end_are_seen(tmp_path: Path) -> None:
     """A result holds for MAX_AGE_SECONDS, then the directory is tried again, both ways."""
-    clock, directory = Clock(), tmp_path / "segments"
+    clock, directory = Clock(0.0), tmp_path / "segments"
     directory.mkdir()
     probe = WriteProbe(directory, lambda: None, clock)
     probe.check()
@@ -44,7 +36,7 @@ def test_a_failure_and_its_end_are_seen(tmp_path: Path) -> None:
 
 def test_the_database_is_tried_as_well(tmp_path: Path) -> None:
     """A directory that can be written isn't enough, and a kept failure keeps no tracebacks."""
-    clock = Clock()
+    clock = Clock(0.0)
 
     def fail() -> None:
         raise OSError(5, "the database: locked")

@@ -2,8 +2,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
+from support.together import outputs_of_all
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
 from app.storage.ids import new_message_id
@@ -248,8 +247,7 @@ from pathlib import Path
 from app.storage.ids import new_message_id
 from app.storage.message import Envelope, Message
 from app.storage.sqlite.store import SQLiteStore, create_store
-print("ready", flush=True)
-sys.stdin.read()
+# at once
 store = create_store(Path(sys.argv[1]))
 store.sweep()
 receipts = []
@@ -266,23 +264,8 @@ print(json.dumps(receipts))
 
 def test_processes_that_start_together_succeed(data_dir: Path) -> None:
     """Eight processes open a new directory at once, sweep, and store one common message once."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", OPEN_AND_ADD, str(data_dir), str(number)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(8)
-    ]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.close()
-    outputs = []
-    for process in processes:
-        with process, process.stdout as output:
-            outputs.append(output.read())
+    arguments = [[str(data_dir), str(number)] for number in range(8)]
+    outputs = outputs_of_all(OPEN_AND_ADD, arguments)
     receipts = [json.loads(output) for output in outputs]
     common = [same for same, _own in receipts]
     assert sorted(duplicate for _id, duplicate in common) == [False] + [True] * 7

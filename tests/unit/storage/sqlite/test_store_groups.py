@@ -2,14 +2,14 @@
 
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.server import wait_for
 
 from app.errors import StorageUnavailable
 from app.state.lock_file import locked
@@ -102,9 +102,9 @@ def test_a_sync_that_fails_fails_the_whole_group(
     with ExitStack() as held, ThreadPoolExecutor(8) as pool:
         with locked(tmp_path / "data" / "commit.lock"):  # as another process that commits
             before = pool.submit(add, store, b"before", "before")
-            wait_until(lambda: path.stat().st_size == len(b"keptbefore"))
+            wait_for(lambda: path.stat().st_size == len(b"keptbefore"))
             group = [pool.submit(add, store, b"lost", str(number)) for number in range(7)]
-            wait_until(lambda: len(store._group._waiting) == len(group))
+            wait_for(lambda: len(store._group._waiting) == len(group))
             held.enter_context(unsynced(path))
         errors = [each.exception(30) for each in group]
         assert not before.result(30).duplicate
@@ -115,11 +115,3 @@ def test_a_sync_that_fails_fails_the_whole_group(
     assert not add(store, b"lost", "0").duplicate
     assert store.count(Query()) == 3
     assert store.read(kept.message_id) == b"kept"
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Nothing else tells that a thread waits."""
-    end = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.001)
