@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from support.rounds import rounds
-from support.server import Server
+from support.server import NewServer, Server
 from support.small_disk import mounted_small_disk
 
 from app.storage.interface import MessageStore
@@ -43,12 +43,12 @@ def store(request: pytest.FixtureRequest, data_dir: Path) -> Iterator[MessageSto
 
 
 @pytest.fixture
-def new_server(tmp_path):
+def new_server(tmp_path: Path) -> Iterator[NewServer]:
     """Return a function that makes a Server in tmp_path; all are ended with the test."""
-    made = []
+    made: list[Server] = []
     with ExitStack() as stack:
 
-        def make(**settings):
+        def make(**settings: object) -> Server:
             directory = tmp_path / f"server{len(made)}"
             directory.mkdir()
             made.append(stack.enter_context(Server(directory, **settings)))
@@ -58,20 +58,20 @@ def new_server(tmp_path):
 
 
 @pytest.fixture
-def server(new_server):
+def server(new_server: NewServer) -> Server:
     """Return a running Server with default settings."""
     return new_server().start()
 
 
 @pytest.fixture(scope="module")
-def shared_server(tmp_path_factory):
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Return a running Server for those tests of a module that don't mind each other."""
     with Server(tmp_path_factory.mktemp("server")) as server:
         yield server.start()
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Return a directory with a file system of its own that can be filled."""
     with mounted_small_disk(tmp_path / "disk") as directory:
         yield directory

@@ -2,89 +2,90 @@
 
 import os
 import shutil
+from pathlib import Path
 
 GARBAGE = bytes(range(256)) * 64
 
 
-def truncated_database(data_dir):
+def truncated_database(data_dir: Path) -> None:
     os.truncate(data_dir / "gomail.db", 5_000)
 
 
-def database_without_end(data_dir):
+def database_without_end(data_dir: Path) -> None:
     os.truncate(data_dir / "gomail.db", (data_dir / "gomail.db").stat().st_size - 4096)
 
 
-def garbage_database(data_dir):
+def garbage_database(data_dir: Path) -> None:
     (data_dir / "gomail.db").write_bytes(GARBAGE)
 
 
-def garbage_in_both(data_dir):
+def garbage_in_both(data_dir: Path) -> None:
     garbage_database(data_dir)
     (data_dir / "gomail.db-wal").write_bytes(GARBAGE)
 
 
-def missing_database(data_dir):
+def missing_database(data_dir: Path) -> None:
     (data_dir / "gomail.db").unlink()
 
 
-def missing_database_and_log(data_dir):
+def missing_database_and_log(data_dir: Path) -> None:
     missing_database(data_dir)
     (data_dir / "gomail.db-wal").unlink()
 
 
-def empty_database(data_dir):
+def empty_database(data_dir: Path) -> None:
     os.truncate(data_dir / "gomail.db", 0)
 
 
-def directory_as_database(data_dir):
+def directory_as_database(data_dir: Path) -> None:
     missing_database(data_dir)
     (data_dir / "gomail.db").mkdir()
 
 
-def foreign_text_as_database(data_dir):
+def foreign_text_as_database(data_dir: Path) -> None:
     missing_database(data_dir)
     (data_dir / "foreign").write_text("a foreign file\n" * 500, encoding="ascii")
     (data_dir / "gomail.db").symlink_to("foreign")
 
 
-def empty_foreign_file_as_database(data_dir):
+def empty_foreign_file_as_database(data_dir: Path) -> None:
     missing_database(data_dir)
     (data_dir / "foreign").touch()
     (data_dir / "gomail.db").symlink_to("foreign")
 
 
-def database_linked_to_nothing(data_dir):
+def database_linked_to_nothing(data_dir: Path) -> None:
     missing_database(data_dir)
     (data_dir / "gomail.db").symlink_to("nothing")
 
 
-def file_as_segments(data_dir):
+def file_as_segments(data_dir: Path) -> None:
     shutil.rmtree(data_dir / "segments")
     (data_dir / "segments").write_bytes(GARBAGE)
 
 
-def empty_token(data_dir):
+def empty_token(data_dir: Path) -> None:
     (data_dir / "token").write_bytes(b"")
 
 
-def binary_token(data_dir):
+def binary_token(data_dir: Path) -> None:
     (data_dir / "token").write_bytes(GARBAGE)
 
 
-def token_of_zeros(data_dir):
+def token_of_zeros(data_dir: Path) -> None:
     (data_dir / "token").write_bytes(bytes(43))
 
 
-def short_token(data_dir):
+def short_token(data_dir: Path) -> None:
     (data_dir / "token").write_bytes(b"abc\n")
 
 
-def token_linked_to_nothing(data_dir):
+def token_linked_to_nothing(data_dir: Path) -> None:
     (data_dir / "token").unlink()
     (data_dir / "token").symlink_to("nothing")
 
 
-def directory_as_token(data_dir):
+def directory_as_token(data_dir: Path) -> None:
     (data_dir / "token").unlink()
     (data_dir / "token").mkdir()
 
@@ -121,22 +122,22 @@ OPENED = {
 }
 
 
-def truncated_log(data_dir):
+def truncated_log(data_dir: Path) -> None:
     log = data_dir / "gomail.db-wal"
     os.truncate(log, log.stat().st_size // 2)
 
 
-def garbage_log(data_dir):
+def garbage_log(data_dir: Path) -> None:
     (data_dir / "gomail.db-wal").write_bytes(GARBAGE)
 
 
-def garbage_in_the_log(data_dir):
+def garbage_in_the_log(data_dir: Path) -> None:
     with (data_dir / "gomail.db-wal").open("r+b") as file:
         file.seek(20_000)
         file.write(GARBAGE)
 
 
-def add_foreign_things(data_dir):
+def add_foreign_things(data_dir: Path) -> None:
     """Add what people and their tools leave in directories, and modes they set."""
     segments = data_dir / "segments"
     for directory in (data_dir, segments):

@@ -3,11 +3,13 @@
 import hashlib
 import shutil
 import stat
+from collections.abc import Collection
 from contextlib import closing, suppress
+from pathlib import Path
 
 from support.plain_mail import plain_mail
 from support.requirement import require_program
-from support.server import GUNICORN, START_SECONDS, wait_for
+from support.server import GUNICORN, START_SECONDS, Command, Server, wait_for
 
 from app.storage.interface import Query
 from app.storage.sqlite.store import SQLiteStore
@@ -22,24 +24,26 @@ LIVING = {
     "shutdowns.json",
 }
 
+Tree = dict[str, tuple[int, str | None]]
 
-def message(number):
+
+def message(number: int) -> bytes:
     """Return a message of its own for each number."""
     return plain_mail(f"number {number}", bytes([65 + number % 26]) * 5_000)
 
 
-def bound_by_modes():
+def bound_by_modes() -> tuple[str, ...]:
     """Return the command of a server for whom modes hold, although it may be root's."""
     without = "-dac_override,-dac_read_search,-fowner"
     return (require_program("setpriv"), "--bounding-set", without, *GUNICORN)
 
 
-def tree(directory):
+def tree(directory: Path) -> Tree:
     """Return everything below `directory`: kind and mode of each path, and what it holds."""
     return {str(path.relative_to(directory)): _seen(path) for path in directory.rglob("*")}
 
 
-def _seen(path):
+def _seen(path: Path) -> tuple[int, str | None]:
     status = path.lstat()
     if stat.S_ISLNK(status.st_mode):
         return (status.st_mode, str(path.readlink()))
@@ -48,7 +52,7 @@ def _seen(path):
     return (status.st_mode, None)
 
 
-def untouched(before, after, ours=LIVING):
+def untouched(before: Tree, after: Tree, ours: Collection[str] = LIVING) -> None:
     """Check that all of `before` but `ours` is still there and unchanged."""
     changed = {
         path: (seen, after.get(path))
@@ -63,30 +67,31 @@ def untouched(before, after, ours=LIVING):
 class Outcome:
     """What came of a start: `refusal` is the line that was said, None when the server serves."""
 
-    def __init__(self, server, command=GUNICORN):
+    def __init__(self, server: Server, command: Command = GUNICORN) -> None:
         said = len(server.errors()) if server.error_file.exists() else 0
         server.launch(command)
         wait_for(lambda: not server.is_running() or _serves(server), START_SECONDS)
-        self.refusal = None
+        self.refusal: str | None = None
         if not server.is_running():
             assert server.wait() == 1, server.errors()
-            [self.refusal] = server.errors()[said:].splitlines()
-            assert self.refusal.startswith(f"data_dir: {server.data_dir.resolve()} can't be used: ")
+            [refusal] = server.errors()[said:].splitlines()
+            assert refusal.startswith(f"data_dir: {server.data_dir.resolve()} can't be used: ")
+            self.refusal = refusal
 
 
-def _serves(server):
+def _serves(server: Server) -> bool:
     with suppress(OSError):
         return server.request("GET", "/ready", seconds=5).status == 200
     return False
 
 
-def readable(server):
+def readable(server: Server) -> dict[str, bytes]:
     """Return the bytes of each stored message that can be read."""
     with closing(SQLiteStore(server.data_dir)) as store:
         return {row.message_id: store.read(row.message_id) for row in store.search(Query())}
 
 
-def restore(copy, data_dir):
+def restore(copy: Path, data_dir: Path) -> None:
     """Put back the database with its log, and the segments, instead of what is there."""
     names = ("gomail.db", "gomail.db-wal", "gomail.db-shm", "segments")
     for path in [data_dir / name for name in names]:

@@ -1,6 +1,7 @@
 """System calls of running processes that fail, by way of strace."""
 
 import subprocess
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from support.server import wait_for
 class FailingCalls:
     """What strace has seen so far."""
 
-    def __init__(self, log):
+    def __init__(self, log: Path) -> None:
         self._log = log
 
-    def hits(self):
+    def hits(self) -> list[str]:
         """Return the calls that were made to fail, as strace writes them."""
         with suppress(FileNotFoundError):
             lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -24,7 +25,9 @@ class FailingCalls:
 
 
 @contextmanager
-def failing_calls(pids, rules, log, paths=()):
+def failing_calls(
+    pids: Collection[int], rules: Sequence[str], log: Path, paths: Iterable[Path] = ()
+) -> Iterator[FailingCalls]:
     """While it lasts, `rules` hold for all threads of the processes `pids`.
 
     A rule is what strace calls an injection: `fsync:error=EIO:when=2`. strace counts the calls of
@@ -32,7 +35,7 @@ def failing_calls(pids, rules, log, paths=()):
     for strace to write.
     """
     require_root()
-    command = [require_program("strace"), "-f", "-qq", "-y", "-o", log]
+    command: list[str | Path] = [require_program("strace"), "-f", "-qq", "-y", "-o", log]
     command += ["-e", "trace=" + ",".join(rule.partition(":")[0] for rule in rules)]
     for rule in rules:
         command += ["-e", f"inject={rule}"]
@@ -52,6 +55,6 @@ def failing_calls(pids, rules, log, paths=()):
     wait_for(lambda: not any(map(traced, pids)))
 
 
-def database_files(data_dir):
+def database_files(data_dir: Path) -> list[Path]:
     """Return the files that SQLite writes."""
     return [Path(f"{data_dir / 'gomail.db'}{suffix}") for suffix in ("", "-wal", "-shm")]

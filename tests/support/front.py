@@ -5,6 +5,7 @@ import socket
 import threading
 from contextlib import suppress
 from socketserver import StreamRequestHandler, ThreadingTCPServer
+from typing import Self
 
 INTERNAL_ERROR = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 HTML = (
@@ -21,28 +22,30 @@ class Front(ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, port):
+    def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target = ("127.0.0.1", port)
-        self.answer = None
+        self.answer: bytes | None = None
         self.answered = 0
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.shutdown()
         self.server_close()
 
     @property
-    def url(self):
+    def url(self) -> str:
         """Where messages go."""
         return f"http://127.0.0.1:{self.server_address[1]}/mail/inbound"
 
 
 class _Handler(StreamRequestHandler):
-    def handle(self):
+    server: Front
+
+    def handle(self) -> None:
         answer = self.server.answer
         if answer is None:
             with suppress(OSError):
@@ -54,7 +57,7 @@ class _Handler(StreamRequestHandler):
         if answer == HANG:
             self.connection.recv(1)  # until the client gives up
 
-    def _read_message(self):
+    def _read_message(self) -> None:
         length = None
         while header := self.rfile.readline().strip():
             name, _, value = header.partition(b":")
@@ -68,7 +71,7 @@ class _Handler(StreamRequestHandler):
             self.rfile.read(size + 2)
         self.rfile.readline()
 
-    def _forward(self):
+    def _forward(self) -> None:
         with socket.create_connection(self.server.target) as upstream:
             answering = threading.Thread(target=self._pass_answer, args=[upstream], daemon=True)
             answering.start()
@@ -78,7 +81,7 @@ class _Handler(StreamRequestHandler):
                 upstream.shutdown(socket.SHUT_WR)
             answering.join()
 
-    def _pass_answer(self, upstream):
+    def _pass_answer(self, upstream: socket.socket) -> None:
         with suppress(OSError), upstream.makefile("rb", buffering=0) as answer:
             shutil.copyfileobj(answer, self.wfile)
         with suppress(OSError):

@@ -3,32 +3,33 @@
 import os
 import resource
 import signal
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
 
-def children(pid):
+def children(pid: int) -> list[int]:
     """Return the process ids of the children of `pid`, whichever of its threads made them."""
-    found = []
+    found: list[int] = []
     for file in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(FileNotFoundError, ProcessLookupError):
             found += map(int, file.read_text(encoding="ascii").split())
     return found
 
 
-def catches(pid, number):
+def catches(pid: int, number: int) -> bool:
     """Tell whether the process `pid` has a handler for the signal `number`; True if it is gone."""
     mask = _mask(pid, "SigCgt")
     return mask is None or _has(mask, number)
 
 
-def ignores(pid, number):
+def ignores(pid: int, number: int) -> bool:
     """Tell whether the process `pid` ignores the signal `number`; False if it is gone."""
     mask = _mask(pid, "SigIgn")
     return mask is not None and _has(mask, number)
 
 
-def lives(pid):
+def lives(pid: int) -> bool:
     """Tell whether the process `pid` runs; one that has ended may still be waited for."""
     with suppress(FileNotFoundError, ProcessLookupError):
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
@@ -36,62 +37,62 @@ def lives(pid):
     return False
 
 
-def traced(pid):
+def traced(pid: int) -> bool:
     """Tell whether a debugger or strace is attached to all threads of the process `pid`."""
     tasks = list(Path(f"/proc/{pid}/task").iterdir())
     return all("TracerPid:\t0\n" not in _status(task.name) for task in tasks)
 
 
-def is_stopped(pid):
+def is_stopped(pid: int) -> bool:
     """Tell whether all threads of the process `pid` stand still, also under strace."""
     tasks = list(Path(f"/proc/{pid}/task").iterdir())
     return all(_status(task.name).partition("State:\t")[2][0] in "Tt" for task in tasks)
 
 
-def kill_process(pid):
+def kill_process(pid: int) -> None:
     """Send SIGKILL to `pid`, which may have ended already."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 
 
-def threads(pids):
+def threads(pids: Collection[int]) -> int:
     """Return how many threads the processes `pids` have together."""
     return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids)
 
 
-def resident_bytes(pids):
+def resident_bytes(pids: Collection[int]) -> int:
     """Return the resident memory of the processes `pids` together."""
     pages = [Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1] for pid in pids]
     return sum(map(int, pages)) * resource.getpagesize()
 
 
-def peak_resident_bytes(pids):
+def peak_resident_bytes(pids: Collection[int]) -> int:
     """Return how much memory the processes `pids` had at most, together."""
     texts = (Path(f"/proc/{pid}/status").read_text(encoding="utf-8") for pid in pids)
     return sum(int(text.partition("VmHWM:")[2].split()[0]) * 1024 for text in texts)
 
 
-def proportional_bytes(pid):
+def proportional_bytes(pid: int) -> int:
     """Return the proportional set size of the process `pid`."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
     return int(text.partition("\nPss:")[2].split()[0]) * 1024
 
 
-def _mask(pid, field):
+def _mask(pid: int, field: str) -> int | None:
     with suppress(FileNotFoundError, ProcessLookupError):
         return int(_status(pid).partition(f"{field}:")[2].split()[0], 16)
     return None
 
 
-def _status(pid):
+def _status(pid: int | str) -> str:
     return Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
 
 
-def _has(mask, number):
+def _has(mask: int, number: int) -> bool:
     return bool(mask >> (number - 1) & 1)
 
 
-def in_child(work):
+def in_child(work: Callable[[], object]) -> None:
     """Run `work` in a forked process; its exit code must be 0."""
     pid = os.fork()
     if pid == 0:

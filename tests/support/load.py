@@ -4,7 +4,9 @@ import http.client
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import Self
 
+from support.server import Server
 from support.upload import MESSAGE
 
 from app.storage.interface import Query
@@ -16,7 +18,7 @@ CLIENTS = 8
 class Load:
     """Some clients, half of which keep their connections, that deliver until the end."""
 
-    def __init__(self, server, clients=CLIENTS, name="load"):
+    def __init__(self, server: Server, clients: int = CLIENTS, name: str = "load") -> None:
         self._clients = clients
         self._name = name
         self._port = server.port
@@ -26,19 +28,19 @@ class Load:
         }
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(clients)
-        self.acknowledged = []
-        self.failures = []
+        self.acknowledged: list[str] = []
+        self.failures: list[tuple[str, str | bytes]] = []
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         for number in range(self._clients):
             self._pool.submit(self._run, number)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._pool.shutdown()
 
-    def _run(self, client):
+    def _run(self, client: int) -> None:
         count = 0
         while not self._stop.is_set():
             with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)) as new:
@@ -49,7 +51,7 @@ class Load:
                         self._deliver(new, f"{self._name}-{client}-{count}") and client % 2 == 0
                     )
 
-    def _deliver(self, connection, queue_id):
+    def _deliver(self, connection: http.client.HTTPConnection, queue_id: str) -> bool:
         """Return whether the connection can be used again."""
         fields = self._fields | {"X-Original-Queue-Id": queue_id}
         try:
@@ -66,7 +68,7 @@ class Load:
         return not answer.will_close
 
 
-def stored_queue_ids(server):
+def stored_queue_ids(server: Server) -> list[str]:
     """Return the queue id of each stored message."""
     with closing(SQLiteStore(server.data_dir)) as store:
-        return sorted(row.envelope.queue_id for row in store.search(Query()))
+        return sorted(str(row.envelope.queue_id) for row in store.search(Query()))

@@ -8,12 +8,14 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from support.requirement import require_program, require_root
-from support.server import CHECKOUT, FLASK, free_port, wait_for
+from support.server import CHECKOUT, FLASK, Server, free_port, wait_for
 
 START_SECONDS = 10
 QUEUE_SECONDS = 60
@@ -87,7 +89,7 @@ class PostfixServer:
     Deferred mail waits until `flush`: no clock of Postfix's own takes part in a test.
     """
 
-    def __init__(self, server, url=None):
+    def __init__(self, server: Server, url: str | None = None) -> None:
         """`server` is the GoMail server that gets the mail for its own domains, at `url`."""
         require_program("postfix")
         require_root()
@@ -97,7 +99,7 @@ class PostfixServer:
         # Not in pytest's own directory, which Postfix's users can't pass through.
         self.home = Path(tempfile.mkdtemp(prefix="gomail-postfix-"))
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         try:
             self._make_files()
             self._run("postfix", "start")
@@ -107,43 +109,43 @@ class PostfixServer:
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         subprocess.run(self._command("postfix", "stop"), capture_output=True, check=False)
         print(f"--- mail.log\n{self.log()}")
         shutil.rmtree(self.home)
 
     @property
-    def relay(self):
+    def relay(self) -> Path:
         """The copy of gomail-relay that Postfix runs."""
         return self.home / "gomail-relay"
 
     @property
-    def token_file(self):
+    def token_file(self) -> Path:
         """The file with the token that gomail-relay reads."""
         return self.home / "token"
 
-    def send(self, raw, recipients, sender=SENDER):
+    def send(self, raw: bytes, recipients: Sequence[str], sender: str = SENDER) -> None:
         """Hand a message to Postfix, and return when it has taken it."""
         with smtplib.SMTP("127.0.0.1", self.port, timeout=30) as client:
             refused = client.sendmail(sender, recipients, raw, mail_options=["BODY=8BITMIME"])
             assert not refused
 
-    def set_token(self, token):
+    def set_token(self, token: str) -> None:
         """Let gomail-relay use `token` from now on."""
         self.token_file.write_text(f"{token}\n")
         shutil.chown(self.token_file, USER)
         self.token_file.chmod(0o400)
 
-    def set_option(self, name, value):
+    def set_option(self, name: str, value: object) -> None:
         """Set an option of main.cf in the running instance."""
         self._run("postconf", "-e", f"{name}={value}")
         self._run("postfix", "reload")
 
-    def flush(self):
+    def flush(self) -> None:
         """Try to deliver all that waits now."""
         self._run("postqueue", "-f")
 
-    def deliver_all(self):
+    def deliver_all(self) -> None:
         """Try until nothing waits any more."""
         deadline = time.monotonic() + QUEUE_SECONDS
         while self.queue():
@@ -151,33 +153,33 @@ class PostfixServer:
             self.flush()
             time.sleep(FLUSH_SECONDS)  # the queue manager skips what it has just been told of
 
-    def queue(self):
+    def queue(self) -> list[dict[str, Any]]:
         """Return what waits: each message as `postqueue -j` describes it."""
         listed = self._run("postqueue", "-j").stdout
         return [json.loads(line) for line in listed.splitlines()]
 
-    def wait_until_empty(self, seconds=QUEUE_SECONDS):
+    def wait_until_empty(self, seconds: float = QUEUE_SECONDS) -> None:
         """Return when nothing waits any more."""
         wait_for(lambda: not self.queue(), seconds)
 
-    def wait_until_deferred(self, count, seconds=QUEUE_SECONDS):
+    def wait_until_deferred(self, count: int, seconds: float = QUEUE_SECONDS) -> None:
         """Return when `count` messages wait, each of which has been tried."""
         wait_for(lambda: self._deferred() == count, seconds)
 
-    def log(self):
+    def log(self) -> str:
         """Return what Postfix has logged."""
         file = self.home / "log" / "mail.log"
         return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
-    def outcomes(self):
+    def outcomes(self) -> list[Outcome]:
         """Return the outcome of each delivery to GoMail so far: its status and what was said."""
         found = re.findall(r"relay=gomail,.* dsn=(\S+), status=(\w+) \((.*)\)", self.log())
         return [Outcome(*each) for each in found]
 
-    def _deferred(self):
+    def _deferred(self) -> int:
         return sum(each["queue_name"] == "deferred" for each in self.queue())
 
-    def _make_files(self):
+    def _make_files(self) -> None:
         self.home.chmod(0o755)
         for name in ("conf", "spool", "data", "log"):
             (self.home / name).mkdir()
@@ -188,7 +190,7 @@ class PostfixServer:
         (conf / "master.cf").write_text(_MASTER_CF.format(port=self.port))
         self._follow_the_documentation()
 
-    def _follow_the_documentation(self):
+    def _follow_the_documentation(self) -> None:
         """Run the commands of docs/postfix.md for script and Postfix, with the paths of here."""
         sections = re.split(r"^## ", POSTFIX_PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
         told = [each for each in sections if each.startswith(("3. The script", "4. Postfix"))]
@@ -209,14 +211,14 @@ class PostfixServer:
             script = script.replace(written, str(here))
         subprocess.run(["sh", "-e", "-c", script], env=self._server.environment, check=True)
 
-    def _run(self, program, *arguments):
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = self._command(program, *arguments)
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
 
-    def _command(self, program, *arguments):
+    def _command(self, program: str, *arguments: str) -> list[str]:
         return [program, "-c", str(self.home / "conf"), *arguments]
 
-    def _listens(self):
+    def _listens(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
             return True
         return False

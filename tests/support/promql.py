@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -46,7 +46,7 @@ class Selector(NamedTuple):
     matchers: tuple[Matcher, ...]
 
 
-def rules() -> list[dict]:
+def rules() -> list[dict[str, Any]]:
     """Return every recording and alerting rule."""
     groups = [yaml.safe_load(path.read_text(encoding="utf-8"))["groups"] for path in RULE_FILES]
     return [rule for file in groups for group in file for rule in group["rules"]]

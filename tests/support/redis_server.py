@@ -2,6 +2,8 @@
 
 import subprocess
 from contextlib import closing
+from pathlib import Path
+from typing import Self
 
 from redis import Redis, RedisError
 from support.requirement import require_program
@@ -13,24 +15,30 @@ START_SECONDS = 10
 class RedisServer:
     """One server that keeps nothing; a context manager, which ends what it started."""
 
-    def __init__(self, directory):
+    def __init__(self, directory: Path) -> None:
         self.program = require_program("redis-server")
         self.directory = directory
         self.port = free_port()
-        self._process = None
+        self._started: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self):
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The process that was started last."""
+        assert self._started is not None, "it was never started"
+        return self._started
+
+    def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.kill()
 
     @property
-    def url(self):
+    def url(self) -> str:
         """What rate_limit_url is set to."""
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self):
+    def start(self) -> Self:
         """Start the server and return it when it answers."""
         options = {
             "bind": "127.0.0.1",
@@ -41,22 +49,22 @@ class RedisServer:
             "daemonize": "no",
         }
         arguments = [part for key, value in options.items() for part in (f"--{key}", str(value))]
-        self._process = subprocess.Popen(
+        self._started = subprocess.Popen(
             [self.program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
         wait_for(self._answers, START_SECONDS)
         return self
 
-    def kill(self):
+    def kill(self) -> None:
         """End it at once."""
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
 
-    def client(self):
+    def client(self) -> closing[Redis]:
         """Return a connection that is to be closed."""
         return closing(Redis.from_url(self.url, socket_timeout=5))
 
-    def _answers(self):
+    def _answers(self) -> bool:
         with self.client() as client:
             try:
                 return client.ping()

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 
-def require(available, reason):
+def require(available: object, reason: str) -> None:
     """Skip the test with `reason` unless `available`; with GOMAIL_REQUIRE_ALL=1 fail it."""
     if available:
         return
@@ -15,13 +15,14 @@ def require(available, reason):
     pytest.skip(reason)
 
 
-def require_program(name):
+def require_program(name: str) -> str:
     """Skip or fail unless the program `name` is installed; return its path."""
     path = shutil.which(name)
     require(path, f"the program {name} is missing")
+    assert path is not None
     return path
 
 
-def require_root():
+def require_root() -> None:
     """Skip or fail unless the tests run as root."""
     require(os.geteuid() == 0, "this needs root")

@@ -1,7 +1,10 @@
 """A file system of its own for a test, small enough to be filled."""
 
 import subprocess
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from support.requirement import require, require_program, require_root
@@ -10,7 +13,7 @@ DISK_BYTES = 16 * 1024 * 1024
 
 
 @contextmanager
-def mounted_small_disk(directory, options=""):
+def mounted_small_disk(directory: Path, options: str = "") -> Iterator[Path]:
     """Make `directory` and mount a file system there that holds DISK_BYTES."""
     require_root()
     mount = require_program("mount")
@@ -23,7 +26,7 @@ def mounted_small_disk(directory, options=""):
 
 
 @contextmanager
-def full(directory):
+def full(directory: Path) -> Iterator[None]:
     """Fill the file system of `directory` to the last byte, and free it again."""
     filler = directory / "filler"
     try:
@@ -35,9 +38,9 @@ def full(directory):
 
 
 @contextmanager
-def without_inodes(directory):
+def without_inodes(directory: Path) -> Iterator[None]:
     """Use up the inodes of the file system of `directory`, and free them again."""
-    made = []
+    made: list[Path] = []
     try:
         with pytest.raises(OSError, match="No space left"):
             create_endlessly(directory, made)
@@ -47,7 +50,7 @@ def without_inodes(directory):
             path.unlink()
 
 
-def create_endlessly(directory, made):
+def create_endlessly(directory: Path, made: list[Path]) -> NoReturn:
     """Create files in `directory` until that fails; their paths are added to `made`."""
     while True:
         path = directory / f"inode{len(made)}"
@@ -55,7 +58,7 @@ def create_endlessly(directory, made):
         made.append(path)
 
 
-def write_endlessly(path):
+def write_endlessly(path: Path) -> NoReturn:
     """Append to the file at `path` until that fails."""
     with path.open("wb", buffering=0) as file:
         while True:

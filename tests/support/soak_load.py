@@ -5,8 +5,11 @@ import itertools
 import random
 import threading
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
+from typing import Self
 
+from support.server import Server
 from support.upload import Upload
 
 SMALL_CLIENTS, LARGE_CLIENTS, SLOW_CLIENTS = 4, 1, 2
@@ -18,7 +21,7 @@ REQUESTS_OF_A_CONNECTION = 50
 BLOCKED_DOMAIN = "blocked.example"
 HEAD = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: soak\r\n\r\n"
 # What is refused, and how: other fields, other bytes, the status.
-REFUSALS = (
+REFUSALS: tuple[tuple[dict[str, str], bytes, int], ...] = (
     ({"Authorization": "Bearer wrong-token"}, HEAD, 401),
     ({"X-Original-Sender": f"a@{BLOCKED_DOMAIN}"}, HEAD, 403),
     ({"Content-Type": "image/png"}, HEAD, 415),
@@ -33,13 +36,13 @@ class SoakLoad:
     without the answer that was due.
     """
 
-    def __init__(self, server):
+    def __init__(self, server: Server) -> None:
         self._server = server
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self.statuses = Counter()
+        self.statuses = Counter[int]()
         self.stored = self.duplicates = 0
-        self.wrong = []
+        self.wrong: list[str] = []
         kinds = [self._small] * SMALL_CLIENTS + [self._large] * LARGE_CLIENTS
         kinds += [self._slow] * SLOW_CLIENTS
         self._threads = [
@@ -47,21 +50,21 @@ class SoakLoad:
             for number, kind in enumerate(kinds)
         ]
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
             thread.join()
 
-    def total(self):
+    def total(self) -> int:
         """Return how many requests were answered."""
         return self.statuses.total()
 
-    def _run(self, kind, client):
+    def _run(self, kind: Callable[[int, int], None], client: int) -> None:
         for turn in itertools.count():
             if self._stop.is_set():
                 return
@@ -70,7 +73,7 @@ class SoakLoad:
             except Exception as error:  # noqa: BLE001 -- each is a breach, and the load goes on
                 self.wrong.append(repr(error))
 
-    def _small(self, client, turn):
+    def _small(self, client: int, turn: int) -> None:
         """Keep a connection for a while; a tenth are repeats, and a tenth are refused."""
         dice = random.Random(turn * CLIENTS + client)
         port = self._server.port
@@ -87,14 +90,14 @@ class SoakLoad:
                 if self._stop.is_set():
                     return
 
-    def _large(self, client, turn):
+    def _large(self, client: int, turn: int) -> None:
         port = self._server.port
         with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
             raw = HEAD + bytes(LARGE_BYTES)
             self._post(connection, raw, {"Idempotency-Key": f"{client}-{turn}"})
         self._stop.wait(LARGE_PAUSE_SECONDS)
 
-    def _slow(self, client, turn):
+    def _slow(self, client: int, turn: int) -> None:
         """Every other upload is finished slowly, the rest are given up."""
         upload = Upload(self._server, f"slow-{client}-{turn}")
         with upload.socket:
@@ -105,7 +108,15 @@ class SoakLoad:
                 answer = upload.finish()
                 self._note(answer.status, answer.body, expected=200, duplicate=False)
 
-    def _post(self, connection, raw, fields, status=200, *, duplicate=False):
+    def _post(
+        self,
+        connection: http.client.HTTPConnection,
+        raw: bytes,
+        fields: dict[str, str],
+        status: int = 200,
+        *,
+        duplicate: bool = False,
+    ) -> None:
         fixed = {
             "Authorization": f"Bearer {self._server.token}",
             "Content-Type": "message/rfc822",
@@ -114,7 +125,7 @@ class SoakLoad:
         answer = connection.getresponse()
         self._note(answer.status, answer.read(), expected=status, duplicate=duplicate)
 
-    def _note(self, status, body, *, expected, duplicate):
+    def _note(self, status: int, body: bytes, *, expected: int, duplicate: bool) -> None:
         with self._lock:
             self.statuses[status] += 1
             if status != expected or (status == 200 and is_duplicate(body) != duplicate):
@@ -125,6 +136,6 @@ class SoakLoad:
                 self.stored += 1
 
 
-def is_duplicate(body):
+def is_duplicate(body: bytes) -> bool:
     """Tell whether the answer says that the message was stored before."""
     return b'"duplicate":true' in body.replace(b" ", b"")

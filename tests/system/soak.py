@@ -13,16 +13,17 @@ from pathlib import Path
 
 from support.server import Server, wait_for
 from support.soak_load import BLOCKED_DOMAIN, CLIENTS, SoakLoad
-from support.soak_verdict import THREADS, Verdict, largest_log, sample
+from support.soak_verdict import THREADS, Sample, Verdict, largest_log, sample
 
 SAMPLE_SECONDS = 1
 RELOADS = (0.05, 0.15, 0.95)  # parts of the time; between the last two the workers stay the same
 WATCHED = (0.3, 0.94)
 
 
-def soak(server, seconds):
+def soak(server: Server, seconds: float) -> tuple[list[Sample], SoakLoad]:
     """Return the samples taken meanwhile, and the load."""
-    begun, reloads, samples = time.monotonic(), list(RELOADS), []
+    begun, reloads = time.monotonic(), list(RELOADS)
+    samples: list[Sample] = []
     with SoakLoad(server) as load:
         while (passed := (time.monotonic() - begun) / seconds) < 1:
             time.sleep(SAMPLE_SECONDS)
@@ -34,14 +35,14 @@ def soak(server, seconds):
     return samples, load
 
 
-def reload(server):
+def reload(server: Server) -> None:
     """Send SIGHUP and wait until other workers serve."""
     before = set(server.worker_pids())
     os.kill(server.pid, signal.SIGHUP)
     wait_for(lambda: before.isdisjoint(server.worker_pids()), 60)
 
 
-def main():
+def main() -> int:
     """Run the soak and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=900)
@@ -53,7 +54,7 @@ def main():
             samples, load = soak(server, seconds)
             verdict = Verdict()
             verdict.flat(samples)
-            verdict.log(max(largest_log(server), *(each["wal"] for each in samples)))
+            verdict.log(max(largest_log(server), *(each.log_bytes for each in samples)))
             verdict.counts(server, load)
             print(
                 f"{seconds} s, {CLIENTS} clients, {len(RELOADS)} reloads, {load.total():,} requests"
