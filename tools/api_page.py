@@ -1,5 +1,7 @@
 """The page about the API: docs/api.md."""
 
+from typing import Any
+
 from marshmallow import Schema, fields
 
 from app.errors import ERRORS
@@ -127,7 +129,7 @@ def _members(schema: Schema) -> str:
     return "\n".join(["| member | type | |", "|---|---|---|", *rows, ""])
 
 
-def _type(field: fields.Field) -> str:
+def _type(field: fields.Field[Any]) -> str:
     names = {
         fields.AwareDateTime: "time (ISO 8601)",
         fields.Boolean: "boolean",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from app.errors import ERRORS
 
@@ -19,13 +20,13 @@ def reference(kind: str, name: str) -> dict[str, str]:
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
-def answer(schema: str, description: str, headers: Sequence[str] = ()) -> dict:
+def answer(schema: str, description: str, headers: Sequence[str] = ()) -> dict[str, Any]:
     """Return an answer in JSON."""
     content = {"application/json": {"schema": reference("schemas", schema)}}
     return _answer(description, headers, content)
 
 
-def problem(*codes: str, headers: Sequence[str] = ()) -> dict:
+def problem(*codes: str, headers: Sequence[str] = ()) -> dict[str, Any]:
     """Return the answer with one of `codes`, which have the same status."""
     schema = {
         "allOf": [reference("schemas", "Problem")],
@@ -39,7 +40,7 @@ def problem(*codes: str, headers: Sequence[str] = ()) -> dict:
     return _answer(", ".join(f"`{code}`" for code in codes), headers, content)
 
 
-def share(document: dict) -> None:
+def share(document: dict[str, Any]) -> None:
     """Keep each problem answer of `document` once, below components, and refer to it elsewhere."""
     shared = document["components"]["responses"]
     for path in document["paths"].values():
@@ -57,7 +58,7 @@ def _camel_case(code: str) -> str:
     return code.title().replace("_", "")
 
 
-def _answer(description: str, headers: Sequence[str], content: dict) -> dict:
+def _answer(description: str, headers: Sequence[str], content: dict[str, Any]) -> dict[str, Any]:
     names = ["X-Request-ID", *headers]
     return {
         "description": description,
@@ -66,11 +67,11 @@ def _answer(description: str, headers: Sequence[str], content: dict) -> dict:
     }
 
 
-def _header(schema: dict, description: str, *, required: bool) -> dict:
+def _header(schema: dict[str, Any], description: str, *, required: bool) -> dict[str, Any]:
     return {"description": description, "required": required, "schema": schema}
 
 
-def _limit(schema: dict, description: str) -> dict:
+def _limit(schema: dict[str, Any], description: str) -> dict[str, Any]:
     return _header(schema, f"{description} Absent when no rate limit is set.", required=False)
 
 

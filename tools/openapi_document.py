@@ -1,6 +1,7 @@
 """The API as OpenAPI 3.1 describes it: app/web/openapi.yaml, which GET /openapi.json serves."""
 
 from copy import deepcopy
+from typing import Any
 
 import yaml
 from apispec import APISpec
@@ -84,7 +85,7 @@ def _name(schema: Schema | type[Schema]) -> str:
     return kind.__name__.removesuffix("Schema")
 
 
-def _close(schemas: dict[str, dict]) -> None:
+def _close(schemas: dict[str, dict[str, Any]]) -> None:
     for name, schema in schemas.items():
         schema["additionalProperties"] = False
         if name not in {"JSONMail", "Connection", "Attachment"}:
@@ -95,7 +96,7 @@ def _close(schemas: dict[str, dict]) -> None:
     schemas["Health"]["properties"]["status"]["enum"] = ["healthy", "unhealthy"]
 
 
-def _inbound(path: str) -> dict:
+def _inbound(path: str) -> dict[str, Any]:
     json_or_raw = {"description": "JSON if it begins with a brace, else a raw message (curl)"}
     bodies = {
         "message/rfc822": {"schema": {"description": "The raw message, any bytes"}},
@@ -132,7 +133,7 @@ def _inbound(path: str) -> dict:
     }
 
 
-def _probes() -> dict[str, dict]:
+def _probes() -> dict[str, dict[str, Any]]:
     unavailable = problem("shutting_down", "storage_unavailable", headers=["Retry-After"])
     draining = problem("shutting_down", headers=["Retry-After"])
     unhealthy = answer("Health", "Unhealthy, or a problem: shutting down")
@@ -163,7 +164,7 @@ def _probes() -> dict[str, dict]:
     }
 
 
-def _probe(name: str, summary: str, answers: dict[str, dict]) -> dict:
+def _probe(name: str, summary: str, answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
     failures = {"400": problem("bad_request"), "500": problem("internal_error")}
     return {
         "operationId": name,
@@ -173,7 +174,7 @@ def _probe(name: str, summary: str, answers: dict[str, dict]) -> dict:
     }
 
 
-def _options(path: str) -> dict:
+def _options(path: str) -> dict[str, Any]:
     is_limited = path in RULES
     limits = LIMIT_HEADERS if is_limited else []
     allowed = {
