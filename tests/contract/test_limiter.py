@@ -75,7 +75,7 @@ def passing_in_threads(limiter: Limiter, attempts: int, threads: int = THREADS) 
 
 def passing_in_processes(make: MakeLimiter, bucket: TokenBucket, attempts: int) -> int:
     """Return how many pass when PROCESSES with THREADS each make `attempts` at the same time."""
-    barrier, counts = fork.Barrier(PROCESSES), fork.Array("Q", PROCESSES)
+    barrier, counts = fork.Barrier(PROCESSES), fork.RawArray("Q", PROCESSES)
 
     def work(number: int) -> None:
         limiter = make(bucket)
@@ -88,7 +88,7 @@ def passing_in_processes(make: MakeLimiter, bucket: TokenBucket, attempts: int) 
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * PROCESSES
-    return sum(counts)
+    return sum(list(counts))
 
 
 def test_the_burst_passes_and_then_nothing(make: MakeLimiter) -> None:

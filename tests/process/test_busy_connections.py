@@ -6,9 +6,9 @@ import selectors
 import time
 
 import pytest
+from app.server.flow import WAITING_THREADS
 from support.raw_http import post, read_all
 
-from app.server.flow import WAITING_THREADS
 from app.server.gunicorn_internals.worker import FOLLOWING_MS
 
 REQUEST = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -27,7 +27,7 @@ PATHS = {module_name(path): path for path in APP.rglob("*.py") if "migrations" n
 
 def imported(path: Path) -> set[str]:
     """Return the full names of the modules that the file at `path` imports anywhere in it."""
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)

@@ -3,6 +3,7 @@ import json
 import logging
 import logging.config
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def write(line_format: str) -> Iterator[Write]:
     logger = logging.Logger("test")
     logger.addHandler(handler)
 
-    def log(message: str, *arguments: object, **options: object) -> str:
+    def log(message: str, *arguments: object, **options: Any) -> str:
         logger.error(message, *arguments, **options)
         return output.getvalue()
 

@@ -1,8 +1,6 @@
 """Requests drawn at random, through the whole application: refused or taken in, never a failure."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -43,7 +41,7 @@ bodies = (
 
 
 @pytest.fixture
-def store(data_dir: Path) -> Iterator[MessageStore]:
+def store() -> MessageStore:
     """Return one store: what is drawn here never gets to see which."""
     return MemoryStore()
 

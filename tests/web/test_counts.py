@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask import Flask
@@ -15,6 +15,7 @@ from support.tokens import TOKEN
 from app import create_app
 from app.errors import StorageUnavailable
 from app.intake.receive import Receiver
+from app.metrics.recorder import Recorder
 from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import token_bucket
 from app.services import Services
@@ -62,7 +63,9 @@ def make_client(store: MemoryStore, notes: Notes) -> Callable[..., FlaskClient]:
     def make(limiter: SharedLimiter | None = None) -> FlaskClient:
         receiver, limit = Receiver(store, MAIL, now, 8), RateLimit(60, BURST, None, ())
         app: Flask = create_app(
-            Services(store, receiver, (TOKEN.encode(),), limit, limiter, recorder=notes)
+            Services(
+                store, receiver, (TOKEN.encode(),), limit, limiter, recorder=cast("Recorder", notes)
+            )
         )
         return app.test_client()
 

@@ -7,7 +7,7 @@ from app.web.problem_document import problem_document
 
 
 @pytest.mark.parametrize("code", ERRORS)
-def test_each_code_makes_a_whole_document(code):
+def test_each_code_makes_a_whole_document(code: str) -> None:
     """All members of RFC 9457 and of ours are there, and the status is one that exists."""
     document = problem_document(code, "What is wrong.", "an-id")
     assert document == {
@@ -22,7 +22,7 @@ def test_each_code_makes_a_whole_document(code):
     assert "_" not in document["title"]
 
 
-def test_faults_are_listed():
+def test_faults_are_listed() -> None:
     """Several faults stand one by one under `errors`; without any there is no such member."""
     faults = [FieldFault("sender", "is missing"), FieldFault("recipient", "is missing")]
     document = problem_document("bad_request", "Faults.", "an-id", faults)

@@ -1,6 +1,8 @@
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from click.testing import CliRunner
@@ -10,22 +12,24 @@ from app.cli.server import server
 from app.settings import SHARE, load
 from app.settings.schema import flag, properties
 
+Become = Callable[..., tuple[list[str], Mapping[str, str]]]
+
 
 class Replaced(Exception):
     """Stands for the moment at which the process would have become another program."""
 
 
 @pytest.fixture
-def become(monkeypatch):
+def become(monkeypatch: pytest.MonkeyPatch) -> Become:
     """Run the command and return the arguments and the environment of the new program."""
     monkeypatch.setattr(os, "environ", dict(os.environ))
 
-    def replace(path, arguments):
+    def replace(path: str, arguments: list[str]) -> NoReturn:
         raise Replaced(path, arguments)
 
     monkeypatch.setattr(os, "execv", replace)
 
-    def run(*arguments, **variables):
+    def run(*arguments: str, **variables: str) -> tuple[list[str], Mapping[str, str]]:
         os.environ.update(variables)
         result = CliRunner().invoke(server, arguments)
         assert isinstance(result.exception, Replaced), result.output
@@ -34,7 +38,7 @@ def become(monkeypatch):
     return run
 
 
-def test_the_process_becomes_gunicorn_with_its_configuration(become):
+def test_the_process_becomes_gunicorn_with_its_configuration(become: Become) -> None:
     """The new program is Gunicorn of the same interpreter, with the configuration of GoMail."""
     arguments, _ = become("--config", "/dev/null")
     assert arguments == [
@@ -45,7 +49,7 @@ def test_the_process_becomes_gunicorn_with_its_configuration(become):
     ]
 
 
-def test_flags_reach_the_server_through_its_environment(become):
+def test_flags_reach_the_server_through_its_environment(become: Become) -> None:
     """What the server loads from the environment is what the flags said, lists included."""
     _, environ = become(
         *("--config", "/dev/null", "--port", "4000", "--blocked-domains", "a.example,b.example"),
@@ -57,7 +61,9 @@ def test_flags_reach_the_server_through_its_environment(become):
     assert settings.metrics.enabled is False
 
 
-def test_a_token_is_not_in_the_arguments_and_outranks_the_file_of_a_variable(become, tmp_path):
+def test_a_token_is_not_in_the_arguments_and_outranks_the_file_of_a_variable(
+    become: Become, tmp_path: Path
+) -> None:
     """Process arguments are public; a flag wins over MAIL_BEARER_TOKEN_FILE."""
     secret = tmp_path / "token"
     secret.write_text("x1" * 16, encoding="utf-8")
@@ -68,7 +74,9 @@ def test_a_token_is_not_in_the_arguments_and_outranks_the_file_of_a_variable(bec
     assert load(environ=environ).authentication.bearer_tokens == (TOKEN,)
 
 
-def test_the_configuration_file_is_handed_on_as_an_absolute_path(become, tmp_path, monkeypatch):
+def test_the_configuration_file_is_handed_on_as_an_absolute_path(
+    become: Become, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server finds the file again whatever its working directory is."""
     (tmp_path / "mine.yaml").write_text("port: 4001\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -78,7 +86,7 @@ def test_the_configuration_file_is_handed_on_as_an_absolute_path(become, tmp_pat
     assert load(environ=environ).server.port == 4001
 
 
-def test_there_is_a_flag_for_each_key():
+def test_there_is_a_flag_for_each_key() -> None:
     """The help names every flag with its description."""
     output = " ".join(CliRunner().invoke(server, ["--help"], terminal_width=200).output.split())
     for key, known in properties().items():

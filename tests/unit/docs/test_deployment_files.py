@@ -1,7 +1,9 @@
 import configparser
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -28,20 +30,20 @@ STANDARD_FILE = "/etc/gomail/gomail.yaml"
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
-def unit(name):
+def unit(name: str) -> configparser.RawConfigParser:
     """Return the sections of a systemd unit."""
     parser = configparser.RawConfigParser()
-    parser.optionxform = str
+    parser.optionxform = str  # type: ignore[assignment, method-assign]  # as its documentation says
     parser.read_string((CONFIG / "systemd" / name).read_text(encoding="utf-8"))
     return parser
 
 
-def instruction(name):
+def instruction(name: str) -> str:
     """Return the arguments of the last instruction `name` of the Dockerfile."""
-    return re.findall(rf"^{name} (.*)$", DOCKERFILE, re.MULTILINE)[-1]
+    return str(re.findall(rf"^{name} (.*)$", DOCKERFILE, re.MULTILINE)[-1])
 
 
-def default(key):
+def default(key: str) -> Any:
     """Return the default of a setting."""
     return properties()[key]["default"]
 
@@ -56,13 +58,13 @@ def default(key):
         pytest.param(POD["spec"]["terminationGracePeriodSeconds"], id="kubernetes"),
     ],
 )
-def test_whoever_stops_gomail_waits_for_the_drain(seconds):
+def test_whoever_stops_gomail_waits_for_the_drain(seconds: str | int) -> None:
     """Longer than shutdown_timeout and all that comes after it, or a 200 could be cut off."""
     assert int(seconds) > default("shutdown_timeout") + TURN_AWAY_SECONDS + CLOSE_SECONDS
     assert f"| {seconds} s |" in OPERATIONS
 
 
-def test_the_unit_starts_what_the_image_starts():
+def test_the_unit_starts_what_the_image_starts() -> None:
     """Same command, found from the same directory; only the master gets the signal to stop."""
     service = unit("gomail.service")["Service"]
     directory = instruction("WORKDIR")
@@ -75,14 +77,14 @@ def test_the_unit_starts_what_the_image_starts():
     assert "KillSignal" not in service
 
 
-def test_the_unit_can_write_where_it_stores():
+def test_the_unit_can_write_where_it_stores() -> None:
     """ProtectSystem=strict leaves the state directory, and that is the data directory."""
     service = unit("gomail.service")["Service"]
     assert service["ProtectSystem"] == "strict"
     assert service["Environment"] == f"MAIL_DATA_DIR=/var/lib/{service['StateDirectory']}"
 
 
-def test_the_socket_unit_listens_where_gomail_would():
+def test_the_socket_unit_listens_where_gomail_would() -> None:
     """With and without it, clients find the same address; the service is started after it."""
     assert unit("gomail.socket")["Socket"]["ListenStream"] == f"{default('host')}:{default('port')}"
     assert "gomail.socket" in unit("gomail.service")["Unit"]["After"].split()
@@ -92,7 +94,7 @@ def test_the_socket_unit_listens_where_gomail_would():
 @pytest.mark.parametrize(
     ("probe", "path"), [("readinessProbe", "/ready"), ("livenessProbe", "/health")]
 )
-def test_probes_ask_for_what_there_is(probe, path):
+def test_probes_ask_for_what_there_is(probe: str, path: str) -> None:
     """Each path is a route of GoMail, and the port has the name that the container gives it."""
     app = Flask("probed")
     app.register_blueprint(probes.blueprint)
@@ -102,14 +104,14 @@ def test_probes_ask_for_what_there_is(probe, path):
     assert f"| {path} |" in OPERATIONS
 
 
-def test_no_probe_ends_a_drain():
+def test_no_probe_ends_a_drain() -> None:
     """/health is 503 while it drains: the liveness probe has more patience than that takes."""
     probe = CONTAINER["livenessProbe"]
     patience = probe["periodSeconds"] * probe["failureThreshold"]
     assert patience > POD["spec"]["terminationGracePeriodSeconds"]
 
 
-def test_the_image_brings_the_health_check_of_compose():
+def test_the_image_brings_the_health_check_of_compose() -> None:
     """compose.yaml has none of its own, and that of the image asks a path that exists."""
     assert "healthcheck" not in COMPOSE["services"]["gomail"]
     assert "HEALTHCHECK" in DOCKERFILE
@@ -117,7 +119,7 @@ def test_the_image_brings_the_health_check_of_compose():
     assert f"MAIL_PORT={default('port')}" in DOCKERFILE
 
 
-def test_all_store_on_a_volume_at_the_place_of_the_image():
+def test_all_store_on_a_volume_at_the_place_of_the_image() -> None:
     """What is stored survives the container: mounted where the image keeps its data."""
     place = instruction("VOLUME")
     [mount] = COMPOSE["services"]["gomail"]["volumes"]
@@ -133,13 +135,13 @@ def test_all_store_on_a_volume_at_the_place_of_the_image():
     assert POD["spec"]["securityContext"]["runAsUser"] == int(instruction("USER"))
 
 
-def test_the_data_directory_has_one_server():
+def test_the_data_directory_has_one_server() -> None:
     """The old pod is gone before the new one mounts the volume."""
     spec = MANIFESTS["Deployment"]["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
 
 
-def test_the_ports_lead_to_the_server():
+def test_the_ports_lead_to_the_server() -> None:
     """Published ports, container ports and service lead to both ports of the image."""
     ports = {"http": default("port"), "metrics": default("metrics_port")}
     assert instruction("EXPOSE") == " ".join(map(str, ports.values()))
@@ -155,12 +157,12 @@ def test_the_ports_lead_to_the_server():
     assert MANIFESTS["Deployment"]["spec"]["selector"]["matchLabels"] == service["selector"]
 
 
-def test_no_service_sets_a_variable_of_gomail():
+def test_no_service_sets_a_variable_of_gomail() -> None:
     """With service links, a Service called mail would set MAIL_PORT in the pod."""
     assert POD["spec"]["enableServiceLinks"] is False
 
 
-def secret_mounts():
+def secret_mounts() -> Iterator[tuple[dict[str, str], str]]:
     """Return, for Compose and Kubernetes, the secrets' variables and the files with secrets."""
     for name, secret in COMPOSE["secrets"].items():
         assert name in SERVICE["secrets"]
@@ -175,7 +177,9 @@ def secret_mounts():
 @pytest.mark.parametrize(
     ("environment", "file"), list(secret_mounts()), ids=["compose", "kubernetes"]
 )
-def test_the_token_is_a_mounted_file(environment, file, tmp_path):
+def test_the_token_is_a_mounted_file(
+    environment: dict[str, str], file: str, tmp_path: Path
+) -> None:
     """The environment names the place where the token is mounted, and never holds it."""
     assert is_secret("bearer_token")
     name = f"{variable('bearer_token')}_FILE"
@@ -185,7 +189,7 @@ def test_the_token_is_a_mounted_file(environment, file, tmp_path):
     assert settings.authentication.bearer_tokens == ("k7" * 16,)
 
 
-def test_no_token_is_in_the_files():
+def test_no_token_is_in_the_files() -> None:
     """Whoever uses them makes a token; its place in the checkout is in neither Git nor image."""
     assert "Secret" not in MANIFESTS
     [volume] = [volume for volume in POD["spec"]["volumes"] if volume["name"] == "token"]
@@ -197,7 +201,7 @@ def test_no_token_is_in_the_files():
     assert f"/config/{secret.parent}/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
-def settings_texts():
+def settings_texts() -> Iterator[str]:
     """Return the text of the settings that Compose and Kubernetes mount."""
     [mount] = SERVICE["configs"]
     assert mount["target"] == STANDARD_FILE
@@ -211,7 +215,7 @@ def settings_texts():
 
 
 @pytest.mark.parametrize("text", list(settings_texts()), ids=["compose", "kubernetes"])
-def test_the_settings_are_mounted_where_they_are_looked_for(text, tmp_path):
+def test_the_settings_are_mounted_where_they_are_looked_for(text: str, tmp_path: Path) -> None:
     """They are valid, and set nothing that the image's environment would overrule unnoticed."""
     assert Path(STANDARD_FILE) in STANDARD_FILES
     file = tmp_path / "gomail.yaml"
@@ -226,12 +230,12 @@ def test_the_settings_are_mounted_where_they_are_looked_for(text, tmp_path):
 
 
 @pytest.mark.parametrize("key", sorted(key for key in properties() if key.endswith("_timeout")))
-def test_the_page_tells_each_timeout(key):
+def test_the_page_tells_each_timeout(key: str) -> None:
     """docs/operations.md has every timeout with its default."""
     assert f"| {key} | {default(key)} s |" in OPERATIONS
 
 
-def test_the_page_names_only_files_that_exist():
+def test_the_page_names_only_files_that_exist() -> None:
     """Each link of docs/operations.md leads to a file, and README.md leads to the page."""
     links = re.findall(r"\]\(([^)]+)\)", OPERATIONS)
     assert len(links) >= 4

@@ -3,24 +3,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+import configuration_page
 import metrics_page
 import pages
 import pytest
 
-from app.metrics.catalog import CATALOG
+from app.metrics.catalog import CATALOG, Metric
 from app.settings.schema import flag, properties, variable
 
 GENERATOR = Path(__file__).parents[3] / "tools" / "pages.py"
 
 
-def test_the_pages_in_the_repository_are_up_to_date(tmp_path):
+def test_the_pages_in_the_repository_are_up_to_date(tmp_path: Path) -> None:
     """`--check` passes from any directory; `make docs` mends it when this fails."""
     command = [sys.executable, str(GENERATOR), "--check"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_a_changed_page_is_named(tmp_path):
+def test_a_changed_page_is_named(tmp_path: Path) -> None:
     """A page that was edited by hand, or is missing, is out of date; the others aren't."""
     pages.write(tmp_path)
     assert pages.outdated(tmp_path) == []
@@ -31,7 +32,9 @@ def test_a_changed_page_is_named(tmp_path):
     assert pages.outdated(tmp_path) == ["docs/configuration.md"]
 
 
-def test_the_check_fails_and_tells_how_to_mend_it(tmp_path, monkeypatch, capsys):
+def test_the_check_fails_and_tells_how_to_mend_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The exit code is 1, and each page is named with the command that writes it."""
     monkeypatch.setattr(pages, "ROOT", tmp_path)
     assert pages.main(["--check"]) == 1
@@ -43,9 +46,9 @@ def test_the_check_fails_and_tells_how_to_mend_it(tmp_path, monkeypatch, capsys)
     assert pages.main(["--chek"]) == 2
 
 
-def test_the_reference_names_each_key_with_its_variable_and_flag():
+def test_the_reference_names_each_key_with_its_variable_and_flag() -> None:
     """Nothing that can be set is missing from the page."""
-    page = pages.configuration_page()
+    page = configuration_page.configuration_page()
     for key, known in properties().items():
         section = page.split(f"### {key}\n")[1].split("### ")[0]
         assert known["description"] in section
@@ -54,9 +57,9 @@ def test_the_reference_names_each_key_with_its_variable_and_flag():
 
 
 @pytest.mark.parametrize("metric", CATALOG, ids=lambda metric: metric.name)
-def test_the_metrics_page_explains_each_metric(metric):
+def test_the_metrics_page_explains_each_metric(metric: Metric) -> None:
     """One row each: type, labels, what it is, and what a rise means; a histogram's buckets."""
-    page = pages.metrics_page()
+    page = metrics_page.metrics_page()
     (row,) = [
         line
         for line in page.splitlines()
@@ -71,9 +74,9 @@ def test_the_metrics_page_explains_each_metric(metric):
         assert page.count(f"\n| `{metric.name}` |") == 2
 
 
-def test_the_metrics_page_says_when_its_figures_were_measured():
+def test_the_metrics_page_says_when_its_figures_were_measured() -> None:
     """They are constants of its source, so that the page is the same wherever it is made."""
-    page = pages.metrics_page()
+    page = metrics_page.metrics_page()
     assert re.fullmatch(r"20\d\d-\d\d-\d\d", metrics_page.MEASURED_ON)
     assert f"Measured on {metrics_page.MEASURED_ON}" in page
     for figure in metrics_page.FIGURES.values():

@@ -1,9 +1,11 @@
 import re
+from collections.abc import Set
 
 import alerts_section
 import pytest
 from support.promql import (
     HISTOGRAM_ENDS,
+    Matcher,
     Selector,
     dashboard_expressions,
     expressions,
@@ -24,7 +26,7 @@ from app.web.inbound import RULES
 
 HISTOGRAMS = {each.name: set(each.labels) for each in CATALOG if each.kind == "histogram"}
 COUNTERS_AND_GAUGES = {each.name: set(each.labels) for each in CATALOG if each.kind != "histogram"}
-PROMETHEUS_OWN = {"up": set()}
+PROMETHEUS_OWN: dict[str, set[str]] = {"up": set()}
 LABELS = HISTOGRAMS | COUNTERS_AND_GAUGES | PROMETHEUS_OWN
 SERIES = {
     *COUNTERS_AND_GAUGES,
@@ -34,7 +36,7 @@ SERIES = {
 TARGET = {"job", "instance"}
 
 SHUTDOWNS = {"graceful", "forced"}
-VALUES = {
+VALUES: dict[tuple[str, str], Set[str]] = {
     ("emails_processed_total", "status"): {"success", "duplicate", "rejected", "error"},
     ("storage_operations_total", "operation"): {"add", "check"},
     ("storage_operations_total", "status"): {"success", "failure"},
@@ -44,7 +46,7 @@ VALUES = {
     ("errors_total", "type"): set(ERRORS),
     ("config_limit", "name"): set(limits(load({}, {}))),
 }
-VALUES_EVERYWHERE = {
+VALUES_EVERYWHERE: dict[str, Set[str]] = {
     "method": METHODS | {OTHER_METHOD},
     "endpoint": {*RULES, "/health", "/ready", "/metrics", "/openapi.json", UNMATCHED},
     "worker": {"master", "0"},
@@ -55,15 +57,15 @@ every_expression = pytest.mark.parametrize(
 )
 
 
-def labels(name):
+def labels(name: str) -> set[str]:
     """Return the labels that a series called `name` has, beside those of its target."""
     if ":" in name:
-        return set(name.split(":")[0].split("_"))
+        return set(name.split(":", maxsplit=1)[0].split("_"))
     return LABELS[metric(name)] | ({"le"} if name.endswith("_bucket") else set())
 
 
 @every_expression
-def test_every_series_exists(expression):
+def test_every_series_exists(expression: str) -> None:
     """The server exports each metric that is asked for, or a rule records it."""
     names = {selector.name for selector in selectors(expression)}
     assert names
@@ -71,37 +73,37 @@ def test_every_series_exists(expression):
 
 
 @every_expression
-def test_every_label_exists(expression):
+def test_every_label_exists(expression: str) -> None:
     """A series has each label that it is chosen by, and one in the expression each of by."""
     found = selectors(expression)
     for selector in found:
         asked = {matcher.label for matcher in selector.matchers}
         assert asked - labels(selector.name) - TARGET == set()
-    of_any = set().union(*(labels(selector.name) for selector in found))
+    of_any = set[str]().union(*(labels(selector.name) for selector in found))
     assert grouping_labels(expression) - of_any - TARGET == set()
 
 
 @every_expression
-def test_every_value_exists(expression):
+def test_every_value_exists(expression: str) -> None:
     """A label can have each value that it is compared with: a typing error would match nothing."""
     for selector in selectors(expression):
         for matcher in selector.matchers:
-            known = VALUES.get((metric(selector.name), matcher.label))
-            known = known or VALUES_EVERYWHERE.get(matcher.label)
+            label = matcher.label
+            known = VALUES.get((metric(selector.name), label)) or VALUES_EVERYWHERE.get(label)
             if known:
                 for value in matcher.value.split("|"):
                     assert any(re.fullmatch(value, one) for one in known), value
 
 
 @every_expression
-def test_no_other_job_is_mixed_in(expression):
+def test_no_other_job_is_mixed_in(expression: str) -> None:
     """http_requests_total is a name that others use too: each raw series is chosen by its job."""
     for selector in selectors(expression):
         if ":" not in selector.name:
             assert ("job", "=", "gomail") in selector.matchers
 
 
-def test_the_dashboard_shows_the_servers_that_are_chosen():
+def test_the_dashboard_shows_the_servers_that_are_chosen() -> None:
     """Every query of a panel is for $instance."""
     for where, expression in dashboard_expressions().items():
         for selector in selectors(expression):
@@ -109,19 +111,19 @@ def test_the_dashboard_shows_the_servers_that_are_chosen():
             assert chosen or where == "variable instance"
 
 
-def test_every_metric_is_shown_or_recorded():
+def test_every_metric_is_shown_or_recorded() -> None:
     """Nothing is exported that neither dashboard nor rule reads."""
     used = set().union(*(metric_names(expression) for expression in expressions().values()))
     assert set(LABELS) - used == set()
 
 
-def test_every_recorded_series_is_read():
+def test_every_recorded_series_is_read() -> None:
     """No rule computes what no alert, no panel and no other rule asks for."""
     used = set().union(*(metric_names(expression) for expression in expressions().values()))
     assert recorded() - used == set()
 
 
-def test_every_alert_tells_what_to_do():
+def test_every_alert_tells_what_to_do() -> None:
     """Severity, a summary that needs no values, what was seen, and what to do."""
     alerts = [rule for rule in rules() if "alert" in rule]
     assert len(alerts) >= 15
@@ -133,7 +135,7 @@ def test_every_alert_tells_what_to_do():
         assert "{{ $labels.instance }}" in seen or "absent" in rule["expr"]
 
 
-def test_the_section_has_every_alert():
+def test_the_section_has_every_alert() -> None:
     """A line for each, with its severity and what to do."""
     section = alerts_section.alerts_section()
     for rule in rules():
@@ -145,7 +147,7 @@ def test_the_section_has_every_alert():
             assert cells[4] == rule["annotations"]["description"].splitlines()[1]
 
 
-def test_the_files_that_the_section_names_exist():
+def test_the_files_that_the_section_names_exist() -> None:
     """Each link leads to a file."""
     docs = alerts_section.ALERTS.parents[2] / "docs"
     links = re.findall(r"\]\(([^)]+)\)", alerts_section.HEAD)
@@ -163,15 +165,15 @@ def test_the_files_that_the_section_names_exist():
         ("rate(x_total[$__rate_interval])", {"x_total"}),
     ],
 )
-def test_names_are_found(expression, found):
+def test_names_are_found(expression: str, found: set[str]) -> None:
     """Metrics only: no functions, labels, words of the language, ranges or strings."""
     assert metric_names(expression) == found
 
 
-def test_matchers_are_found():
+def test_matchers_are_found() -> None:
     """Each with its operator and value, whatever the value looks like."""
     assert selectors('x{a="1", b!~"{2|3}"} * y') == [
-        Selector("x", (("a", "=", "1"), ("b", "!~", "{2|3}"))),
+        Selector("x", (Matcher("a", "=", "1"), Matcher("b", "!~", "{2|3}"))),
         Selector("y", ()),
     ]
     assert grouping_labels("sum by (a, b) (x) / ignoring(c) group_left y") == {"a", "b", "c"}

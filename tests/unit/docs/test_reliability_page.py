@@ -1,6 +1,8 @@
 import ast
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from support.promises import Result, page
@@ -9,18 +11,19 @@ ROOT = Path(__file__).parents[3]
 ROW = re.compile(r"\| (?P<promise>.*) \| `(?P<test>[^`]+)` \| (?P<rounds>.+) \| (?P<result>.+) \|")
 
 
-def rows():
+def rows() -> list[re.Match[str]]:
     """Return the rows of the page in the repository."""
     text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     table = text.partition("|---|---|---|---|\n")[2].splitlines()
-    return [ROW.fullmatch(line) for line in table]
+    found = [ROW.fullmatch(line) for line in table]
+    assert None not in found
+    return [row for row in found if row]
 
 
-def test_each_promise_names_a_test_that_is_there():
+def test_each_promise_names_a_test_that_is_there() -> None:
     """Whoever looks up the proof of a promise finds it, and it held."""
     found = rows()
     assert found
-    assert all(found)
     assert found[0]["promise"]
     for row in found:
         path, _, name = row["test"].partition("::")
@@ -29,32 +32,36 @@ def test_each_promise_names_a_test_that_is_there():
         assert row["result"] == "passed"
 
 
-class Report:
-    """What pytest reports of one phase."""
-
-    def __init__(self, outcome, when="call", case="a", rounds=()):
-        self.nodeid = f"tests/test_it.py::test_it[{case}]"
-        self.outcome = outcome
-        self.when = when
-        self.user_properties = [("rounds", text) for text in rounds]
+def report(
+    outcome: Literal["passed", "failed", "skipped"],
+    when: Literal["setup", "call", "teardown"] = "call",
+    case: str = "a",
+    rounds: Sequence[str] = (),
+) -> pytest.TestReport:
+    """Return what pytest reports of one phase."""
+    name = f"tests/test_it.py::test_it[{case}]"
+    said = [("rounds", text) for text in rounds]
+    return pytest.TestReport(name, (name, 0, name), {}, outcome, None, when, (), 0, 0, 0, said)
 
 
 @pytest.mark.parametrize(
     ("reports", "rounds", "outcome"),
     [
-        ([Report("passed")], "once", "passed"),
-        ([Report("passed"), Report("passed", case="b")], "2 cases", "passed"),
-        ([Report("passed", rounds=["20 cuts"])], "20 cuts", "passed"),
-        ([Report("passed"), Report("failed", case="b")], "2 cases", "**failed**"),
-        ([Report("failed"), Report("passed", case="b")], "2 cases", "**failed**"),
-        ([Report("passed"), Report("failed", when="teardown")], "once", "**failed**"),
-        ([Report("passed", when="setup"), Report("skipped")], "once", "**skipped**"),
+        ([report("passed")], "once", "passed"),
+        ([report("passed"), report("passed", case="b")], "2 cases", "passed"),
+        ([report("passed", rounds=["20 cuts"])], "20 cuts", "passed"),
+        ([report("passed"), report("failed", case="b")], "2 cases", "**failed**"),
+        ([report("failed"), report("passed", case="b")], "2 cases", "**failed**"),
+        ([report("passed"), report("failed", when="teardown")], "once", "**failed**"),
+        ([report("passed", when="setup"), report("skipped")], "once", "**skipped**"),
     ],
 )
-def test_the_worst_case_is_the_result(reports, rounds, outcome):
+def test_the_worst_case_is_the_result(
+    reports: list[pytest.TestReport], rounds: str, outcome: str
+) -> None:
     """One case that failed, in whichever phase, or didn't run, is never called passed."""
     result = Result()
-    for report in reports:
-        result.add(report)
+    for each in reports:
+        result.add(each)
     assert (result.rounds(), result.outcome()) == (rounds, outcome)
     assert f"| {rounds} | {outcome} |" in page({"a promise": {"tests/test_it.py::test_it": result}})

@@ -11,14 +11,14 @@ ROWS = [line for line in PAGE.splitlines() if line.startswith("|")]
 
 
 @pytest.mark.parametrize(("file", "test"), NAMED)
-def test_each_test_that_is_named_exists(file, test):
+def test_each_test_that_is_named_exists(file: Path, test: str) -> None:
     """What the page says is proved has a test of that name in that file."""
     module = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     functions = {node.name for node in module.body if isinstance(node, ast.FunctionDef)}
     assert test in functions
 
 
-def test_each_threat_names_its_test():
+def test_each_threat_names_its_test() -> None:
     """No row promises what nothing proves, and every name is read by the test above."""
     threats = [row for row in ROWS if not row.startswith(("|---", "| threat "))]
     assert len(threats) > 30
@@ -26,7 +26,7 @@ def test_each_threat_names_its_test():
     assert PAGE.count("::") == len(re.findall(r"`tests/[\w/]+\.py::\w+`", PAGE))
 
 
-def test_the_page_says_what_is_not_defended_and_how_to_report():
+def test_the_page_says_what_is_not_defended_and_how_to_report() -> None:
     """Both have a section, and the README leads here."""
     assert "\n## What isn't defended\n" in PAGE
     assert "\n## Reporting a vulnerability\n" in PAGE

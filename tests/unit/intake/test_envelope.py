@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from app.errors import BadRequest, FieldFault, MessageRejected
@@ -47,8 +49,10 @@ def test_two_clients_are_a_contradiction() -> None:
 @pytest.mark.parametrize("field", ["sender", "recipient"])
 def test_a_contradiction_is_named(field: str) -> None:
     """Headers and body that differ are refused, with the name of the field."""
+    ann: dict[str, Any] = {field: ANN}
+    bob: dict[str, Any] = {field: BOB}
     with pytest.raises(BadRequest) as caught:
-        merge(PartialEnvelope(**{field: ANN}), PartialEnvelope(**{field: BOB}))
+        merge(PartialEnvelope(**ann), PartialEnvelope(**bob))
     assert caught.value.faults == (FieldFault(field, "Differs from the header."),)
     assert f"X-Original-{field.capitalize()}" in str(caught.value)
 

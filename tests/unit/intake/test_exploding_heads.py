@@ -85,7 +85,7 @@ def read_head(head: bytes) -> None:
 
 def seconds(head: bytes) -> float:
     """Return the processor's time that reading `head` takes, the best of up to three."""
-    times = []
+    times: list[float] = []
     while len(times) < 3 and min(times, default=WITHIN_SECONDS) >= WITHIN_SECONDS:
         times.append(processor_seconds(lambda: read_head(head)))
     return min(times)

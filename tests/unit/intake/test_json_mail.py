@@ -1,5 +1,6 @@
 import base64
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -136,7 +137,7 @@ def test_a_list_of_recipients_is_refused(field: str, value: object) -> None:
 
 @pytest.mark.parametrize("raw", [b"A: b\r\n\r\n\x00\xff\xfe body", bytes(range(256)) * 40])
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.encodebytes])
-def test_base64_gives_the_same_bytes(raw: bytes, encode: type[base64.b64encode]) -> None:
+def test_base64_gives_the_same_bytes(raw: bytes, encode: Callable[[bytes], bytes]) -> None:
     """Any bytes come back equal, whether the Base64 has line breaks or not."""
     assert decoded(raw_base64=encode(raw).decode()).raw == raw
 

@@ -25,7 +25,7 @@ class FailingStream:
     """Gives some bytes, then fails."""
 
     def __init__(self, error: Exception) -> None:
-        self._answers = [b"beginning", error]
+        self._answers: list[bytes | Exception] = [b"beginning", error]
 
     def read(self, _size: int, /) -> bytes:
         answer = self._answers.pop(0)

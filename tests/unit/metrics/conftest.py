@@ -1,24 +1,28 @@
-from operator import itemgetter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import prometheus_client.values
 import pytest
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
+from support.metrics_files import Read, values_of
 
 from app.metrics import slot_values
 
 
 @pytest.fixture
-def in_slot(monkeypatch, tmp_path):
+def in_slot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[int], None]]:
     """Return a function after which metrics are made in a slot's files below tmp_path.
 
     Where the library keeps its values is put back with the test, and the files are closed.
     """
-    values, files = prometheus_client.values, []
+    values = prometheus_client.values
+    files: list[BinaryIO] = []
 
     class File(MmapedDict):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)  # type: ignore[no-untyped-call]  # the library has no types
             files.append(self._f)
 
     monkeypatch.setattr(values, "ValueClass", values.ValueClass)
@@ -30,17 +34,7 @@ def in_slot(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def read(tmp_path):
-    """Return a function that reads all files as the library does.
+def read(tmp_path: Path) -> Read:
+    """Return a function that reads all files as the library does."""
 
-    It returns the values by name and labels, which are in the order of their names.
-    """
-
-    def read_all():
-        return {
-            (sample.name, *map(itemgetter(1), sorted(sample.labels.items()))): sample.value
-            for family in MultiProcessCollector(None, str(tmp_path)).collect()
-            for sample in family.samples
-        }
-
-    return read_all
+    return lambda: values_of(MultiProcessCollector(None, str(tmp_path)).collect())

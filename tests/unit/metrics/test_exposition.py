@@ -1,15 +1,18 @@
 import dataclasses
 import os
-from operator import itemgetter
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 from support.linux_process import in_child
+from support.metrics_files import Read, values_of
 
 from app.metrics.catalog import CATALOG
 from app.metrics.exposition import Exposition
 from app.metrics.limits import limits
 from app.metrics.recorder import Recorder
+from app.settings import Settings
 from app.settings.model import WAITING_THREADS, assemble
 from app.settings.schema import defaults
 from app.state.processes import MASTER
@@ -19,7 +22,7 @@ from app.version import __version__
 
 
 @pytest.fixture
-def settings(tmp_path):
+def settings(tmp_path: Path) -> Settings:
     """Return the default settings, with a data directory that exists."""
     data_dir = tmp_path / "data"
     data_dir.mkdir()
@@ -27,28 +30,23 @@ def settings(tmp_path):
 
 
 @pytest.fixture
-def shared():
+def shared() -> SharedState:
     """Return shared memory in which nothing has happened."""
     return SharedState()
 
 
 @pytest.fixture
-def scrape(tmp_path, settings, shared):
+def scrape(tmp_path: Path, settings: Settings, shared: SharedState) -> Read:
     """Return a function that collects samples: values by name and labels, ordered by theirs."""
     registry = CollectorRegistry()
     registry.register(Exposition(tmp_path, settings, shared.slots, shared.processes))
 
-    def collect():
-        return {
-            (sample.name, *map(itemgetter(1), sorted(sample.labels.items()))): sample.value
-            for family in registry.collect()
-            for sample in family.samples
-        }
-
-    return collect
+    return lambda: values_of(registry.collect())
 
 
-def test_each_metric_is_there_once_before_anything_happens(tmp_path, settings, shared):
+def test_each_metric_is_there_once_before_anything_happens(
+    tmp_path: Path, settings: Settings, shared: SharedState
+) -> None:
     """Families of the catalogue and no others, each described as the catalogue has it."""
     exposition = Exposition(tmp_path, settings, shared.slots, shared.processes)
     names = [metric.name.removesuffix("_total") for metric in CATALOG]
@@ -59,7 +57,9 @@ def test_each_metric_is_there_once_before_anything_happens(tmp_path, settings, s
         assert (family.type, family.documentation) == kinds[family.name]
 
 
-def test_what_follows_from_other_numbers_is_derived(in_slot, scrape):
+def test_what_follows_from_other_numbers_is_derived(
+    in_slot: Callable[[int], None], scrape: Read
+) -> None:
     """Requests, stored messages and successful adds are those that the histograms counted."""
     in_slot(0)
     recorder = Recorder()
@@ -78,7 +78,9 @@ def test_what_follows_from_other_numbers_is_derived(in_slot, scrape):
     assert found["storage_operations_total", "add", "failure"] == 1
 
 
-def test_the_samples_have_the_labels_of_the_catalogue(in_slot, tmp_path, settings, shared):
+def test_the_samples_have_the_labels_of_the_catalogue(
+    in_slot: Callable[[int], None], tmp_path: Path, settings: Settings, shared: SharedState
+) -> None:
     """No label more and none less, but for the bounds of histograms."""
     in_slot(0)
     recorder = Recorder()
@@ -95,7 +97,7 @@ def test_the_samples_have_the_labels_of_the_catalogue(in_slot, tmp_path, setting
             assert sample.labels.keys() - {"le"} == labels[family.name]
 
 
-def test_what_is_in_flight_and_the_drain_are_told(scrape, shared):
+def test_what_is_in_flight_and_the_drain_are_told(scrape: Read, shared: SharedState) -> None:
     """Both come from the slots."""
     shared.slots.enter()
     assert (scrape()["http_active_requests",], scrape()["server_draining",]) == (1, 0)
@@ -103,7 +105,7 @@ def test_what_is_in_flight_and_the_drain_are_told(scrape, shared):
     assert scrape()["server_draining",] == 1
 
 
-def test_a_disk_that_is_gone_costs_its_own_metrics_only(scrape, settings):
+def test_a_disk_that_is_gone_costs_its_own_metrics_only(scrape: Read, settings: Settings) -> None:
     """Space is told as long as it can be, and the rest always."""
     found = scrape()
     assert 0 < found["storage_free_bytes",] <= found["storage_size_bytes",]
@@ -113,7 +115,7 @@ def test_a_disk_that_is_gone_costs_its_own_metrics_only(scrape, settings):
     assert found["build_info", __version__] == 1
 
 
-def test_shutdowns_are_those_on_record(scrape, settings):
+def test_shutdowns_are_those_on_record(scrape: Read, settings: Settings) -> None:
     """Counts, sums and buckets for each type, whatever happened in between."""
     for seconds in (0.7, 3):
         record_shutdown(settings.storage.data_dir, "graceful", seconds)
@@ -127,7 +129,7 @@ def test_shutdowns_are_those_on_record(scrape, settings):
     assert counts == [0, 1, 1, 2, 2, 2, 2, 2]
 
 
-def test_shutdowns_stay_while_their_record_cannot_be_read(scrape, settings):
+def test_shutdowns_stay_while_their_record_cannot_be_read(scrape: Read, settings: Settings) -> None:
     """A disk that is gone and comes back looks like no shutdown, neither then nor later."""
     data_dir = settings.storage.data_dir
     record_shutdown(data_dir, "forced", 3)
@@ -138,7 +140,7 @@ def test_shutdowns_stay_while_their_record_cannot_be_read(scrape, settings):
     assert found["shutdown_duration_seconds_count", "forced"] == 1
 
 
-def test_limits_are_those_of_the_settings(scrape, settings):
+def test_limits_are_those_of_the_settings(scrape: Read, settings: Settings) -> None:
     """What is told is what is in force; requests at once are summed over the workers."""
     found = scrape()
     told = {key[1]: value for key, value in found.items() if key[0] == "config_limit"}
@@ -149,7 +151,7 @@ def test_limits_are_those_of_the_settings(scrape, settings):
     assert limits(dataclasses.replace(settings, mail=mail))["max_message_size"] == 99
 
 
-def test_processes_are_told_by_their_place(scrape, shared):
+def test_processes_are_told_by_their_place(scrape: Read, shared: SharedState) -> None:
     """The master under its name, a worker under its number, the dead ones not at all."""
     shared.processes.begin(MASTER)
     in_child(lambda: shared.processes.begin(7))

@@ -1,5 +1,7 @@
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from app.metrics.directory import make_directory
 
 HOLD = """
 import sys
+import tempfile
 from pathlib import Path
 from app.metrics import directory
 directory._SHARED_MEMORY = Path(sys.argv[1])
@@ -18,14 +21,14 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def shared_memory(monkeypatch, tmp_path):
+def shared_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Return the directory that is used instead of /dev/shm."""
     monkeypatch.setattr(directory, "_SHARED_MEMORY", tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def holder(shared_memory):
+def holder(shared_memory: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """Return a process that holds a directory, and the directory."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, shared_memory],
@@ -33,11 +36,12 @@ def holder(shared_memory):
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
+        assert process.stdout is not None
         yield process, Path(process.stdout.readline().strip())
         process.kill()
 
 
-def test_it_is_new_and_private(shared_memory):
+def test_it_is_new_and_private(shared_memory: Path) -> None:
     """Each call makes another one, which only its owner can look into."""
     made = {make_directory() for _ in range(3)}
     assert set(shared_memory.iterdir()) == made
@@ -45,7 +49,9 @@ def test_it_is_new_and_private(shared_memory):
     assert {each.stat().st_mode & 0o777 for each in made} == {0o700}
 
 
-def test_that_of_a_running_process_stays(holder, shared_memory):
+def test_that_of_a_running_process_stays(
+    holder: tuple[subprocess.Popen[str], Path], shared_memory: Path
+) -> None:
     """Another start leaves it, and what is in it, alone."""
     _, held = holder
     (held / "counter_0.db").write_bytes(b"counted")
@@ -53,7 +59,9 @@ def test_that_of_a_running_process_stays(holder, shared_memory):
     assert (held / "counter_0.db").read_bytes() == b"counted"
 
 
-def test_that_of_a_dead_process_is_removed(holder, shared_memory):
+def test_that_of_a_dead_process_is_removed(
+    holder: tuple[subprocess.Popen[str], Path], shared_memory: Path
+) -> None:
     """The next start removes it with all that is in it."""
     process, held = holder
     (held / "counter_0.db").write_bytes(b"counted")
@@ -63,7 +71,9 @@ def test_that_of_a_dead_process_is_removed(holder, shared_memory):
     assert list(shared_memory.iterdir()) == [made]
 
 
-def test_what_is_not_ours_stays(shared_memory, tmp_path_factory):
+def test_what_is_not_ours_stays(
+    shared_memory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Other names, files, and links that somebody has put there, aren't touched."""
     victim = tmp_path_factory.mktemp("victim")
     (victim / "kept").touch()
@@ -79,12 +89,12 @@ def test_what_is_not_ours_stays(shared_memory, tmp_path_factory):
     }
 
 
-def count_descriptors():
+def count_descriptors() -> int:
     """Return how many descriptors this process has."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_no_descriptor_is_lost(shared_memory):
+def test_no_descriptor_is_lost(shared_memory: Path) -> None:
     """Looking at what others left keeps no descriptor but that of the new directory."""
     for number in range(5):
         (shared_memory / f"gomail-metrics-{number}").mkdir()
@@ -93,8 +103,10 @@ def test_no_descriptor_is_lost(shared_memory):
     assert count_descriptors() == before + 1
 
 
-def test_without_shared_memory_another_place_is_found(monkeypatch, tmp_path):
+def test_without_shared_memory_another_place_is_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Where there is no /dev/shm, the directory of temporary files will do."""
     monkeypatch.setattr(directory, "_SHARED_MEMORY", tmp_path / "missing")
-    monkeypatch.setattr(directory.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert make_directory().parent == tmp_path

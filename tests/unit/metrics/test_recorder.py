@@ -1,14 +1,18 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
+from support.metrics_files import Read
 
 from app.errors import ERRORS
-from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED, Recorder
+from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED, NotStored, Recorder
 
 MAIL_RULES = ("/mail/inbound", "/email")
 PROBE_RULES = ("/health", "/ready", "/metrics")
 
 
 @pytest.fixture
-def recorder(in_slot):
+def recorder(in_slot: Callable[[int], None]) -> Recorder:
     """Return a recorder in the first slot that knows two endpoints."""
     in_slot(0)
     recorder = Recorder()
@@ -16,13 +20,13 @@ def recorder(in_slot):
     return recorder
 
 
-def rows(read, name):
+def rows(read: Read, name: str) -> dict[tuple[str, ...], float]:
     """Return the values of `name` that aren't 0, by their labels in the order of their names."""
     found = read().items()
     return {key[1:]: value for key, value in found if key[0] == name and value}
 
 
-def test_a_request_is_counted_with_time_and_size(recorder, read):
+def test_a_request_is_counted_with_time_and_size(recorder: Recorder, read: Read) -> None:
     """Seconds and bytes of each are summed by method, endpoint and status."""
     for seconds, size in ((0.5, 100), (0.25, 50)):
         recorder.request("POST", "/mail/inbound", 200, seconds, size)
@@ -34,14 +38,14 @@ def test_a_request_is_counted_with_time_and_size(recorder, read):
 
 
 @pytest.mark.parametrize("method", ["", "get", "BREW", "TRACE", "CONNECT", "X" * 100])
-def test_unknown_methods_are_one(recorder, read, method):
+def test_unknown_methods_are_one(recorder: Recorder, read: Read, method: str) -> None:
     """A method that HTTP APIs don't use is no label."""
     recorder.request(method, "/health", 405, 0, 0)
     counted = rows(read, "http_request_duration_seconds_count")
     assert counted == {("/health", OTHER_METHOD, "405"): 1}
 
 
-def test_known_methods_are_told_apart(recorder, read):
+def test_known_methods_are_told_apart(recorder: Recorder, read: Read) -> None:
     """Each of METHODS has a series of its own."""
     for method in METHODS:
         recorder.request(method, "/health", 200, 0, 0)
@@ -49,7 +53,7 @@ def test_known_methods_are_told_apart(recorder, read):
     assert counted == {("/health", method, "200"): 1 for method in METHODS}
 
 
-def test_a_stored_message_has_size_and_time(recorder, read):
+def test_a_stored_message_has_size_and_time(recorder: Recorder, read: Read) -> None:
     """Both are summed, each in its own histogram."""
     recorder.stored(1000, 0.5)
     recorder.stored(2000, 0.25)
@@ -59,13 +63,13 @@ def test_a_stored_message_has_size_and_time(recorder, read):
 
 
 @pytest.mark.parametrize("outcome", ["duplicate", "rejected", "error"])
-def test_other_outcomes_are_counted(recorder, read, outcome):
+def test_other_outcomes_are_counted(recorder: Recorder, read: Read, outcome: NotStored) -> None:
     """Each by its name."""
     recorder.not_stored(outcome)
     assert rows(read, "emails_processed_total") == {(outcome,): 1}
 
 
-def test_the_store_is_counted(recorder, read):
+def test_the_store_is_counted(recorder: Recorder, read: Read) -> None:
     """Failed adds, checks by how they went, and the messages of each commit."""
     recorder.failed_add()
     recorder.check(succeeded=True)
@@ -81,14 +85,14 @@ def test_the_store_is_counted(recorder, read):
     assert rows(read, "storage_commit_batch_size_count") == {(): 2}
 
 
-def test_decisions_are_counted(recorder, read):
+def test_decisions_are_counted(recorder: Recorder, read: Read) -> None:
     """What the rate limit allows and what it denies."""
     for allowed in (True, False, True):
         recorder.rate_limit(allowed=allowed)
     assert rows(read, "rate_limit_hits_total") == {("allowed",): 2, ("denied",): 1}
 
 
-def test_only_a_missing_token_is_a_failure_to_authenticate(recorder, read):
+def test_only_a_missing_token_is_a_failure_to_authenticate(recorder: Recorder, read: Read) -> None:
     """unauthorized counts twice, other errors once."""
     for code in ("unauthorized", "policy_reject", "unauthorized"):
         recorder.error(code, "/mail/inbound")
@@ -99,13 +103,13 @@ def test_only_a_missing_token_is_a_failure_to_authenticate(recorder, read):
     }
 
 
-def test_timeouts_begin_at_zero(recorder, read):
+def test_timeouts_begin_at_zero(recorder: Recorder, read: Read) -> None:
     """Those without a whole head too: the first rise of a series has to be one."""
     told = {key[1:] for key in read() if key[0] == "timeouts_total"}
     assert told == {("/mail/inbound",), ("/health",), (UNMATCHED,)}
 
 
-def possible_requests():
+def possible_requests() -> Iterator[tuple[str, str, int]]:
     """Return method, path and status of all that clients can bring about, a drain included."""
     every = {*METHODS, "BREW"}
     yield from (
@@ -122,7 +126,9 @@ def possible_requests():
     yield from (("", UNMATCHED, status) for status in (400, 415, 500))
 
 
-def test_all_that_clients_can_do_fits_the_files(in_slot, tmp_path):
+def test_all_that_clients_can_do_fits_the_files(
+    in_slot: Callable[[int], None], tmp_path: Path
+) -> None:
     """A file that grows has no space set aside: with a full memory that would end the worker."""
     in_slot(0)
     before = {file: file.stat().st_size for file in tmp_path.iterdir()}

@@ -1,24 +1,27 @@
 import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from prometheus_client import Counter, Histogram
 from support.linux_process import in_child
+from support.metrics_files import Read
 
 THREADS, TIMES = 8, 2000
 
 
-def counter(name="seen_total", labels=()):
+def counter(name: str = "seen_total", labels: Sequence[str] = ()) -> Counter:
     """Return a counter that lives where metrics live now."""
     return Counter(name, "What was seen", labels, registry=None)
 
 
-def histogram():
+def histogram() -> Histogram:
     """Return a histogram of two finite buckets."""
     return Histogram("size", "How large", buckets=(1, 10), registry=None)
 
 
-def test_the_library_reads_what_was_counted(in_slot, read):
+def test_the_library_reads_what_was_counted(in_slot: Callable[[int], None], read: Read) -> None:
     """A counter and a histogram, with labels and without, are in the sums with their values."""
     in_slot(0)
     counter().inc(2.5)
@@ -36,7 +39,7 @@ def test_the_library_reads_what_was_counted(in_slot, read):
     }
 
 
-def test_slots_are_added_up(in_slot, read):
+def test_slots_are_added_up(in_slot: Callable[[int], None], read: Read) -> None:
     """What two slots have counted is one sum."""
     for slot in (0, 1, 12):
         in_slot(slot)
@@ -44,10 +47,10 @@ def test_slots_are_added_up(in_slot, read):
     assert read()["seen_total",] == 1 + 2 + 13
 
 
-def test_a_successor_goes_on(in_slot, read):
+def test_a_successor_goes_on(in_slot: Callable[[int], None], read: Read) -> None:
     """The next process of a slot begins where the last one ended, without new files."""
 
-    def work():
+    def work() -> None:
         in_slot(3)
         counter().inc(10)
         histogram().observe(5)
@@ -60,7 +63,9 @@ def test_a_successor_goes_on(in_slot, read):
     assert counter()._value.get() == 30
 
 
-def test_many_series_outgrow_the_file(in_slot, read, tmp_path):
+def test_many_series_outgrow_the_file(
+    in_slot: Callable[[int], None], read: Read, tmp_path: Path
+) -> None:
     """More and longer keys than the file was made for are all there, old ones too."""
     in_slot(0)
     before = (tmp_path / "counter_0.db").stat().st_size
@@ -77,12 +82,12 @@ def test_many_series_outgrow_the_file(in_slot, read, tmp_path):
     assert counter("many_total", ["key"]).labels("first")._value.get() == 300
 
 
-def test_threads_lose_nothing(in_slot, read):
+def test_threads_lose_nothing(in_slot: Callable[[int], None], read: Read) -> None:
     """Eight threads that count in the same series, and make new ones, come out at exact sums."""
     in_slot(0)
     shared, sizes, own = counter(), histogram(), counter("own_total", ["thread"])
 
-    def work(thread):
+    def work(thread: int) -> None:
         for number in range(TIMES):
             shared.inc()
             sizes.observe(1)
@@ -95,7 +100,9 @@ def test_threads_lose_nothing(in_slot, read):
     assert sum(value for key, value in found.items() if key[0] == "own_total") == THREADS * TIMES
 
 
-def test_what_can_be_read_is_whole_from_the_first_moment(in_slot, read, tmp_path):
+def test_what_can_be_read_is_whole_from_the_first_moment(
+    in_slot: Callable[[int], None], read: Read, tmp_path: Path
+) -> None:
     """New files have their space, have nothing in them, and can be read."""
     in_slot(0)
     assert {file.name: file.stat().st_size for file in tmp_path.iterdir()} == {
@@ -106,12 +113,14 @@ def test_what_can_be_read_is_whole_from_the_first_moment(in_slot, read, tmp_path
     assert read() == {}
 
 
-def test_a_full_memory_fails_no_scrape(in_slot, read, monkeypatch):
+def test_a_full_memory_fails_no_scrape(
+    in_slot: Callable[[int], None], read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A worker that finds no space for its files has an OSError; what others count is read."""
     in_slot(0)
     counter().inc()
 
-    def fail(*_):
+    def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as context:

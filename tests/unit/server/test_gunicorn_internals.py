@@ -21,7 +21,8 @@ METHODS: list[tuple[Callable[..., Any], str]] = [
     (gthread.ThreadWorker.get_thread_pool, "self"),
     (gthread.ThreadWorker.accept, "self listener"),
     (gthread.ThreadWorker.handle, "self conn"),
-    (gthread.ThreadWorker._keepalive_after, "self conn keepalive"),
+    # Newer than types-gunicorn.
+    (gthread.ThreadWorker._keepalive_after, "self conn keepalive"),  # type: ignore[attr-defined]
     (gthread.ThreadWorker.murder_pending, "self"),
     (gthread.ThreadWorker.set_accept_enabled, "self enabled"),
     (gthread.ThreadWorker.on_pending_socket_readable, "self conn client"),

@@ -3,7 +3,7 @@ import gc
 from app.server.hooks import begin_serving
 
 
-def test_a_worker_looks_at_what_it_has_loaded_no_more():
+def test_a_worker_looks_at_what_it_has_loaded_no_more() -> None:
     """Full collections leave alone what was there before the first request."""
     try:
         begin_serving(None)

@@ -1,5 +1,7 @@
 import os
 import signal
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -17,11 +19,11 @@ class Arbiter:
 
     SIGNALS = ()
     LISTENERS = ()
-    WORKERS = {}  # noqa: RUF012 -- as in Gunicorn
+    WORKERS: dict[int, object] = {}  # noqa: RUF012 -- as in Gunicorn
 
 
 @pytest.fixture
-def metrics(monkeypatch, tmp_path):
+def metrics(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MetricsServer:
     """Return the keeper of a process that tries again in each round."""
     monkeypatch.setattr(metrics_server, "RETRY_SECONDS", 0)
     monkeypatch.setattr(metrics_server, "metrics_directory", lambda: tmp_path)
@@ -30,12 +32,14 @@ def metrics(monkeypatch, tmp_path):
     return MetricsServer(Master(Arbiter()))
 
 
-def fail(*_):
+def fail(*_: object) -> NoReturn:
     """Fail as a limit of the system makes calls fail."""
     raise OSError(11, "Resource temporarily unavailable")
 
 
-def test_a_fork_that_fails_does_not_end_the_master(metrics, monkeypatch, caplog):
+def test_a_fork_that_fails_does_not_end_the_master(
+    metrics: MetricsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Mail goes on; the log has one line, however often it is tried again."""
     monkeypatch.setattr(os, "fork", fail)
     for _ in range(ROUNDS):
@@ -44,7 +48,9 @@ def test_a_fork_that_fails_does_not_end_the_master(metrics, monkeypatch, caplog)
     assert "temporarily unavailable" in line
 
 
-def test_a_process_that_cannot_be_watched_does_not_stay(metrics, monkeypatch, caplog):
+def test_a_process_that_cannot_be_watched_does_not_stay(
+    metrics: MetricsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """It would keep the port from its successors."""
     monkeypatch.setattr(os, "pidfd_open", fail)
     monkeypatch.setattr(MetricsServer, "_leave", lambda *_: signal.pause())
@@ -54,7 +60,9 @@ def test_a_process_that_cannot_be_watched_does_not_stay(metrics, monkeypatch, ca
     assert len(caplog.messages) == 1
 
 
-def test_no_place_for_the_files_is_told_once(monkeypatch, caplog):
+def test_no_place_for_the_files_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """The master asks for it every second."""
     monkeypatch.setattr(worker_metrics, "_directory", None)
     monkeypatch.setattr(worker_metrics, "_has_complained", False)

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
@@ -7,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.server.gunicorn_internals.body import ArrivingBody, has_arrived, in_pieces
+
+NO_REQUEST: Any = None  # of which trailers would be told
 
 
 class Arrivals(Unreader):
@@ -87,7 +90,7 @@ def test_a_failure_spoils_the_connection() -> None:
 
 def test_a_chunked_body_is_read_as_gunicorn_does() -> None:
     """Its framing is Gunicorn's to take off."""
-    chunked = in_pieces(Body(ChunkedReader(None, Arrivals([b"3\r\none\r\n", b"0\r\n\r\n"]))))
+    chunked = in_pieces(Body(ChunkedReader(NO_REQUEST, Arrivals([b"3\r\none\r\n", b"0\r\n\r\n"]))))
     assert chunked.read(100) == b"one"
     assert has_arrived(chunked)
 
@@ -95,6 +98,6 @@ def test_a_chunked_body_is_read_as_gunicorn_does() -> None:
 @pytest.mark.parametrize("sent", [b"zz\r\none\r\n", b"3\r\nonexx", b"3\r\non"])
 def test_broken_chunks_are_a_failed_read(sent: bytes) -> None:
     """The way in knows OSError, and nothing of Gunicorn's own errors."""
-    body = in_pieces(Body(ChunkedReader(None, Arrivals([sent]))))
+    body = in_pieces(Body(ChunkedReader(NO_REQUEST, Arrivals([sent]))))
     with pytest.raises(OSError, match=r"\w"):
         body.read(100)

@@ -2,10 +2,13 @@ import dataclasses
 import json
 import os
 import re
+from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from support.server import Server
 
 from app.settings import InvalidSettings, Settings, inspect, load
 from app.settings.schema import defaults, flag, properties, schema, variable
@@ -14,19 +17,25 @@ GOOD_TOKEN = "k7" * 16
 NOTHING = Path("/dev/null")
 
 
-def faults(config=NOTHING, environ=None, flags=None):
+def faults(
+    config: Path | None = NOTHING,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+) -> list[str]:
     """The fault lines of a configuration, as an operator sees them."""
     return [str(fault) for fault in inspect(flags, environ or {}, config).errors]
 
 
-def written(tmp_path, text, name="gomail.yaml"):
+def written(tmp_path: Path, text: str, name: str = "gomail.yaml") -> Path:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     path.chmod(0o600)
     return path
 
 
-def test_defaults_are_those_of_the_contract(tmp_path, monkeypatch):
+def test_defaults_are_those_of_the_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An empty file gives every default, and a data directory below the working directory."""
     monkeypatch.chdir(tmp_path)
     settings = load(environ={}, config=NOTHING)
@@ -48,17 +57,17 @@ def test_defaults_are_those_of_the_contract(tmp_path, monkeypatch):
     assert (settings.logging.level, settings.logging.format) == ("info", "json")
 
 
-def test_each_key_reaches_exactly_one_field():
+def test_each_key_reaches_exactly_one_field() -> None:
     """A key that no part of the settings takes, or that two take, would be a mistake."""
     taken = [
         each.metadata.get("key", each.name)
         for part in dataclasses.fields(Settings)
-        for each in dataclasses.fields(part.type)
+        for each in dataclasses.fields(cast("type[Any]", part.type))
     ]
     assert sorted(taken) == sorted(properties())
 
 
-def test_each_key_is_described_for_operators():
+def test_each_key_is_described_for_operators() -> None:
     """Each key has a description in sentences, and its default obeys its own range."""
     for key, known in properties().items():
         assert known["description"].endswith("."), key
@@ -66,7 +75,7 @@ def test_each_key_is_described_for_operators():
     assert faults() == []
 
 
-def test_precedence_is_flag_then_variable_then_file_then_default(tmp_path):
+def test_precedence_is_flag_then_variable_then_file_then_default(tmp_path: Path) -> None:
     """Each source wins over those after it, key by key."""
     config = written(tmp_path, "port: 1001\nthreads: 3\nworkers: 3\n")
     environ = {"MAIL_PORT": "1002", "MAIL_THREADS": "4"}
@@ -80,8 +89,8 @@ def test_precedence_is_flag_then_variable_then_file_then_default(tmp_path):
 
 
 def test_the_file_is_the_named_one_then_mail_config_then_the_working_directory(
-    tmp_path, monkeypatch
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """--config wins over MAIL_CONFIG, and that over ./gomail.yaml."""
     monkeypatch.chdir(tmp_path)
     written(tmp_path, "port: 1001\n")
@@ -94,7 +103,7 @@ def test_the_file_is_the_named_one_then_mail_config_then_the_working_directory(
 
 
 @pytest.mark.parametrize("name", ["gomail.json", "gomail.yaml"])
-def test_json_and_yaml_give_the_same(tmp_path, name):
+def test_json_and_yaml_give_the_same(tmp_path: Path, name: str) -> None:
     """A JSON file is read under either name."""
     config = written(tmp_path, '{"port": 8080, "blocked_domains": ["spam.example"]}', name)
     settings = load(environ={}, config=config)
@@ -102,13 +111,13 @@ def test_json_and_yaml_give_the_same(tmp_path, name):
     assert settings.mail.blocked_domains == {"spam.example"}
 
 
-def test_json_may_be_indented_with_tabs(tmp_path):
+def test_json_may_be_indented_with_tabs(tmp_path: Path) -> None:
     """Tabs are fine in JSON, though YAML refuses them."""
     config = written(tmp_path, '{\n\t"port": 8080\n}', "gomail.json")
     assert load(environ={}, config=config).server.port == 8080
 
 
-def test_text_becomes_the_type_of_the_key():
+def test_text_becomes_the_type_of_the_key() -> None:
     """Variables and flags hold text and go through the same conversions."""
     texts = {
         "port": " 8080 ",
@@ -126,14 +135,14 @@ def test_text_becomes_the_type_of_the_key():
     assert by_variable.authentication.bearer_tokens == (GOOD_TOKEN, f"{GOOD_TOKEN}2")
 
 
-def test_what_is_empty_counts_as_unset(tmp_path):
+def test_what_is_empty_counts_as_unset(tmp_path: Path) -> None:
     """An empty variable, an empty flag and a null in the file leave the next source its say."""
     config = written(tmp_path, "port: 1001\nthreads:\n")
     server = load({"port": "", "host": None}, {"MAIL_PORT": ""}, config).server
     assert (server.port, server.threads, server.host) == (1001, 8, "127.0.0.1")
 
 
-def test_a_single_token_and_a_list_of_tokens_are_both_valid(tmp_path):
+def test_a_single_token_and_a_list_of_tokens_are_both_valid(tmp_path: Path) -> None:
     """Rotation: every token of a list counts."""
     one = load(environ={"MAIL_BEARER_TOKEN": GOOD_TOKEN}, config=NOTHING)
     assert one.authentication.bearer_tokens == (GOOD_TOKEN,)
@@ -144,14 +153,14 @@ def test_a_single_token_and_a_list_of_tokens_are_both_valid(tmp_path):
     )
 
 
-def test_a_secret_is_read_from_the_file_that_a_variable_names(tmp_path):
+def test_a_secret_is_read_from_the_file_that_a_variable_names(tmp_path: Path) -> None:
     """MAIL_BEARER_TOKEN_FILE gives the file's text without the newline at its end."""
     secret = written(tmp_path, f"{GOOD_TOKEN}\n", "token")
     environ = {"MAIL_BEARER_TOKEN_FILE": str(secret)}
     assert load(environ=environ, config=NOTHING).authentication.bearer_tokens == (GOOD_TOKEN,)
 
 
-def test_faults_of_secret_files_are_named(tmp_path):
+def test_faults_of_secret_files_are_named(tmp_path: Path) -> None:
     """A missing file, an empty file and two sources for one secret are faults of the key."""
     empty = written(tmp_path, "\n", "empty")
     missing = tmp_path / "missing"
@@ -165,14 +174,14 @@ def test_faults_of_secret_files_are_named(tmp_path):
     assert "both MAIL_BEARER_TOKEN and MAIL_BEARER_TOKEN_FILE" in faults(environ=both)[0]
 
 
-def test_only_secrets_are_read_from_files_of_their_own():
+def test_only_secrets_are_read_from_files_of_their_own() -> None:
     """MAIL_PORT_FILE is no variable."""
     assert faults(environ={"MAIL_PORT_FILE": "/x"}) == [
         "MAIL_PORT_FILE: is unknown (nearest: MAIL_PORT)"
     ]
 
 
-def test_unknown_keys_name_the_nearest_known_one(tmp_path):
+def test_unknown_keys_name_the_nearest_known_one(tmp_path: Path) -> None:
     """A typing error is caught in the file, in the environment and among the flags."""
     config = written(tmp_path, "prot: 3000\n")
     assert faults(config, {"MAIL_WORKER": "2", "MAILTO": "root"}, {"thread": 1}) == [
@@ -182,7 +191,7 @@ def test_unknown_keys_name_the_nearest_known_one(tmp_path):
     ]
 
 
-def test_every_fault_is_reported(tmp_path):
+def test_every_fault_is_reported(tmp_path: Path) -> None:
     """All faults come at once, in load's exception as in the inspection."""
     config = written(tmp_path, "port: -1\nthreads: many\nlog_level: loud\nprot: 1\n")
     with pytest.raises(InvalidSettings) as caught:
@@ -236,12 +245,14 @@ def test_every_fault_is_reported(tmp_path):
         ),
     ],
 )
-def test_a_fault_says_what_is_wrong_and_what_is_allowed(tmp_path, text, line):
+def test_a_fault_says_what_is_wrong_and_what_is_allowed(
+    tmp_path: Path, text: str, line: str
+) -> None:
     """Each kind of fault reads `key: what is wrong (allowed)`."""
     assert line in faults(written(tmp_path, text))
 
 
-def test_a_fault_of_the_environment_names_its_variable(tmp_path):
+def test_a_fault_of_the_environment_names_its_variable(tmp_path: Path) -> None:
     """Whoever looks for it in the file finds another value there."""
     file = written(tmp_path, "port: 3001")
     [line] = faults(file, environ={"MAIL_PORT": "99999"})
@@ -252,7 +263,7 @@ def test_a_fault_of_the_environment_names_its_variable(tmp_path):
 
 
 @pytest.mark.parametrize("service", ["MAIL", "MAIL_METRICS"])
-def test_variables_of_a_kubernetes_service_are_named_as_such(service):
+def test_variables_of_a_kubernetes_service_are_named_as_such(service: str) -> None:
     """A Service called mail sets MAIL_PORT and others; each fault says how to be rid of them."""
     address = "tcp://10.0.0.1:3000"
     links = {f"{service}_PORT": address} | {
@@ -294,7 +305,9 @@ def test_variables_of_a_kubernetes_service_are_named_as_such(service):
         ("port: \x07", "is not valid YAML"),
     ],
 )
-def test_a_file_that_is_no_configuration_is_one_clear_fault(tmp_path, text, part):
+def test_a_file_that_is_no_configuration_is_one_clear_fault(
+    tmp_path: Path, text: str, part: str
+) -> None:
     """What can't be read is told with its place, and never ends in a traceback."""
     [line] = faults(written(tmp_path, text))
     assert part in line
@@ -309,13 +322,15 @@ def test_a_file_that_is_no_configuration_is_one_clear_fault(tmp_path, text, part
         ("[" * 100_000, "holds a value that can't be read"),
     ],
 )
-def test_a_json_file_that_is_no_configuration_is_one_clear_fault(tmp_path, text, part):
+def test_a_json_file_that_is_no_configuration_is_one_clear_fault(
+    tmp_path: Path, text: str, part: str
+) -> None:
     """JSON has the same faults."""
     [line] = faults(written(tmp_path, text, "gomail.json"))
     assert part in line
 
 
-def test_a_named_file_must_be_there_and_readable(tmp_path):
+def test_a_named_file_must_be_there_and_readable(tmp_path: Path) -> None:
     """Neither a missing file nor a directory nor binary data passes for an empty configuration."""
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\xfe\x00")
@@ -334,13 +349,13 @@ def test_a_named_file_must_be_there_and_readable(tmp_path):
         *("/dev/shm/x", "/root", "/var", "/var/lib", "//etc", "/tmp", "/srv/../etc", "a\0b"),
     ],
 )
-def test_system_directories_are_refused(directory):
+def test_system_directories_are_refused(directory: Path) -> None:
     """The data directory is never one that belongs to the system."""
     [line] = faults(flags={"data_dir": directory})
     assert line.startswith("data_dir: ")
 
 
-def test_a_link_to_a_system_directory_is_refused(tmp_path):
+def test_a_link_to_a_system_directory_is_refused(tmp_path: Path) -> None:
     """What counts is where a path leads."""
     (tmp_path / "link").symlink_to("/etc")
     [line] = faults(flags={"data_dir": str(tmp_path / "link" / "gomail")})
@@ -348,7 +363,7 @@ def test_a_link_to_a_system_directory_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("directory", ["/var/lib/gomail", "/tmp/x", "/data", "/home/gomail/data"])
-def test_directories_of_ones_own_are_taken(directory):
+def test_directories_of_ones_own_are_taken(directory: Path) -> None:
     """A directory beside or below those of the system is fine."""
     settings = load({"data_dir": directory}, {}, NOTHING)
     assert settings.storage.data_dir == Path(directory)
@@ -361,14 +376,14 @@ def test_directories_of_ones_own_are_taken(directory):
         *("with\ttab-inside", "bell\x07bell\x07", "no-break\u00a0space", "byte\udcffbyte"),
     ],
 )
-def test_weak_and_unusable_tokens_are_refused(token):
+def test_weak_and_unusable_tokens_are_refused(token: str) -> None:
     """A token that would be guessed first, or can't stand in a header, is one fault."""
     [line] = faults(flags={"bearer_token": token})
     assert line.startswith("bearer_token: ")
     assert token not in line
 
 
-def test_a_short_token_is_valid_with_a_warning():
+def test_a_short_token_is_valid_with_a_warning() -> None:
     """Between 8 and 31 characters there is a warning, from 32 on none."""
     short = inspect({"bearer_token": "test-token"}, {}, NOTHING)
     assert short.settings is not None
@@ -379,7 +394,7 @@ def test_a_short_token_is_valid_with_a_warning():
     assert not inspect({"bearer_token": GOOD_TOKEN}, {}, NOTHING).warnings
 
 
-def test_a_token_in_a_file_that_everyone_can_read_is_a_warning(tmp_path):
+def test_a_token_in_a_file_that_everyone_can_read_is_a_warning(tmp_path: Path) -> None:
     """The mode is named; a file without a token, or one that only a group reads, is fine."""
     config = written(tmp_path, f"bearer_token: {GOOD_TOKEN}\n")
     config.chmod(0o644)
@@ -395,20 +410,20 @@ def test_a_token_in_a_file_that_everyone_can_read_is_a_warning(tmp_path):
 @pytest.mark.parametrize(
     "name", ["a b", "-a.example", "a..b", "*.example.com", "1.2.3.4", "a" * 64]
 )
-def test_names_that_are_no_domains_are_refused(name):
+def test_names_that_are_no_domains_are_refused(name: str) -> None:
     """Wildcards, addresses and malformed names are refused wherever a domain is expected."""
     lines = faults(flags={"primary_domain": name, "blocked_domains": [name]})
     assert [line.split(":")[0] for line in lines] == ["primary_domain", "blocked_domains"]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "::1", "localhost", "mail.example.com"])
-def test_addresses_and_names_are_hosts(host):
+def test_addresses_and_names_are_hosts(host: str) -> None:
     """Both families of addresses, and names, can be listened on."""
     assert load({"host": host}, {}, NOTHING).server.host == host
 
 
 @pytest.mark.parametrize("path", ["metrics", "", "/a b", "/a?b", "/a#b", "/a\n"])
-def test_a_metrics_path_is_a_path(path, tmp_path):
+def test_a_metrics_path_is_a_path(path: str, tmp_path: Path) -> None:
     """It begins with a slash and has neither spaces nor a query."""
     config = written(tmp_path, f"metrics_path: {json.dumps(path)}")
     assert [fault.key for fault in inspect(None, {}, config).errors] == ["metrics_path"]
@@ -424,14 +439,16 @@ def test_a_metrics_path_is_a_path(path, tmp_path):
         ("127.0.0.1", "127.0.0.1", False, False),
     ],
 )
-def test_the_two_ports_must_differ_on_the_same_host(host, metrics_host, enabled, clash):
+def test_the_two_ports_must_differ_on_the_same_host(
+    host: Server, metrics_host: str, enabled: bool, clash: bool
+) -> None:
     """Two servers can't listen at the same place, unless one of them is off."""
     flags = {"host": host, "metrics_host": metrics_host, "metrics_enabled": enabled}
     keys = [fault.key for fault in inspect(flags | {"metrics_port": 3000}, {}, NOTHING).errors]
     assert keys == (["metrics_port"] if clash else [])
 
 
-def test_the_example_file_is_complete_valid_and_holds_the_defaults():
+def test_the_example_file_is_complete_valid_and_holds_the_defaults() -> None:
     """A copy of the example changes nothing until it is edited."""
     path = Path(__file__).parents[3] / "config" / "gomail.example.yaml"
     named = re.findall(r"^(?:# )?([a-z_]+):(?= )", path.read_text(encoding="utf-8"), re.MULTILINE)
@@ -441,7 +458,7 @@ def test_the_example_file_is_complete_valid_and_holds_the_defaults():
     assert inspection.values == defaults() | {"data_dir": str(Path("data").absolute())}
 
 
-def test_the_schema_is_a_schema_and_names_are_unique():
+def test_the_schema_is_a_schema_and_names_are_unique() -> None:
     """Flags and variables follow from the keys without a clash."""
     assert schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert len({flag(key) for key in properties()}) == len(properties())

@@ -1,10 +1,11 @@
 import json
 from contextlib import suppress
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.settings import InvalidSettings, inspect, load
+from app.settings import Inspection, InvalidSettings, inspect, load
 from app.settings.schema import properties, variable
 
 # A busy machine is no fault of the settings.
@@ -44,7 +45,7 @@ broken_lines = st.sampled_from(
 )
 
 
-def everything_shown(inspection):
+def everything_shown(inspection: Inspection) -> str:
     return (
         repr(inspection)
         + json.dumps(inspection.values)
@@ -54,7 +55,9 @@ def everything_shown(inspection):
 
 @unhurried
 @given(mapping=mappings, suffix=st.sampled_from(["json", "yaml"]))
-def test_no_mapping_raises_anything_but_invalid_settings(tmp_path_factory, mapping, suffix):
+def test_no_mapping_raises_anything_but_invalid_settings(
+    tmp_path_factory: pytest.TempPathFactory, mapping: dict[str, object], suffix: str
+) -> None:
     """Whatever a file says, the answer is settings or a list of faults."""
     config = tmp_path_factory.getbasetemp() / f"mapping.{suffix}"
     config.write_text(json.dumps(mapping), encoding="utf-8")
@@ -64,7 +67,9 @@ def test_no_mapping_raises_anything_but_invalid_settings(tmp_path_factory, mappi
 
 @unhurried
 @given(text=st.text())
-def test_no_text_raises_anything_but_invalid_settings(tmp_path_factory, text):
+def test_no_text_raises_anything_but_invalid_settings(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
     """Whatever bytes a file holds, the answer is settings or a list of faults."""
     config = tmp_path_factory.getbasetemp() / "text.yaml"
     config.write_bytes(text.encode("utf-8", "surrogatepass"))
@@ -74,7 +79,9 @@ def test_no_text_raises_anything_but_invalid_settings(tmp_path_factory, text):
 
 @unhurried
 @given(flags=st.dictionaries(keys, values), environ=st.dictionaries(keys.map(variable), st.text()))
-def test_no_flag_or_variable_raises_anything_but_invalid_settings(flags, environ):
+def test_no_flag_or_variable_raises_anything_but_invalid_settings(
+    flags: dict[str, object], environ: dict[str, str]
+) -> None:
     """Whatever flags and variables say, every value shown can be written as JSON."""
     inspection = inspect(flags, {"MAIL_CONFIG": "/dev/null"} | environ)
     assert (inspection.settings is None) == bool(inspection.errors)
@@ -83,7 +90,9 @@ def test_no_flag_or_variable_raises_anything_but_invalid_settings(flags, environ
 
 @unhurried
 @given(secret=planted, others=st.dictionaries(st.sampled_from(["port", "prot", "host"]), scalars))
-def test_a_planted_secret_is_never_shown(tmp_path_factory, secret, others):
+def test_a_planted_secret_is_never_shown(
+    tmp_path_factory: pytest.TempPathFactory, secret: object, others: dict[str, object]
+) -> None:
     """A token, valid or not, is in no fault, warning, value or repr, wherever it comes from."""
     config = tmp_path_factory.getbasetemp() / "planted.yaml"
     config.write_text(json.dumps(others | {"bearer_token": secret}), encoding="utf-8")
@@ -98,7 +107,9 @@ def test_a_planted_secret_is_never_shown(tmp_path_factory, secret, others):
 
 @unhurried
 @given(line=broken_lines, before=st.sampled_from(["", "port: 1\n", "prot: 1\n"]))
-def test_a_secret_in_a_broken_line_is_never_shown(tmp_path_factory, line, before):
+def test_a_secret_in_a_broken_line_is_never_shown(
+    tmp_path_factory: pytest.TempPathFactory, line: str, before: str
+) -> None:
     """A file that can't be read is reported without quoting from it."""
     config = tmp_path_factory.getbasetemp() / "broken.yaml"
     config.write_text(before + line, encoding="utf-8")

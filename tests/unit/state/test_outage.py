@@ -41,9 +41,11 @@ def silent() -> Iterator[socket.socket]:
         yield listener
 
 
-def limiter_of(listener: socket.socket, outage: Outage, clock: Clock[float]) -> RedisLimiter:
+def limiter_of(
+    listener: socket.socket, outage: Outage, clock: Clock[float], fallback: Fallback | None = None
+) -> RedisLimiter:
     url = f"redis://:{SECRET}@127.0.0.1:{listener.getsockname()[1]}/0"
-    return RedisLimiter(url, token_bucket(60, 10), Fallback(), outage, clock)
+    return RedisLimiter(url, token_bucket(60, 10), fallback or Fallback(), outage, clock)
 
 
 def connections(listener: socket.socket) -> int:
@@ -64,11 +66,12 @@ def test_a_silent_server_costs_one_timeout_and_is_left_alone(
 
     After the pause one request tries again.
     """
-    limiter = limiter_of(silent, Outage(), clock)
+    fallback = Fallback()
+    limiter = limiter_of(silent, Outage(), clock, fallback)
     before = time.monotonic()
     assert [limiter.take("a") for _ in range(100)] == [PASSED] * 100
     assert TIMEOUT_SECONDS <= time.monotonic() - before < 1
-    assert limiter._fallback.clients == ["a"] * 100
+    assert fallback.clients == ["a"] * 100
     assert connections(silent) == 1
 
     clock.now += PAUSE_SECONDS

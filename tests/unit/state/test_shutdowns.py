@@ -1,4 +1,6 @@
 import os
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -7,12 +9,12 @@ from app.state.shutdowns import BUCKET_SECONDS, read_shutdowns, record_shutdown
 NONE = {"count": 0, "seconds": 0.0, "buckets": [0] * len(BUCKET_SECONDS)}
 
 
-def test_without_a_record_there_was_no_shutdown(tmp_path):
+def test_without_a_record_there_was_no_shutdown(tmp_path: Path) -> None:
     """A new data directory has zeros of both kinds."""
     assert read_shutdowns(tmp_path) == {"graceful": NONE, "forced": NONE}
 
 
-def test_shutdowns_add_up(tmp_path):
+def test_shutdowns_add_up(tmp_path: Path) -> None:
     """Each is counted under its kind, with its duration, in every bucket that can hold it."""
     record_shutdown(tmp_path, "graceful", 0.5)
     record_shutdown(tmp_path, "graceful", 3.0)
@@ -36,7 +38,7 @@ def test_shutdowns_add_up(tmp_path):
         b'{"graceful": {"count": "many"}}',
     ],
 )
-def test_a_damaged_record_is_passed_over(tmp_path, damaged):
+def test_a_damaged_record_is_passed_over(tmp_path: Path, damaged: bytes) -> None:
     """It counts as nothing; the next shutdown makes it whole."""
     (tmp_path / "shutdowns.json").write_bytes(damaged)
     assert read_shutdowns(tmp_path)["graceful"] == NONE
@@ -44,11 +46,13 @@ def test_a_damaged_record_is_passed_over(tmp_path, damaged):
     assert read_shutdowns(tmp_path)["graceful"]["count"] == 1
 
 
-def test_a_record_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
+def test_a_record_that_fails_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The new file takes the old one's place only when it is whole."""
     record_shutdown(tmp_path, "forced", 1.0)
 
-    def fail(*_):
+    def fail(*_: object) -> NoReturn:
         raise OSError
 
     monkeypatch.setattr(os, "fsync", fail)

@@ -11,14 +11,14 @@ LOOKS = 2000
 
 
 @pytest.fixture
-def slots():
+def slots() -> Slots:
     """Return slots of which this process has the first."""
     slots = Slots()
     slots.bind(slots.assign())
     return slots
 
 
-def test_requests_are_counted_in_and_out(slots):
+def test_requests_are_counted_in_and_out(slots: Slots) -> None:
     """The number in flight is that of those which entered and didn't leave."""
     assert [slots.enter(), slots.enter()] == [True, True]
     assert slots.in_flight() == 2
@@ -26,7 +26,7 @@ def test_requests_are_counted_in_and_out(slots):
     assert slots.in_flight() == 1
 
 
-def test_nothing_enters_during_the_drain(slots):
+def test_nothing_enters_during_the_drain(slots: Slots) -> None:
     """Who came before is still counted, who comes after is refused and leaves no trace."""
     slots.enter()
     slots.drain()
@@ -35,10 +35,10 @@ def test_nothing_enters_during_the_drain(slots):
     assert slots.in_flight() == 1
 
 
-def test_threads_of_a_worker_lose_no_count(slots):
+def test_threads_of_a_worker_lose_no_count(slots: Slots) -> None:
     """8 threads that enter, count and leave at the same time come out at exact sums."""
 
-    def work(_):
+    def work(_: int) -> None:
         for _ in range(500):
             slots.enter()
             slots.count_message(3, 1)
@@ -50,10 +50,10 @@ def test_threads_of_a_worker_lose_no_count(slots):
     assert slots.totals() == Totals(messages=4000, bytes=12000, last_received_ms=1, timeouts=0)
 
 
-def test_processes_are_summed(slots):
+def test_processes_are_summed(slots: Slots) -> None:
     """What forked workers count in their own slots is seen by all, the drain too."""
 
-    def work():
+    def work() -> None:
         slots.bind(second)
         slots.enter()
         slots.count_message(10, 2000)
@@ -67,10 +67,10 @@ def test_processes_are_summed(slots):
     assert slots.draining
 
 
-def test_a_dead_worker_takes_with_it_what_was_in_flight(slots):
+def test_a_dead_worker_takes_with_it_what_was_in_flight(slots: Slots) -> None:
     """Its slot is used again, and its messages stay counted below those of the next."""
 
-    def work():
+    def work() -> None:
         slots.bind(second)
         slots.enter()
         slots.count_message(10, 2000)
@@ -84,14 +84,14 @@ def test_a_dead_worker_takes_with_it_what_was_in_flight(slots):
     assert slots.totals() == Totals(messages=2, bytes=20, last_received_ms=2000, timeouts=0)
 
 
-def test_the_last_received_is_the_latest(slots):
+def test_the_last_received_is_the_latest(slots: Slots) -> None:
     """An earlier time that comes later doesn't set it back."""
     slots.count_message(1, 2000)
     slots.count_message(1, 1000)
     assert slots.totals().last_received_ms == 2000
 
 
-def test_no_slot_has_two_workers():
+def test_no_slot_has_two_workers() -> None:
     """Each gets another, as many as there are; one that is released twice is free once."""
     slots = Slots()
     assert len({slots.assign() for _ in range(SLOTS)}) == SLOTS
@@ -102,7 +102,7 @@ def test_no_slot_has_two_workers():
         slots.assign()
 
 
-def test_what_a_worker_writes_is_never_seen_to_fall(slots):
+def test_what_a_worker_writes_is_never_seen_to_fall(slots: Slots) -> None:
     """Another process that looks all the while sees the totals rise, and none in between."""
     pid = os.fork()
     if pid == 0:

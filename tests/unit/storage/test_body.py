@@ -25,7 +25,8 @@ def test_a_large_body_moves_to_a_segment(tmp_path: Path) -> None:
     """Up to 1 MiB stay in memory; one byte more, and all are in a file and none in memory."""
     body = SpooledBody(Segments(tmp_path).open_file)
     body.write(b"x" * LARGE_MESSAGE_BYTES)
-    assert body.segment is None
+    is_in_memory = body.segment is None
+    assert is_in_memory
 
     body.write(b"y")
     body.write(b"z")
