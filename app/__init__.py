@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def create_app(services: "Services") -> "Flask":
     """Return the WSGI application that serves with `services`."""
-    # Not above: `import app.storage` runs this file, too, and needs no Flask.
+    # Imported here because `import app.storage` runs this file too, and must not load Flask.
     from app.web.application import make_application  # noqa: PLC0415
 
     return make_application(services)

@@ -1,8 +1,8 @@
 """Every way in which a request can be refused or fail.
 
-ERRORS is the one table of them: statuses, metrics, documentation and the relay's list of what is
-final come from it or are tested against it. The text of an error is shown to clients: it never
-holds a path, a secret or another client's data.
+ERRORS is the only table of them: statuses, metrics, documentation and the relay's list of final
+refusals come from it or are tested against it. An error's text is shown to clients, so it never
+contains a path, a secret or another client's data.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ class ErrorKind:
     """One stable code.
 
     `outcome` is how emails_processed_total counts the message, None when the request was refused
-    before anybody looked at one. `is_final` errors are about the message itself: sending it again
-    can't help, so the relay lets it bounce.
+    before its message was looked at. `is_final` errors are about the message itself: sending it
+    again can't help, so the relay lets it bounce.
     """
 
     code: str
@@ -36,14 +36,18 @@ _KINDS = (
     ErrorKind("unauthorized", 401, "The request has no valid bearer token."),
     ErrorKind("policy_reject", 403, "The sender's domain is blocked.", "rejected", is_final=True),
     ErrorKind("not_found", 404, "There is nothing at this path."),
-    ErrorKind("method_not_allowed", 405, "The path has no such method; `Allow` names its methods."),
+    ErrorKind(
+        "method_not_allowed",
+        405,
+        "The path does not support this method; `Allow` lists those it does.",
+    ),
     ErrorKind(
         "timeout", 408, "The client was slower than read_timeout or handler_timeout.", "error"
     ),
     ErrorKind(
         "message_too_large",
         413,
-        "The message is larger than max_message_size, or its JSON than a message could need.",
+        "The message, or the JSON body that carries it, exceeds what max_message_size allows.",
         "rejected",
         is_final=True,
     ),
@@ -70,13 +74,18 @@ _KINDS = (
     ErrorKind(
         "rate_limited",
         429,
-        "The client has used up its requests; one more passes after the seconds of Retry-After.",
+        "The client has used up its requests; `Retry-After` says when the next one is allowed.",
     ),
     ErrorKind(
         "internal_error", 500, "Something failed in the server; its log has the reason.", "error"
     ),
     ErrorKind("shutting_down", 503, "The server is about to stop and accepts no new requests."),
-    ErrorKind("storage_unavailable", 503, "Nothing can be stored now; nothing was kept.", "error"),
+    ErrorKind(
+        "storage_unavailable",
+        503,
+        "Nothing can be stored at the moment; the message was not kept.",
+        "error",
+    ),
 )
 
 ERRORS: Mapping[str, ErrorKind] = {kind.code: kind for kind in _KINDS}
@@ -92,7 +101,7 @@ class FieldFault:
 
 
 class GoMailError(Exception):
-    """Base of all expected failures; `str(error)` says what was wrong and what would be right."""
+    """Base of all expected failures; `str(error)` says what was wrong and how to fix it."""
 
     code: ClassVar[str] = "internal_error"
 
@@ -125,7 +134,7 @@ class MessageTooLarge(GoMailError):
     code = "message_too_large"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"This is more than the {limit} bytes that are allowed.")
+        super().__init__(f"The body is larger than the {limit} bytes that are allowed.")
 
 
 class UnsupportedMediaType(GoMailError):
@@ -152,7 +161,7 @@ class RateLimited(GoMailError):
     code = "rate_limited"
 
     def __init__(self, retry_after_seconds: float) -> None:
-        super().__init__("Too many requests: wait as long as the header Retry-After says.")
+        super().__init__("Too many requests: wait as long as the Retry-After header says.")
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -1,7 +1,7 @@
 """Log lines: one JSON object or one line of text each, on standard output.
 
 Every line, Gunicorn's included, goes through one handler and carries the id of the request
-it belongs to. No control character of foreign data ever reaches the output unescaped.
+it belongs to. Control characters in data from outside are always escaped.
 """
 
 import logging
@@ -29,18 +29,18 @@ class RequestIdFilter(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """Lines for a person at a terminal: time, level, message, then what JSON has as members."""
+    """Lines for a person at a terminal: time, level, message, then the other members."""
 
     default_time_format = "%H:%M:%S"
     default_msec_format = "%s.%03d"
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one line, and the traceback indented: no line of it can pass for another's."""
+        """Return one line; a traceback is indented, so that none of it can pass for a log line."""
         line, *traceback = super().format(record).split("\n")
         return "\n".join([line, *(f"  {escape(each)}" for each in traceback)])
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        """Return the one line."""
+        """Return the line without a traceback."""
         members = {
             name: value
             for name, value in vars(record).items()

@@ -1,4 +1,4 @@
-"""The parts that an application is made of, assembled from the settings."""
+"""Assembles the parts of an application from the settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,14 +21,14 @@ from app.storage.interface import MessageStore
 
 
 def now() -> datetime:
-    """Return the time of day in UTC, in the milliseconds that message ids and rows hold."""
+    """Return the current time in UTC, cut to the milliseconds that message ids and rows hold."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 @dataclass(frozen=True)
 class Services:
-    """What the web side works with."""
+    """What the web layer works with."""
 
     store: MessageStore
     receiver: Receiver
@@ -46,7 +46,7 @@ class Services:
 
 
 def build(settings: Settings, shared: SharedState, recorder: Recorder | None = None) -> Services:
-    """Open everything that `settings` name; raises StorageUnavailable."""
+    """Open everything named in `settings`; raises StorageUnavailable."""
     store = open_store(settings.storage, recorder)
     return Services(
         store=store,
@@ -78,7 +78,7 @@ def bearer_tokens(settings: Settings) -> tuple[bytes, ...]:
 
 
 def prepare(settings: Settings) -> None:
-    """Do once what a start needs: tables, token, and a sweep of what a crash left behind.
+    """Prepare the data directory, once per start: tables, token, and the clean-up after a crash.
 
     Raises StorageUnavailable.
     """

@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--check"]:
         paths = outdated(ROOT)
         for path in paths:
-            print(f"{path} is out of date, mend it with: make docs", file=sys.stderr)
+            print(f"{path} is out of date; run: make docs", file=sys.stderr)
         return 1 if paths else 0
     if arguments:
         print("usage: python tools/pages.py [--check]", file=sys.stderr)

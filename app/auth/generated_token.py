@@ -1,4 +1,4 @@
-"""The bearer token of an installation that configured none."""
+"""The bearer token of an installation that has none configured."""
 
 import secrets
 from pathlib import Path
@@ -6,19 +6,19 @@ from pathlib import Path
 from app.errors import StorageUnavailable
 from app.state.small_files import locked_directory, write_whole
 
-# What a configured token has at least; fewer are left of a file that was damaged.
+# The minimum for configured tokens as well; a shorter one means that the file was damaged.
 LEAST_CHARACTERS = 8
 
 
 def token_file(data_dir: Path) -> Path:
-    """Return where the token of this data directory is kept."""
+    """Return the path of the token in this data directory."""
     return data_dir / "token"
 
 
 def generated_token(data_dir: Path) -> str:
-    """Return the token kept in `data_dir` (0600), made at the first call.
+    """Return the token kept in `data_dir` (0600), creating it on the first call.
 
-    Of several processes that call this at the same moment all get the same. Raises
+    Processes that call this at the same moment all get the same token. Raises
     StorageUnavailable.
     """
     path = token_file(data_dir)
@@ -28,10 +28,10 @@ def generated_token(data_dir: Path) -> str:
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
         raise StorageUnavailable("The generated token can't be read or written.") from error
-    if not token:  # it would let in whoever sends none
-        raise StorageUnavailable("The file of the generated token is empty: remove it.")
+    if not token:  # an empty token would authenticate a client that sends none
+        raise StorageUnavailable("The generated token's file is empty: remove it.")
     if len(token) < LEAST_CHARACTERS or not _can_be_sent(token):
-        raise StorageUnavailable("The file of the generated token is damaged: remove it.")
+        raise StorageUnavailable("The generated token's file is damaged: remove it.")
     return token
 
 

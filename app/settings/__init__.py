@@ -45,7 +45,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a configuration comes to.
+    """The result of reading a configuration.
 
     `values` is the effective value of each key with secrets masked, `file` the configuration
     file that was read, `settings` None when there are errors.
@@ -78,7 +78,7 @@ def inspect(
     environ: Mapping[str, str] | None = None,
     config: Path | None = None,
 ) -> Inspection:
-    """Return what the configuration comes to, with every fault.
+    """Return the effective configuration, with every fault in it.
 
     `flags` maps keys to values, as text or typed; `environ` is the process's own when None;
     `config` names the file, otherwise MAIL_CONFIG or one of the standard places does.

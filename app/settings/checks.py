@@ -1,4 +1,4 @@
-"""Judges the values of a configuration: schema, rules between keys, and what deserves a warning."""
+"""Checks the values of a configuration: schema, rules between keys, and warnings."""
 
 import json
 import stat
@@ -18,7 +18,7 @@ from app.settings.schema import allowed, is_secret, properties, schema
 GOOD_TOKEN_LENGTH = 32
 _LARGEST_NUMBER = 10**18
 _WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
-_KINDS = {bool: "a truth value", int: "a number", float: "a number", str: "text", list: "a list"}
+_KINDS = {bool: "a boolean", int: "a number", float: "a number", str: "text", list: "a list"}
 _WANTED = {
     "integer": "a whole number",
     "string": "text",
@@ -29,7 +29,7 @@ _WANTED = {
 
 def errors(values: Mapping[str, Any]) -> list[Fault]:
     """Return every fault in `values`, in the order of the schema."""
-    # A nested or endless value would be copied into jsonschema's own messages.
+    # A nested or huge value would be copied into jsonschema's own messages.
     found = [_fault(key, "is a value of the wrong kind") for key in values if not flat(values[key])]
     given = {key: value for key, value in values.items() if value is not None and flat(value)}
     found += [_describe(error) for error in _validator().iter_errors(given)]
@@ -51,12 +51,12 @@ def warnings(values: Mapping[str, Any], file: Path | None, file_keys: Iterable[s
 
 
 def flat(value: object) -> bool:
-    """Tell whether `value` is a scalar of ordinary size, or a list of such scalars."""
+    """Return whether `value` is a scalar of ordinary size, or a list of such scalars."""
     return all(map(_is_scalar, value)) if isinstance(value, list) else _is_scalar(value)
 
 
 def masked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `values` fit to be shown: secrets as "***", what isn't flat as None."""
+    """Return `values` safe to show: secrets as "***", anything that isn't flat as None."""
     return {key: _masked(key, value) if flat(value) else None for key, value in values.items()}
 
 
@@ -105,7 +105,7 @@ def _fault(key: str, problem: str, *, whole_list: bool = False) -> Fault:
 def _wrong_type(error: ValidationError) -> str:
     wanted: Any = error.validator_value
     names = " or ".join(_WANTED[name] for name in ([wanted] if isinstance(wanted, str) else wanted))
-    return f"is {_KINDS.get(type(error.instance), 'nothing')}, not {names}"
+    return f"is {_KINDS.get(type(error.instance), 'empty')}, not {names}"
 
 
 _PROBLEMS: Mapping[str, Callable[[ValidationError], str]] = {
@@ -144,7 +144,7 @@ def _ports_apart(values: Mapping[str, Any], faulty: set[str]) -> list[Fault]:
         return []
     if values["port"] != values["metrics_port"] or not _overlap(values):
         return []
-    taken = f"{values['metrics_port']} is also port, on the same host (allowed: another port)"
+    taken = f"{values['metrics_port']} is the same as port, on the same host (allowed: another)"
     return [Fault("metrics_port", taken)]
 
 

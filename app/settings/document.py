@@ -14,7 +14,7 @@ _COLLECTIONS = {"tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"}
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with the types that the settings have: no timestamps, sets or merges."""
+    """YAML with only the types that settings use: no timestamps, sets or merges."""
 
     yaml_constructors: ClassVar = {
         tag: construct
@@ -28,11 +28,11 @@ class _Loader(yaml.SafeLoader):
 
 
 class UnreadableDocument(Exception):
-    """The text is no configuration; the message never quotes from the text."""
+    """The text is not a configuration; the message never quotes from it."""
 
 
 def parse(text: str, *, json_only: bool) -> tuple[Mapping[str, Any], list[Fault]]:
-    """Return the mapping in `text` and a fault for each key that is repeated or no text.
+    """Return the mapping in `text` and a fault for each key that is repeated or not text.
 
     Raises UnreadableDocument.
     """
@@ -40,7 +40,7 @@ def parse(text: str, *, json_only: bool) -> tuple[Mapping[str, Any], list[Fault]
     if value is None:
         return {}, []
     if not isinstance(value, Mapping):
-        raise UnreadableDocument("holds no mapping of keys to values")
+        raise UnreadableDocument("is not a mapping of keys to values")
     repeated = {key: keys.count(key) for key in keys if keys.count(key) > 1}
     faults = [Fault(printable(key), f"is given {n} times") for key, n in repeated.items()]
     named = {key: value for key, value in value.items() if isinstance(key, str)}
@@ -50,7 +50,7 @@ def parse(text: str, *, json_only: bool) -> tuple[Mapping[str, Any], list[Fault]
 
 
 def printable(key: str) -> str:
-    """Return what can be shown of a key, which may hold anything when a colon was forgotten."""
+    """Return what is safe to show of a key, which can be anything when a colon was forgotten."""
     shown = re.match(r"[\w.-]{0,60}", key, re.ASCII)
     start = shown[0] if shown else ""
     return start if start == key else f"{start}…"
@@ -65,9 +65,9 @@ def _parse_yaml(text: str) -> tuple[object, Sequence[str]]:
         value = loader.construct_document(node)
     except yaml.YAMLError as error:
         raise UnreadableDocument(_yaml_problem(error)) from error
-    # PyYAML lets the errors of its conversions through, such as those of 0x_ or !!bool perhaps.
+    # PyYAML lets conversion errors through, such as those for `0x_` or `!!bool perhaps`.
     except (ValueError, KeyError, ArithmeticError, RecursionError) as error:
-        raise UnreadableDocument("holds a value that YAML can't read") from error
+        raise UnreadableDocument("contains a value that can't be read as YAML") from error
     keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
     return value, keys
 
@@ -76,7 +76,7 @@ def _yaml_problem(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None)
     place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-    # A problem with a quotation in it may quote a secret.
+    # Text in quotation marks may be a secret.
     reason = f": {problem}" if problem and "'" not in problem else ""
     return f"is not valid YAML{place}{reason}"
 
@@ -85,7 +85,7 @@ def _parse_json(text: str) -> tuple[object, Sequence[str]]:
     keys: list[str] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        # The outermost object ends last, so its keys are those that stay.
+        # The outermost object is finished last, so its keys are the ones that remain.
         keys[:] = [key for key, _ in pairs]
         return dict(pairs)
 
@@ -95,4 +95,4 @@ def _parse_json(text: str) -> tuple[object, Sequence[str]]:
         place = f"line {error.lineno}, column {error.colno}"
         raise UnreadableDocument(f"is not valid JSON at {place}: {error.msg}") from error
     except (ValueError, RecursionError) as error:
-        raise UnreadableDocument("holds a value that can't be read") from error
+        raise UnreadableDocument("contains a value that can't be read") from error

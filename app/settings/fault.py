@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault of one key; `message` never holds the value of a secret."""
+    """One fault of one key; `message` never contains the value of a secret."""
 
     key: str
     message: str
@@ -16,7 +16,7 @@ class Fault:
 
 
 class InvalidSettings(Exception):
-    """The configuration can't be used; `faults` holds every reason, not the first."""
+    """The configuration can't be used; `faults` holds every reason, not only the first."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("\n".join(map(str, faults)))

@@ -1,4 +1,4 @@
-"""Checks of single values that JSON Schema has no words for: the `format`s of the schema.
+"""Checks of single values that JSON Schema can't express: the `format`s of the schema.
 
 Each raises ValueError, which says what is wrong without quoting the value.
 """
@@ -41,10 +41,10 @@ def real_path(path: str) -> Path:
 
 
 def check_token(token: str) -> None:
-    """Refuse what can't stand in a header or would be guessed first."""
+    """Refuse a token that can't be sent in a header or would be guessed first."""
     if not token.isprintable() or " " in token:
-        raise ValueError("holds a space or a character that can't be printed")
-    # Of a shorter token the schema's minLength tells already.
+        raise ValueError("contains a space or an unprintable character")
+    # A shorter token is reported by the schema's minLength.
     if len(token) >= 8 and (token.lower() in _WEAK_TOKENS or len(set(token)) == 1):
         raise ValueError("is a well-known weak token")
 
@@ -54,7 +54,7 @@ def check_data_directory(path: str) -> None:
     try:
         real = real_path(path)
     except (OSError, ValueError) as error:
-        raise ValueError("is no path that can be used") from error
+        raise ValueError("is not a usable path") from error
     if str(real)[1:] in _SYSTEM_DIRECTORIES or real.parts[1] in _SYSTEM_TREES:
         raise ValueError("is a system directory")
 
@@ -78,26 +78,26 @@ def check_network(network: str) -> None:
     try:
         meant = ip_network(network, strict=False)
     except ValueError as error:
-        raise ValueError("is no IP address or network") from error
+        raise ValueError("is not an IP address or network") from error
     try:
         ip_network(network)
     except ValueError as error:
-        raise ValueError(f"has host bits set, {meant} may be meant") from error
+        raise ValueError(f"has host bits set; did you mean {meant}?") from error
 
 
 def check_redis_url(url: str) -> None:
     """Refuse what doesn't name a Redis or Valkey server."""
     parts = urlsplit(url)
     if parts.scheme not in {"redis", "rediss", "valkey", "valkeys"} or not parts.hostname:
-        raise ValueError("is no URL of a Redis or Valkey server")
+        raise ValueError("is not the URL of a Redis or Valkey server")
     if not re.fullmatch(r"/?[0-9]*", parts.path) or (parts.port or 1) < 1:
-        raise ValueError("names no port or database that can be")
+        raise ValueError("has an impossible port or database")
 
 
 def check_path(path: str) -> None:
     """Refuse what can't be the path of a URL."""
     if not re.fullmatch(r"/[!-~]*", path) or set("?#") & set(path):
-        raise ValueError("is no path")
+        raise ValueError("is not a valid path")
 
 
 CHECKER = FormatChecker(formats=())

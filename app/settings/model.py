@@ -13,7 +13,7 @@ from app.domains import comparable
 from app.settings.formats import real_path
 
 WAITING_THREADS = 120
-"""Requests of one worker that may wait for bytes, beside the `threads` that are worked on."""
+"""How many requests of one worker may wait for bytes, on top of the `threads` being handled."""
 
 Part = TypeVar("Part")
 
@@ -52,7 +52,11 @@ class Server:
 
 @dataclass(frozen=True)
 class Timeouts:
-    """How long a client may take, in seconds: for a request, an answer, between two, in all."""
+    """Time limits for clients, in seconds.
+
+    `read` to send a request, `write` to read the answer, `idle` between two requests, `handler` to
+    send what follows the head of a request.
+    """
 
     read: int = field(metadata=_from("read_timeout"))
     write: int = field(metadata=_from("write_timeout"))
@@ -69,7 +73,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class Authentication:
-    """The tokens that are valid; none when the configuration names none."""
+    """The valid tokens; empty when none is configured."""
 
     bearer_tokens: tuple[str, ...] = field(metadata=_from("bearer_token", _tokens), repr=False)
 
@@ -111,7 +115,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Logging:
-    """What is logged, and in which form."""
+    """What is logged, and in which format."""
 
     level: str = field(metadata=_from("log_level"))
     format: str = field(metadata=_from("log_format"))

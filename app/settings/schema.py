@@ -20,7 +20,7 @@ Property = Mapping[str, Any]
 
 
 def schema_text() -> str:
-    """Return the schema as it is written."""
+    """Return the text of the schema."""
     return (SHARE / _SCHEMA).read_text(encoding="utf-8")
 
 
@@ -38,12 +38,12 @@ def properties() -> Mapping[str, Property]:
 
 
 def is_secret(key: str) -> bool:
-    """Tell whether the value of `key` must never be shown."""
+    """Return whether the value of `key` must never be shown."""
     return bool(properties()[key].get("writeOnly"))
 
 
 def defaults() -> dict[str, Any]:
-    """Return a value for each key; None for a key that has no default."""
+    """Return the default of each key, None for a key without one."""
     constants = {key: known.get("default") for key, known in properties().items()}
     return constants | {"workers": max(2, len(os.sched_getaffinity(0)))}
 
@@ -59,7 +59,7 @@ def flag(key: str) -> str:
 
 
 def allowed(known: Property) -> str:
-    """Say in words which values a key takes; empty when its type says all."""
+    """Describe the values that a key accepts; empty when its type says it all."""
     if "enum" in known:
         return ", ".join(known["enum"])
     if "minimum" in known:

@@ -1,4 +1,4 @@
-"""Collects what flags, environment and file say, without judging the values."""
+"""Collects the values from flags, environment and file, without checking them."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from app.settings.fault import Fault
 from app.settings.schema import Property, defaults, is_secret, nearest, properties, variable
 
 STANDARD_FILES = (Path("gomail.yaml"), Path("/etc/gomail/gomail.yaml"))
-"""Where a configuration file is looked for when none is named, in this order."""
+"""Where to look for a configuration file when none is named, in this order."""
 
 _SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 _SERVICE_LINK_NAME = re.compile(
@@ -32,7 +32,7 @@ class Source:
 
 
 def from_text(known: Property, text: str) -> object:
-    """Return `text` as the type that the schema wants, or as it is when it can't be that."""
+    """Return `text` converted to the type in the schema, or unchanged when that fails."""
     kinds = known["type"]
     if kinds == "integer":
         return int(text) if re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", text, re.ASCII) else text
@@ -54,7 +54,7 @@ def read_flags(flags: Mapping[str, object]) -> Source:
 
 
 def read_environment(environment: Mapping[str, str]) -> Source:
-    """Return what the MAIL_ variables set, directly or by naming a file with a secret in it."""
+    """Return what the MAIL_ variables set, directly or by naming a file that holds a secret."""
     values: dict[str, Any] = {}
     faults = _unknown_variables(environment)
     for key, known in properties().items():
@@ -67,13 +67,13 @@ def read_environment(environment: Mapping[str, str]) -> Source:
 
 
 def find_file(named: Path | None, environment: Mapping[str, str]) -> tuple[Path | None, Source]:
-    """Return the configuration file that counts, if there is one, and what it sets."""
+    """Return the configuration file in use, if any, and what it sets."""
     if named is None and environment.get("MAIL_CONFIG"):
         named = Path(environment["MAIL_CONFIG"])
     if named is not None:
         return named, _read_file(named)
     for path in STANDARD_FILES:
-        # What can't be reached for another reason than its absence is a fault, not a missing file.
+        # A file that exists but can't be reached is a fault, not a missing file.
         if not _is_missing(path):
             return path, _read_file(path)
     return None, Source({})
@@ -88,7 +88,7 @@ def merge(*sources: Source) -> dict[str, Any]:
 
 
 def located(fault: Fault, environment: Mapping[str, str]) -> Fault:
-    """Return `fault` with the name of the variable, which the file doesn't show."""
+    """Return `fault` with the name of the variable, that the value came from."""
     name = variable(fault.key)
     is_link = _SERVICE_LINK_VALUE.match(environment.get(name, ""))
     cause = f", which {_SERVICE_LINK}" if is_link else ""

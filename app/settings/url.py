@@ -1,4 +1,4 @@
-"""Where the API port is, as clients on this host write it."""
+"""The URL of the API port, as seen by clients on this host."""
 
 from app.settings import Server
 
@@ -11,10 +11,10 @@ def address(host: str, port: int) -> str:
 
 
 def local_host(server: Server) -> str:
-    """Return the host by which the server can be reached from this one."""
+    """Return the host under which the server can be reached from this one."""
     return _LOOPBACK_OF_ANY.get(server.host, server.host)
 
 
 def base_url(server: Server) -> str:
-    """Return the URL by which the server can be reached from this host, without a path."""
+    """Return the URL under which the server can be reached from this host, without a path."""
     return f"http://{address(local_host(server), server.port)}"

@@ -38,9 +38,7 @@ def test_the_check_fails_and_tells_how_to_mend_it(
     """The exit code is 1, and each page is named with the command that writes it."""
     monkeypatch.setattr(pages, "ROOT", tmp_path)
     assert pages.main(["--check"]) == 1
-    assert (
-        "docs/configuration.md is out of date, mend it with: make docs" in capsys.readouterr().err
-    )
+    assert "docs/configuration.md is out of date; run: make docs" in capsys.readouterr().err
     assert pages.main([]) == 0
     assert pages.main(["--check"]) == 0
     assert pages.main(["--chek"]) == 2

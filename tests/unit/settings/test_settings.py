@@ -213,7 +213,7 @@ def test_every_fault_is_reported(tmp_path: Path) -> None:
         ("port: 65536", "port: 65536 is above the maximum (allowed: 1 to 65535)"),
         ('port: "3000"', 'port: "3000" is text, not a whole number (allowed: 1 to 65535)'),
         ("port: 3000.0", "port: 3000.0 is a number, not a whole number (allowed: 1 to 65535)"),
-        ("port: true", "port: true is a truth value, not a whole number (allowed: 1 to 65535)"),
+        ("port: true", "port: true is a boolean, not a whole number (allowed: 1 to 65535)"),
         ("port: [1]", "port: [1] is a list, not a whole number (allowed: 1 to 65535)"),
         ("port: {a: 1}", "port: is a value of the wrong kind (allowed: 1 to 65535)"),
         ("port: .nan", "port: is a value of the wrong kind (allowed: 1 to 65535)"),
@@ -225,23 +225,23 @@ def test_every_fault_is_reported(tmp_path: Path) -> None:
         ("metrics_enabled: 1", "metrics_enabled: 1 is a number, not true or false"),
         (
             "log_level: off",
-            "log_level: false is a truth value, not text (allowed: debug, info, warning, error)",
+            "log_level: false is a boolean, not text (allowed: debug, info, warning, error)",
         ),
         ("log_format: xml", 'log_format: "xml" is not one of the values (allowed: json, text)'),
         (
             "trusted_proxies: [10.0.0.1/8]",
-            'trusted_proxies: item 1: "10.0.0.1/8" has host bits set, 10.0.0.0/8 may be meant '
+            'trusted_proxies: item 1: "10.0.0.1/8" has host bits set; did you mean 10.0.0.0/8? '
             "(allowed: an IP address or a network in CIDR form, such as 10.0.0.0/8)",
         ),
         (
             "bearer_token: 123456789",
             "bearer_token: is a number, not text or a list "
-            "(allowed: at least 8 printable characters without spaces, no well-known word)",
+            "(allowed: at least 8 printable characters, no spaces, not a well-known word)",
         ),
         (
             f"bearer_token: [{GOOD_TOKEN}, weak]",
             "bearer_token: item 2: is shorter than 8 characters "
-            "(allowed: at least 8 printable characters without spaces, no well-known word)",
+            "(allowed: at least 8 printable characters, no spaces, not a well-known word)",
         ),
     ],
 )
@@ -296,12 +296,12 @@ def test_variables_of_a_kubernetes_service_are_named_as_such(service: str) -> No
         ("port: 1\nport: 2\nport: 3\n", "port: is given 3 times"),
         ("port: 1\n  threads: [\n", "is not valid YAML at line 2, column 10: mapping values"),
         ("1: 2\n? 0x%s\n: 3\n" % ("f" * 9999), "config: a key is not text"),
-        ("- port\n", "holds no mapping"),
-        ("just text", "holds no mapping"),
-        ("port: 0x_\n", "holds a value that YAML can't read"),
-        ("port: !!bool perhaps\n", "holds a value that YAML can't read"),
+        ("- port\n", "not a mapping"),
+        ("just text", "not a mapping"),
+        ("port: 0x_\n", "contains a value that can't be read as YAML"),
+        ("port: !!bool perhaps\n", "contains a value that can't be read as YAML"),
         ("a: 1\n---\nb: 2\n", "is not valid YAML"),
-        ("[" * 100_000, "holds a value that YAML can't read"),
+        ("[" * 100_000, "contains a value that can't be read as YAML"),
         ("port: \x07", "is not valid YAML"),
     ],
 )
@@ -318,8 +318,8 @@ def test_a_file_that_is_no_configuration_is_one_clear_fault(
     [
         ('{"port": 1, "port": 2}', "port: is given 2 times"),
         ('{"port": 1,\n}', "is not valid JSON at line 2, column 1"),
-        ("[]", "holds no mapping"),
-        ("[" * 100_000, "holds a value that can't be read"),
+        ("[]", "not a mapping"),
+        ("[" * 100_000, "contains a value that can't be read"),
     ],
 )
 def test_a_json_file_that_is_no_configuration_is_one_clear_fault(
