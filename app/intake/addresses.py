@@ -40,7 +40,7 @@ class _Token(NamedTuple):
 
 
 def is_address(text: str) -> bool:
-    """Tell whether `text` is one bare address with a domain."""
+    """Return whether `text` is one bare address with a domain."""
     return len(text) <= MAX_ADDRESS_CHARACTERS and _ADDRESS.fullmatch(text) is not None
 
 

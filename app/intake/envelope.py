@@ -1,4 +1,4 @@
-"""Who a message is from and for: from what the relay says, else from the message's head."""
+"""The sender and recipient of a message: as the relay gives them, else from the headers."""
 
 import logging
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class PartialEnvelope:
 
 
 def merge(headers: PartialEnvelope, body: PartialEnvelope) -> PartialEnvelope:
-    """Return what both say together; raises BadRequest when they contradict each other."""
+    """Return both combined; raises BadRequest when they contradict each other."""
     return PartialEnvelope(
         sender=_agree("sender", headers.sender, body.sender),
         recipient=_agree("recipient", headers.recipient, body.recipient),
@@ -60,7 +60,7 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def complete(given: PartialEnvelope, head: Head) -> Envelope:
-    """Return the whole envelope, with the message's From and To for what wasn't given.
+    """Return the complete envelope, with the message's From and To for what wasn't given.
 
     A given but empty sender is the null sender. Raises MessageRejected when there is no
     usable address, and when a given one is not one address and nothing else.
@@ -70,9 +70,9 @@ def complete(given: PartialEnvelope, head: Head) -> Envelope:
     recipient = given.recipient
     recipient = head.recipient if recipient is None else _whole("recipient", recipient)
     if sender is None:
-        raise MessageRejected("There is no sender: neither the envelope nor From names one.")
+        raise MessageRejected("There is no sender, neither in the envelope nor in From.")
     if recipient is None:
-        raise MessageRejected("There is no recipient: neither the envelope nor To names one.")
+        raise MessageRejected("There is no recipient, neither in the envelope nor in To.")
     return Envelope(sender, recipient, given.connection, given.mail_from, given.queue_id)
 
 

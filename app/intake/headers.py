@@ -34,7 +34,7 @@ _FOLDED_VALUE = re.compile(rb"[^\n]*(?:\n[ \t][^\n]*)*")
 
 @dataclass(frozen=True)
 class Head:
-    """What the headers say. Addresses are looked for when somebody wants to know them."""
+    """What the headers say. Addresses are parsed only when they are needed."""
 
     from_field: str = ""
     to_field: str = ""
@@ -111,7 +111,7 @@ def _value(lines: bytes, names: bytes, field: bytes) -> bytes:
 
 def _addresses(value: bytes) -> str:
     if len(value) > MAX_VALUE_BYTES:
-        value = value[:MAX_VALUE_BYTES].rpartition(b",")[0]  # half an address may be another's
+        value = value[:MAX_VALUE_BYTES].rpartition(b",")[0]  # part of an address may be another one
         if _ESCAPED.sub(b"", value).count(b'"') % 2:
             return ""  # what looks like an address in a quoted name isn't one
     return value.decode("utf-8", "replace")  # RFC 6532

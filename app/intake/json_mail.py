@@ -20,7 +20,7 @@ from app.intake.json_schemas import AttachmentSchema, ConnectionSchema, JSONMail
 from app.storage.message import Connection
 
 MAX_STRUCTURE_BYTES = 64 * 1024
-"""How much of a JSON body may lie outside of strings: a list of 35 MB would take a gigabyte."""
+"""How much of a JSON body may be outside strings: a list of 35 MB would use a gigabyte."""
 
 _STRINGS = re.compile(rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))++', re.DOTALL)
 _RAW = ("raw", "raw_base64")
@@ -68,7 +68,7 @@ def decode_json_mail(data: bytes) -> JSONMail:
 
 def _decode_object(data: bytes) -> dict[str, Any]:
     if _is_overgrown(data):
-        raise BadRequest("The JSON body has more in it than the members of a message.")
+        raise BadRequest("The JSON body has far more members than a message needs.")
     try:
         document = json.loads(
             data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
@@ -103,7 +103,7 @@ def _reason(error: ValueError) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise _Refused("a name occurs twice in one object.")
+        raise _Refused("an object has the same name twice.")
     return members
 
 

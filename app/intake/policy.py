@@ -1,4 +1,4 @@
-"""Policy: whose mail is accepted, and for whom."""
+"""Policy: which senders' mail is accepted, and for which recipients."""
 
 from app.domains import domain_of
 from app.errors import PolicyReject, RecipientUnknown
@@ -16,10 +16,10 @@ def check_policy(
     """
     sender_domain = domain_of(envelope.sender)
     if any(parent in blocked_domains for parent in _with_parents(sender_domain)):
-        raise PolicyReject(f"Mail from {sender_domain} isn't accepted here.")
+        raise PolicyReject(f"Mail from {sender_domain} is not accepted here.")
     recipient_domain = domain_of(envelope.recipient)
     if allowed_recipient_domains and recipient_domain not in allowed_recipient_domains:
-        raise RecipientUnknown(f"No mail is received for {recipient_domain} here.")
+        raise RecipientUnknown(f"Mail for {recipient_domain} is not accepted here.")
 
 
 def _with_parents(domain: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Reading a request's body: bounded, and complete or not at all."""
+"""Reads a request's body: bounded, and either complete or refused."""
 
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 from app.errors import BadRequest, MessageTooLarge, RequestTimeout
 
 CHUNK_BYTES = 256 * 1024
-"""What is received and read at once, which bounds the memory of a large message on its way."""
+"""The most that is received and read at once; it bounds the memory that a large message needs."""
 _LATE = "The body took too long to arrive."
 
 
@@ -26,7 +26,7 @@ def read_chunks(
     `announced` is the Content-Length in bytes, None for a chunked body. Raises
     MessageTooLarge before reading when more than `limit` bytes are announced, and while
     reading when more arrive; BadRequest when the body is cut short or its framing is broken;
-    RequestTimeout when `is_late` says that the server has ended the reading.
+    RequestTimeout when `is_late` says that the server has stopped reading.
     """
     if announced is not None and announced > limit:
         raise MessageTooLarge(limit)
@@ -52,4 +52,4 @@ def _read(stream: Stream, size: int, is_late: Callable[[], bool]) -> bytes:
     except OSError as error:
         if is_late():
             raise RequestTimeout(_LATE) from error
-        raise BadRequest("The body broke off, or is not framed as HTTP requires.") from error
+        raise BadRequest("The body was cut off, or its HTTP framing is invalid.") from error

@@ -1,6 +1,6 @@
-"""The way in of a message: read, decoded, checked, stored.
+"""The path of an incoming message: read, decode, check, store.
 
-HTTP comes before it (app.web.inbound), durability after it (app.storage).
+HTTP comes before it (app.web.inbound), durable storage after it (app.storage).
 """
 
 import hashlib
@@ -29,7 +29,7 @@ JSON_OVERHEAD_BYTES = 64 * 1024
 
 
 class BodyKind(Enum):
-    """What the client says it sends; UNDECLARED is JSON if it begins with a brace."""
+    """What the client says it is sending; UNDECLARED is JSON if it begins with a brace."""
 
     RAW = "raw"
     JSON = "json"
@@ -38,10 +38,10 @@ class BodyKind(Enum):
 
 @dataclass(frozen=True)
 class Upload:
-    """One request, as far as the way of a message is concerned.
+    """One request, reduced to what receiving a message needs.
 
-    `content_length` is in bytes, None for a chunked body. `is_late` tells whether the server
-    has ended the reading because the client's time is up.
+    `content_length` is in bytes, None for a chunked body. `is_late` returns whether the server
+    has stopped reading because the client's time is up.
     """
 
     stream: Stream
@@ -54,7 +54,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Received:
-    """What became of an upload; `processing_seconds` are those since its last byte."""
+    """The result of an upload; `processing_seconds` counts from its last byte."""
 
     receipt: Receipt
     envelope: Envelope
@@ -63,15 +63,15 @@ class Received:
 
 
 class Receiver:
-    """Takes uploads in; every message it answers for is durable in `store`."""
+    """Receives uploads; every message that it returns a receipt for is durable in `store`."""
 
     def __init__(
         self, store: MessageStore, settings: Mail, clock: Callable[[], datetime], at_once: int
     ) -> None:
-        """`clock` returns the time of day as an aware datetime.
+        """`clock` returns the current time as an aware datetime.
 
-        `at_once` messages are checked at the same time; any number may be on their way in, or wait
-        for the disk.
+        At most `at_once` messages are checked at the same time; any number may be arriving, or
+        waiting for the disk.
         """
         self._store = store
         self._settings = settings
@@ -81,7 +81,7 @@ class Receiver:
             self._free_turns.put(None)
 
     def receive(self, upload: Upload) -> Received:
-        """Take one message in; raises an error of app.errors, and then nothing was stored."""
+        """Receive one message; raises an error of app.errors, and then nothing was stored."""
         body = self._store.new_body()
         try:
             json = self._read(upload, body)
@@ -96,9 +96,9 @@ class Receiver:
         return Received(receipt, message.envelope, size, time.perf_counter() - arrived_at)
 
     def _read(self, upload: Upload, body: Body) -> bytes | None:
-        """Read a raw message into `body`; return JSON, which isn't a message yet."""
+        """Read a raw message into `body`; return a JSON body, which isn't a message yet."""
         limit = self._settings.max_message_size
-        # Base64 makes four bytes of three.
+        # Base64 turns three bytes into four.
         largest = limit if upload.kind is BodyKind.RAW else limit * 4 // 3 + JSON_OVERHEAD_BYTES
         chunks = read_chunks(upload.stream, upload.content_length, largest, upload.is_late)
         first = _beginning(chunks) if upload.kind is BodyKind.UNDECLARED else next(chunks, b"")
@@ -144,7 +144,7 @@ class Receiver:
 
 
 def _beginning(chunks: Iterator[bytes]) -> bytes:
-    """Return what has arrived once there is more than white space, or no more to come."""
+    """Return what has arrived once it is more than white space, or at the end of the body."""
     arrived: list[bytes] = []
     for chunk in chunks:
         arrived.append(chunk)
@@ -160,12 +160,12 @@ def _is_json(kind: BodyKind, first: bytes) -> bool:
 
 
 def _idempotency_key(client_key: str | None, envelope: Envelope, content: bytes) -> str:
-    """Return what two arrivals of the same message for the same recipient have in common."""
+    """Return the key that two arrivals of the same message for the same recipient share."""
     if client_key is not None:
         parts = ["idempotency-key", client_key, envelope.recipient]
     elif envelope.queue_id is not None:
         parts = ["queue-id", envelope.queue_id, envelope.recipient]
     else:
         parts = ["content", envelope.sender, envelope.recipient, content.hex()]
-    # NUL can't be part of any of them, so different parts never make the same text.
+    # None of them can contain NUL, so different parts never produce the same text.
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

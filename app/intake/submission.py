@@ -1,6 +1,6 @@
 """What the client has sent, as every later step sees it: an envelope and a raw message.
 
-JSON becomes both here, and goes the way of everything else from then on.
+JSON is turned into both here, and from then on is treated like everything else.
 """
 
 import re
@@ -22,9 +22,9 @@ _FIELD_IN_LINE = re.compile(
 
 @dataclass(frozen=True)
 class Submission:
-    """What was said of the envelope beside the raw message.
+    """What the client said about the envelope of the raw message.
 
-    `digest` tells composed messages apart: the Date of each differs, so their bytes can't.
+    `digest` identifies a composed message: its bytes can't, since each has another Date.
     """
 
     envelope: PartialEnvelope
@@ -34,10 +34,10 @@ class Submission:
 def from_json(
     json: bytes, headers: PartialEnvelope, hostname: str | None, now: datetime
 ) -> tuple[Submission, bytes]:
-    """Return the submission in `json` and its raw message, composed where none was given.
+    """Return the submission in `json` and its raw message, composed when none was given.
 
-    `headers` is what the request's headers say of the envelope. Raises BadRequest, and
-    MessageRejected when a message has to be composed without a sender or a recipient.
+    `headers` is what the request's headers say about the envelope. Raises BadRequest, and
+    MessageRejected when there is no sender or recipient to compose a message with.
     """
     mail = decode_json_mail(json)
     given = merge(headers, mail.envelope)

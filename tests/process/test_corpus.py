@@ -9,9 +9,9 @@ from support.requirement import require
 
 from app.storage.sqlite.store import SQLiteStore
 
-NO_SENDER = "There is no sender: neither the envelope nor From names one."
-NO_RECIPIENT = "There is no recipient: neither the envelope nor To names one."
-NO_MESSAGE = "This is no message: it doesn't begin with a header field."
+NO_SENDER = "There is no sender, neither in the envelope nor in From."
+NO_RECIPIENT = "There is no recipient, neither in the envelope nor in To."
+NO_MESSAGE = "This is not a message: it doesn't begin with a header field."
 EMPTY = "The message is empty."
 
 # Each with 422 message_rejected. The mbox files hold several messages, mostly without addresses.

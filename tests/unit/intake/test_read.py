@@ -90,7 +90,7 @@ def test_broken_framing_is_a_bad_request(error: Exception) -> None:
     with pytest.raises(BadRequest) as caught:
         next(chunks)
     assert caught.value.__cause__ is error
-    assert str(caught.value) == "The body broke off, or is not framed as HTTP requires."
+    assert str(caught.value) == "The body was cut off, or its HTTP framing is invalid."
 
 
 @pytest.mark.parametrize("announced", [100, None])
