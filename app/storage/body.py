@@ -8,8 +8,8 @@ HEAD_BYTES = 256 * 1024
 class Body:
     """Collects the chunks of a message in memory.
 
-    `size` is in bytes; `head` holds the first HEAD_BYTES. Not safe for several threads. A store may
-    keep the chunks elsewhere: it hands out its own kind (MessageStore.new_body).
+    `size` is in bytes; `head` holds the first HEAD_BYTES. Not thread-safe. A store may keep the
+    chunks elsewhere: MessageStore.new_body returns its own kind of body.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Body:
         self._hash = hashlib.sha256()
 
     def write(self, chunk: bytes) -> None:
-        """Append `chunk`; raises StorageUnavailable when it can't be kept."""
+        """Append `chunk`; raises StorageUnavailable when it can't be stored."""
         self.size += len(chunk)
         self._hash.update(chunk)
         if len(self.head) < HEAD_BYTES:
@@ -31,7 +31,7 @@ class Body:
         return self._hash.digest()
 
     def discard(self) -> None:
-        """Forget the bytes unless they are stored; may be called twice."""
+        """Drop the bytes unless they are stored; may be called twice."""
         self.chunks.clear()
 
     def _keep(self, chunk: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Which store the settings name: server and command line alike ask here."""
+"""Chooses the store that the settings name, for the server and the command line alike."""
 
 import os
 
@@ -9,17 +9,17 @@ from app.storage.sqlite import store as sqlite
 
 
 def open_store(settings: Storage, recorder: StoreRecorder | None = None) -> MessageStore:
-    """Return the store, which `prepare_store` has made; nothing is read or written yet."""
+    """Return the store, which `prepare_store` has created; nothing is read or written yet."""
     return sqlite.SQLiteStore(settings.data_dir, recorder)
 
 
 def has_store(settings: Storage) -> bool:
-    """Tell whether a store was ever made there; raises StorageUnavailable."""
+    """Return whether a store was ever created there; raises StorageUnavailable."""
     return sqlite.has_store(settings.data_dir)
 
 
 def prepare_store(settings: Storage) -> None:
-    """Make the store fit for use, once at a start: tables, and a sweep of what a crash left behind.
+    """Prepare the store, once per start: create tables, and clean up after a crash.
 
     Raises StorageUnavailable, also when it could be read but not written.
     """
@@ -27,6 +27,6 @@ def prepare_store(settings: Storage) -> None:
     store = sqlite.create_store(data_dir)
     store.sweep()
     store.close()
-    # A full disk may be mended while the server waits, modes hardly are.
+    # A full disk may get room while the server runs; wrong permissions won't fix themselves.
     if not all(os.access(path, os.W_OK | os.X_OK) for path in (data_dir, data_dir / "segments")):
-        raise StorageUnavailable("It is not writable for this user, or its segments/ isn't")
+        raise StorageUnavailable("This user can't write to it, or to segments/ in it")

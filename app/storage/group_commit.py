@@ -1,9 +1,9 @@
 """Group commit: what several threads want committed is committed together.
 
-Whoever comes while nobody commits is the leader, commits at once, and alone if it is alone. Those
-who come meanwhile wait, and the first of them leads the next commit for all of them. So a single
-message is never delayed, and many share the price of a sync. (DeWitt et al., "Implementation
-Techniques for Main Memory Database Systems", 1984, section 5.2.)
+A thread that arrives while no commit is running becomes the leader and commits at once. Threads
+that arrive meanwhile wait, and the first of them leads the next commit, for all of them. So a
+single message is never delayed, and many messages share the cost of one sync. (DeWitt et al.,
+"Implementation Techniques for Main Memory Database Systems", 1984, section 5.2.)
 """
 
 import threading
@@ -14,7 +14,7 @@ Work = TypeVar("Work")
 
 
 class _Place(Generic[Work]):
-    """A thread's place in the queue; its lock is released when there is news for it."""
+    """A thread's place in the queue; `news` is released when its work is done or it is to lead."""
 
     __slots__ = ("error", "is_done", "news", "work")
 
@@ -38,16 +38,16 @@ class GroupCommit(Generic[Work]):
         self._has_leader = False
 
     def add(self, work: Work) -> None:
-        """Return when `commit` has returned for a group that `work` was part of.
+        """Return when `commit` has returned for a group that contained `work`.
 
-        When it has raised, raise RuntimeError from that.
+        If it raised, raise RuntimeError from its exception.
         """
         place = _Place(work)
         with self._lock:
             self._waiting.append(place)
             leads, self._has_leader = not self._has_leader, True
         if not leads:
-            place.news.acquire()  # either somebody has committed this, or it leads now
+            place.news.acquire()  # now this work is committed, or this thread is the leader
         if not place.is_done:
             self._lead()
         if place.error is not None:
@@ -59,7 +59,7 @@ class GroupCommit(Generic[Work]):
         error: BaseException | None = None
         try:
             self._commit([place.work for place in group])
-        except BaseException as caught:  # noqa: BLE001 -- each of the group has to know
+        except BaseException as caught:  # noqa: BLE001 -- every thread of the group must see it
             error = caught
         with self._lock:
             successor = self._waiting[0] if self._waiting else None

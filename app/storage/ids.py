@@ -18,7 +18,7 @@ def new_message_id(received_at: datetime) -> str:
 
 
 def first_message_id(moment: datetime) -> str:
-    """Return a text that sorts at or before each id made at `moment` and after all earlier ones."""
+    """Return text that sorts at or before every id made at `moment` and after all earlier ones."""
     return str(UUID(int=milliseconds_since_epoch(moment) << 80))[:13]
 
 

@@ -1,4 +1,4 @@
-"""What a store of messages does, whatever it is made of."""
+"""What a message store does, whatever its backend."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from app.storage.message import Message, Receipt, StoredMessage
 
 @dataclass(frozen=True)
 class Query:
-    """Which stored messages: `since` inclusive, `until` exclusive, `limit` None for all.
+    """Selects stored messages: `since` inclusive, `until` exclusive, `limit` None for all.
 
     `recipient` is compared as by app.domains.comparable_address.
     """
@@ -24,14 +24,14 @@ class Query:
 
 
 class StoreRecorder(Protocol):
-    """What a store tells about its work, see app.metrics.recorder."""
+    """What a store reports about its work; see app.metrics.recorder."""
 
     def commit(self, batch_size: int) -> None:
-        """Count a commit that made `batch_size` messages durable, or found them to be."""
+        """Count a commit of `batch_size` messages, including those that were already stored."""
         ...
 
     def failed_add(self) -> None:
-        """Count a message that the store couldn't take."""
+        """Count a message that could not be stored."""
         ...
 
     def check(self, *, succeeded: bool) -> None:
@@ -43,14 +43,14 @@ class MessageStore(Protocol):
     """Durable, idempotent storage. Every method may be called from any thread."""
 
     def new_body(self) -> Body:
-        """Return an empty body, to be filled and handed to `add` of this store, or discarded."""
+        """Return an empty body, to be filled and passed to `add` of this store, or discarded."""
         ...
 
     def add(self, message: Message, body: Body) -> Receipt:
-        """Store `message` once for each idempotency key; atomic and durable on return.
+        """Store `message` once for each idempotency key; atomic, and durable on return.
 
-        Takes the body over in every case. Raises StorageUnavailable, and then the message
-        is not visible.
+        The store owns the body from then on, even after a failure. Raises StorageUnavailable, and
+        then the message is not visible.
         """
         ...
 
@@ -67,11 +67,11 @@ class MessageStore(Protocol):
         ...
 
     def remove(self, message_id: str) -> None:
-        """Forget one message, durably; raises MessageNotFound, StorageUnavailable."""
+        """Remove one message, durably; raises MessageNotFound, StorageUnavailable."""
         ...
 
     def search(self, query: Query) -> Iterator[StoredMessage]:
-        """Yield the matching messages, the newest first unless the query says otherwise.
+        """Yield the matching messages, newest first unless the query says otherwise.
 
         Raises StorageUnavailable.
         """
@@ -82,7 +82,7 @@ class MessageStore(Protocol):
         ...
 
     def check(self) -> None:
-        """Raise StorageUnavailable unless something can be written now."""
+        """Raise StorageUnavailable unless the store can be written to now."""
         ...
 
     def close(self) -> None:

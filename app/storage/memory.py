@@ -1,4 +1,4 @@
-"""A store that forgets everything at its end, for unit tests and experiments."""
+"""A store that keeps nothing after the process ends, for unit tests and experiments."""
 
 import threading
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ class MemoryStore:
         return len(list(self.search(query)))
 
     def check(self) -> None:
-        """See MessageStore.check: memory can always be written."""
+        """See MessageStore.check: memory can always be written to."""
 
     def close(self) -> None:
         """See MessageStore.close."""

@@ -14,12 +14,12 @@ class Connection:
 
 
 NOBODY = Connection()
-"""When nobody says who the client was."""
+"""When the client is unknown."""
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """Who the message is from and for, as SMTP sees it (RFC 5321 section 2.3.1).
+    """The sender and recipient of a message as SMTP sees them (RFC 5321 section 2.3.1).
 
     `sender` is "" for the null sender (RFC 5321 section 4.5.5).
     """
@@ -44,7 +44,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Receipt:
-    """The promise: these bytes survive a power cut from now on.
+    """The promise that these bytes survive a power cut from now on.
 
     For a duplicate, `message_id` and `stored_at` are those of the first arrival.
     """

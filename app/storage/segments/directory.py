@@ -1,9 +1,9 @@
 """The segment files of a data directory.
 
-A process appends to a segment of its own, and syncs it before the row that names the bytes
-is committed: bytes that no row names belong to nobody. A segment is locked (flock) by the
-process that writes it for as long as it does, so the sweep at a start knows which segments
-nobody writes any more, even while other processes serve from the same directory.
+Each process appends to a segment of its own, and syncs it before it commits the row that points to
+the bytes: bytes without a row are not part of any message. The process that writes a segment holds
+a lock on it (flock), so the sweep at a start knows which segments are no longer written to, even
+while other processes serve from the same directory.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ _NAME = re.compile(r"[0-9a-f]{32}\.segment")
 
 
 class Segments:
-    """The segment files of one data directory. The caller keeps threads out of each other's way."""
+    """The segment files of one data directory. Not thread-safe: the caller locks."""
 
     def __init__(self, directory: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._directory = directory
@@ -54,7 +54,7 @@ class Segments:
         return list(_spans(segment.name, offset, messages))
 
     def take_back(self, span: Span) -> None:
-        """Drop a message of which no row was made, if it is the last; raises OSError."""
+        """Cut off a message that got no row, if it is the last in the segment; raises OSError."""
         segment = self._current
         if segment is not None and (segment.name, segment.size) == (span.segment, span.end):
             segment.shorten(span.offset)
@@ -67,18 +67,18 @@ class Segments:
             return file.read(span.length)
 
     def sweep(self, end_of_rows: Callable[[str], int]) -> None:
-        """Remove what no row names from segments that nobody writes any more.
+        """Remove bytes that no row points to from segments that are no longer written to.
 
-        `end_of_rows` tells where the last message of a segment ends, 0 when there is none.
-        Files that don't carry the name of a segment stay untouched. Raises OSError.
+        `end_of_rows` returns where the last message of a segment ends, 0 when it has none.
+        Files not named like a segment are left alone. Raises OSError.
         """
         for path in sorted(self._directory.iterdir()):
             if _NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink():
-                with suppress(FileNotFoundError):  # its writer has discarded it meanwhile
+                with suppress(FileNotFoundError):  # its writer has discarded it in the meantime
                     _sweep_segment(path, end_of_rows)
 
     def is_empty(self) -> bool:
-        """Tell whether no segment holds any bytes."""
+        """Return whether no segment holds any bytes."""
         return not any(
             _NAME.fullmatch(path.name) and path.is_file() and path.stat().st_size
             for path in self._directory.iterdir()
@@ -92,8 +92,8 @@ class Segments:
 
 
 def _abandon(segment: SegmentFile, offset: int) -> None:
-    # A failed fsync is final for a descriptor: a second one can report success for bytes that
-    # were lost, so the next message starts a new segment.
+    # After a failed fsync the file can't be trusted: a second fsync can report success for bytes
+    # that were lost. So the next message starts a new segment.
     if offset == 0:
         segment.discard()
         return
@@ -117,8 +117,8 @@ def _sweep_segment(path: Path, end_of_rows: Callable[[str], int]) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        end = end_of_rows(path.name)  # again: its writer may have committed before it ended
+        end = end_of_rows(path.name)  # again: the writer may have committed before it ended
         if end == 0:
             path.unlink()
-        elif end < path.stat().st_size:  # never the other way: truncate would add zeros
+        elif end < path.stat().st_size:  # if the file is too short, truncate would add zeros
             file.truncate(end)

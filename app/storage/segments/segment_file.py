@@ -15,7 +15,7 @@ _MOST_BUFFERS_A_WRITE = 512  # well below IOV_MAX, 1024 on Linux
 
 @dataclass(frozen=True)
 class Span:
-    """Where the bytes of one message lie: `length` bytes from `offset` of the file `segment`."""
+    """Where the bytes of one message are: `length` bytes at `offset` in the file `segment`."""
 
     segment: str
     offset: int
@@ -23,7 +23,7 @@ class Span:
 
     @property
     def end(self) -> int:
-        """The offset of the first byte behind it."""
+        """The offset of the first byte after it."""
         return self.offset + self.length
 
 
@@ -43,7 +43,7 @@ class SegmentFile:
             raise
 
     def write(self, chunks: Sequence[bytes]) -> None:
-        """Append all of `chunks`; on OSError an unknown part of them was appended."""
+        """Append all of `chunks`; after an OSError, any part of them may have been appended."""
         pending = [memoryview(chunk) for chunk in chunks if chunk]
         while pending:
             written = os.writev(self._descriptor, pending[:_MOST_BUFFERS_A_WRITE])
@@ -81,7 +81,7 @@ def _create_locked(path: Path) -> int:
             raise
         if os.fstat(descriptor).st_nlink:
             return descriptor
-        os.close(descriptor)  # a sweep came between the creation and the lock
+        os.close(descriptor)  # a sweep removed the file between its creation and the lock
 
 
 def _after(pending: list[memoryview], written: int) -> list[memoryview]:

@@ -12,8 +12,8 @@ LARGE_MESSAGE_BYTES = 1024 * 1024
 class SpooledBody(Body):
     """Collects chunks in memory; beyond LARGE_MESSAGE_BYTES they go to a segment of their own.
 
-    `is_named` is set once a row may name that segment: then it stays, whatever happens. Memory is
-    bounded by LARGE_MESSAGE_BYTES and one chunk.
+    `is_named` is set once a row may point to that segment: from then on it is kept, whatever
+    happens. Memory is bounded by LARGE_MESSAGE_BYTES and one chunk.
     """
 
     def __init__(self, open_segment: Callable[[], SegmentFile]) -> None:
@@ -23,7 +23,7 @@ class SpooledBody(Body):
         self._open_segment = open_segment
 
     def discard(self) -> None:
-        """Forget the bytes, and remove their segment unless it is named; may be called twice."""
+        """Drop the bytes, and their segment unless a row may name it; may be called twice."""
         super().discard()
         if self.segment is not None:
             end = self.segment.close if self.is_named else self.segment.discard

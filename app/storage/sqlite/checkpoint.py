@@ -1,8 +1,8 @@
-"""Moves what was committed from the write-ahead log into the database, beside the requests.
+"""Moves committed rows from the write-ahead log into the database, in the background.
 
-SQLite would do so in the commit that makes the log too long, and one request would wait for it.
-A passive checkpoint lets writers go on; but as long as they do, the log never starts anew, so when
-it has grown long the rest of it is moved while they wait for a moment.
+SQLite would do this in whichever commit makes the log too long, and one request would wait for it.
+A passive checkpoint doesn't stop writers, but while they write, the log is never restarted and
+grows. So when it has become long, writers wait for a moment while the rest of it is moved.
 """
 
 import logging
@@ -24,7 +24,7 @@ class Checkpoints:
     """A thread of this process, which the first commit starts."""
 
     def __init__(self, engine: Engine, lock_file: Path) -> None:
-        """Who has `lock_file` locked writes alone; `engine` must not wait long for readers."""
+        """Locking `lock_file` keeps other writers out; `engine` must not wait long for readers."""
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._lock_file = lock_file
         self._something_committed = threading.Event()
@@ -39,7 +39,7 @@ class Checkpoints:
             thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
             try:
                 thread.start()
-            except RuntimeError as error:  # what was committed stays so without it
+            except RuntimeError as error:  # commits are durable without it
                 self._warn(error)
             else:
                 self._thread = thread
@@ -57,7 +57,7 @@ class Checkpoints:
             self._something_committed.clear()
             try:
                 self._checkpoint()
-            except (OSError, SQLAlchemyError) as error:  # the next commit tells the client
+            except (OSError, SQLAlchemyError) as error:  # a client learns of it at the next commit
                 self._engine.dispose()  # as in app.storage.sqlite.writer
                 self._warn(error)
             else:
@@ -71,7 +71,7 @@ class Checkpoints:
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(RESTART)")
 
     def _warn(self, error: Exception) -> None:
-        # Once until it works again: while the disk is full it fails every second.
+        # Only once until it works again: while the disk is full it fails every second.
         if not self._is_failing:
             self._is_failing = True
             _log.warning("The write-ahead log can't be emptied: %s", _reason(error))

@@ -1,4 +1,4 @@
-"""Opening the SQLite database of a data directory, and bringing its tables up to date."""
+"""Opens the SQLite database of a data directory, and brings its tables up to date."""
 
 import os
 from pathlib import Path
@@ -12,19 +12,19 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.state.small_files import sync_directory
 
-# A writer that finds the database locked for longer answers 503 and the relay comes again.
+# When the database stays locked for longer, the client gets 503 and the relay tries again.
 BUSY_TIMEOUT_SECONDS = 10
 LONGEST_LOG_PAGES = 16_384  # 64 MiB
 
 
 def create_database(path: Path) -> None:
-    """Make an empty database (0600) at `path` unless there is one; raises OSError."""
+    """Create an empty database (0600) at `path` unless there is one; raises OSError."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     sync_directory(path.parent)
 
 
 def connect(path: Path, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> Engine:
-    """Return an engine on the database at `path`, which is opened at the first use, never made.
+    """Return an engine for the database at `path`, which is opened on first use, never created.
 
     Transactions take SQLite's write lock at their first writing statement; a commit is
     durable on return (synchronous=FULL).
@@ -54,11 +54,12 @@ def migrate(engine: Engine) -> None:
 def _set_pragmas(connection: SQLiteConnection, _entry: ConnectionPoolEntry) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
-    # What an insert of many rows needs to undo it otherwise goes to a temporary file.
+    # Otherwise the undo data of a large insert would go to a temporary file.
     connection.execute("PRAGMA temp_store=MEMORY")
-    # Opens the -wal, whose name is made durable then: SQLite would do so at the first commit, but
-    # it keeps quiet when that fails.
+    # Creates the -wal file, so that its name can be synced now: SQLite would do so at the first
+    # commit, but without reporting a failure.
     connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
-    # See app.storage.sqlite.checkpoint; this is for when that can't keep up, and for commands.
+    # Normally app.storage.sqlite.checkpoint does this; SQLite's own is for when that can't keep up,
+    # and for commands.
     connection.execute(f"PRAGMA wal_autocheckpoint={LONGEST_LOG_PAGES}")
     connection.execute(f"PRAGMA journal_size_limit={LONGEST_LOG_PAGES * 4096}")

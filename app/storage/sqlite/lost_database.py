@@ -1,6 +1,7 @@
-"""What has to be seen before SQLite opens a database: it would mend, and forget, what is left.
+"""Detects a lost database before SQLite opens it and destroys the remains while repairing it.
 
-Beside a missing or empty database it removes the log, into foreign bytes it writes the log's pages.
+Next to a missing or empty database SQLite deletes the log; into a file of another kind it writes
+the log's pages.
 """
 
 from pathlib import Path
@@ -18,17 +19,17 @@ def refuse_lost_database(data_dir: Path) -> None:
         has_log = _size(data_dir / "gomail.db-wal") > 0
         if has_log or not Segments(data_dir / "segments").is_empty():
             raise StorageUnavailable(
-                "There are messages in segments/ or gomail.db-wal, but no table of them in"
-                " gomail.db: restore it with its -wal file, or move all of them away to start anew"
+                "There are messages in segments/ or gomail.db-wal, but gomail.db has no table of"
+                " them: restore it with its -wal file, or move all of them away to start empty"
             )
         if database.is_symlink():
-            raise StorageUnavailable("gomail.db is a link to nothing: remove it")
+            raise StorageUnavailable("gomail.db is a broken link: remove it")
         return
     with database.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise StorageUnavailable(
-                "gomail.db is no database: restore it with its -wal file, or move it and segments/"
-                " away to start anew"
+                "gomail.db is not a database: restore it with its -wal file, or move it and"
+                " segments/ away to start empty"
             )
 
 

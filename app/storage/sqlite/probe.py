@@ -1,4 +1,4 @@
-"""Whether the store can be written at this moment."""
+"""Checks whether the store can be written to right now."""
 
 import os
 import tempfile
@@ -14,8 +14,8 @@ MAX_AGE_SECONDS = 1.0
 class WriteProbe:
     """Writes and syncs a nameless file, then tries the database.
 
-    The result is kept for MAX_AGE_SECONDS: without that, anybody who may ask for /health could
-    keep the disk busy with syncs.
+    The result is kept for MAX_AGE_SECONDS; otherwise anyone who can request /health could keep
+    the disk busy with syncs.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class WriteProbe:
         try_database: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`try_database` raises OSError when it can't be written."""
+        """`try_database` raises OSError when the database can't be written to."""
         self._directory = directory
         self._try_database = try_database
         self._clock = clock
@@ -33,7 +33,7 @@ class WriteProbe:
         self._failure: OSError | None = None
 
     def check(self) -> None:
-        """Raise the OSError that the last probe met."""
+        """Raise the OSError of the last probe, if it failed."""
         with self._lock:
             if self._clock() >= self._expires_at:
                 self._failure = self._try()

@@ -1,4 +1,4 @@
-"""What the rows say: from a message to its row and back, and from a query to its statement."""
+"""Converts messages to rows and back, and queries to statements."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -31,7 +31,7 @@ def selection(query: Query, after: str | None = None) -> Select[Any]:
 
 
 def values_of(message: Message, body: Body, span: Span) -> dict[str, object]:
-    """Return the row of `message`, whose bytes lie in `span`."""
+    """Return the row of `message`, whose bytes are in `span`."""
     envelope = message.envelope
     return {
         "id": message.message_id,
@@ -54,7 +54,7 @@ def values_of(message: Message, body: Body, span: Span) -> dict[str, object]:
 
 
 def stored_message(row: Row[Any]) -> StoredMessage:
-    """Return what `row` says."""
+    """Return the message in `row`."""
     connection = Connection(row.client_address, row.client_hostname, row.helo)
     return StoredMessage(
         message_id=row.id,

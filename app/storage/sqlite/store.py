@@ -38,7 +38,7 @@ class SQLiteStore:
     def __init__(self, data_dir: Path, recorder: StoreRecorder | None = None) -> None:
         """Connect to a store that `create_store` has made; nothing is read or written yet.
 
-        So a worker can start, and say what is wrong, while the disk can't be written.
+        So a worker can start and report what is wrong even while the disk can't be written to.
         """
         self._recorder = recorder
         self._segments = Segments(data_dir / "segments")
@@ -127,14 +127,14 @@ class SQLiteStore:
     def migrate(self, lock_file: Path) -> None:
         """Bring the tables up to date; several processes may do so at the same moment.
 
-        Raises StorageUnavailable, also when there are messages but no table that names them.
+        Raises StorageUnavailable, also when there are messages but no table of them.
         """
         with _failures_as_unavailable(), locked(lock_file):
             _refuse_orphans(self._engine, self._segments)
             migrate(self._engine)
 
     def sweep(self) -> None:
-        """Remove bytes that no row names, as a crash leaves them; raises StorageUnavailable.
+        """Remove bytes without a row, which a crash leaves behind; raises StorageUnavailable.
 
         Safe while other processes serve from the same directory.
         """
@@ -182,12 +182,12 @@ class SQLiteStore:
 
 def _receipt_of(addition: Addition) -> Receipt:
     if isinstance(addition.error, OSError | SQLAlchemyError):
-        # The error is one for the whole group, so it isn't raised itself.
+        # The whole group shares this exception, so it isn't raised itself.
         raise StorageUnavailable from _cause(addition.error)
     if addition.error is not None:
         raise addition.error
     if addition.receipt is None:
-        raise StorageUnavailable("The first copy of this message was removed meanwhile.")
+        raise StorageUnavailable("The first copy of this message was removed in the meantime.")
     return addition.receipt
 
 
@@ -196,13 +196,13 @@ def _not_found(message_id: str) -> MessageNotFound:
 
 
 def has_store(data_dir: Path) -> bool:
-    """Tell whether a store was made in `data_dir`; raises StorageUnavailable."""
+    """Return whether a store was created in `data_dir`; raises StorageUnavailable."""
     with _failures_as_unavailable():
         return (data_dir / "gomail.db").exists()
 
 
 def create_store(data_dir: Path) -> SQLiteStore:
-    """Return the store in `data_dir` with directories (0700) and tables made where missing.
+    """Return the store in `data_dir`, creating missing directories (0700) and tables.
 
     Raises StorageUnavailable.
     """
@@ -231,14 +231,14 @@ def _failures_as_unavailable() -> Iterator[None]:
 
 
 def _cause(error: Exception) -> BaseException | None:
-    # The driver's own words are one line, without the statement and its parameters.
+    # The driver's own message is one line, without the statement and its parameters.
     return error.orig if isinstance(error, DBAPIError) else error
 
 
 def _refuse_orphans(engine: Engine, segments: Segments) -> None:
-    # A start without the database would take all stored mail for the leavings of a crash.
+    # Without its rows, a start would treat all stored mail as debris of a crash and delete it.
     if not inspect(engine).has_table(messages.name) and not segments.is_empty():
         raise StorageUnavailable(
-            "There are messages in segments/, but no table of them in gomail.db: restore it with"
-            " its -wal file, or move segments/ away to start anew"
+            "There are messages in segments/, but gomail.db has no table of them: restore it with"
+            " its -wal file, or move segments/ away to start empty"
         )

@@ -1,4 +1,4 @@
-"""The rows: one table, in which a message exists from the commit of its row on."""
+"""The table of messages: a message exists once its row is committed."""
 
 from sqlalchemy import (
     BigInteger,
@@ -15,7 +15,7 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
-# Ids sort by time (UUIDv7), so the primary key serves the listing by time as well.
+# Ids sort by time (UUIDv7), so the primary key also serves listings by time.
 messages = Table(
     "message",
     metadata,

@@ -1,7 +1,7 @@
 """Makes messages durable, a group at a time.
 
-The order is what keeps the promise: bytes are synced before the rows that name them are
-committed, and the commit is synced before anybody is answered.
+The order keeps the promise: bytes are synced before the rows that point to them are committed, and
+the commit is synced before any client is answered.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from app.storage.segments.spooled_body import SpooledBody
 from app.storage.sqlite.rows import moment_of, values_of
 from app.storage.sqlite.tables import messages
 
-# What is wrong with one row, and not with the database.
+# Faults of a single row, not of the database.
 _ROW_ERRORS = (DataError, IntegrityError, InterfaceError, ProgrammingError, ValueError)
 
 _FIRST = select(messages.c.idempotency_key, messages.c.id, messages.c.received_at_ms)
@@ -41,7 +41,7 @@ Row = tuple[object, ...]
 
 @dataclass(slots=True)
 class Addition:
-    """One message on its way; after the commit it has a receipt, or what kept it out."""
+    """One message to be stored; after the commit it has a receipt or an error."""
 
     message: Message
     body: SpooledBody
@@ -50,12 +50,12 @@ class Addition:
 
     @property
     def key(self) -> str:
-        """What two arrivals of the same message have in common."""
+        """The key that two arrivals of the same message share."""
         return self.message.idempotency_key
 
 
 class Writer:
-    """Writes for one process; the caller lets one group in at a time."""
+    """Writes for one process; the caller passes one group at a time."""
 
     def __init__(self, engine: Engine, segments: Segments, lock_file: Path) -> None:
         """`lock_file` is the same for all processes that write to the same database."""
@@ -67,8 +67,8 @@ class Writer:
     def commit(self, additions: Sequence[Addition]) -> None:
         """Store each message once, durably, and give each its receipt or its error.
 
-        A row that can't be stored doesn't touch the others; when the disk fails, all fail that
-        weren't durable by then.
+        A row that can't be stored doesn't affect the others; when the disk fails, every message
+        that isn't durable yet fails.
         """
         try:
             self._commit(additions)
@@ -78,12 +78,12 @@ class Writer:
                 if addition.receipt is None:
                     addition.error = error
         except BaseException:
-            # The next look-up would find the rows that it has inserted, and call them stored.
+            # Otherwise the next look-up would find its uncommitted rows and call them stored.
             self._forget_connection()
             raise
 
     def close(self) -> None:
-        """Give connection and lock back."""
+        """Release connection and lock."""
         self._lock.close()
         if self._connection is not None:
             self._connection.close()
@@ -132,10 +132,10 @@ class Writer:
     def _insert(
         self, connection: Connection, additions: Sequence[Addition], rows: Sequence[Row]
     ) -> list[bool]:
-        # One statement for all: each gives up the interpreter's lock, and has to wait for it.
+        # One statement for all rows: each statement releases the GIL and must wait to get it back.
         try:
             count = self._execute_insert(connection, rows)
-        except _ROW_ERRORS:  # it has inserted nothing
+        except _ROW_ERRORS:  # nothing was inserted
             return [
                 self._insert_one(connection, addition, row)
                 for addition, row in zip(additions, rows, strict=True)
@@ -159,7 +159,7 @@ class Writer:
         return connection.exec_driver_sql(statement, tuple(chain.from_iterable(rows))).rowcount
 
     def _take_back(self, additions: Sequence[Addition], spans: Sequence[Span]) -> None:
-        """Drop the bytes of which no row was made, as far as no others come after them."""
+        """Cut off bytes that got no row, unless bytes of other messages follow them."""
         is_behind = False
         for addition, span in zip(reversed(additions), reversed(spans), strict=True):
             if addition.body.segment is not None:
@@ -167,10 +167,10 @@ class Writer:
             elif addition.receipt is None and not is_behind:
                 self._segments.take_back(span)
             else:
-                is_behind = True  # and an empty message must not get beyond the end of the file
+                is_behind = True  # an empty message must not end up beyond the end of the file
 
     def _resolve(self, beaten: Sequence[Addition]) -> None:
-        """Give those that another process was faster with the receipt of its copy."""
+        """Give each message that another process stored first the receipt of that copy."""
         known = self._first_receipts(beaten)
         for addition in beaten:
             if addition.error is None:
@@ -180,7 +180,7 @@ class Writer:
         keys = tuple(addition.key for addition in additions)
         connection = self._connect()
         rows = connection.exec_driver_sql(_first_sql(self._engine.dialect, len(keys)), keys).all()
-        connection.rollback()  # it would see the database as it is now for ever
+        connection.rollback()  # or it would go on seeing the current snapshot
         return {
             row.idempotency_key: Receipt(row.id, moment_of(row.received_at_ms), duplicate=True)
             for row in rows
@@ -199,7 +199,7 @@ class Writer:
         return self._connection
 
     def _forget_connection(self) -> None:
-        # One that was opened while nothing could be written would stay that way.
+        # A connection that was opened while nothing could be written would stay read-only.
         if self._connection is not None:
             self._connection.invalidate()
         self.close()
@@ -209,7 +209,7 @@ class Writer:
 def _own_span(body: SpooledBody) -> Span | None:
     if body.segment is None:
         return None
-    # It stays after a failed commit: the row may still turn up when the database recovers.
+    # The segment stays even after a failed commit: the row may reappear when the database recovers.
     body.is_named = True
     return Span(body.segment.name, 0, body.size)
 

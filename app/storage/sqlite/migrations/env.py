@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that app.storage.sqlite.database hands over."""
+"""Runs the migrations on the connection that app.storage.sqlite.database passes in."""
 
 from alembic import context
 

@@ -140,7 +140,7 @@ def test_mail_without_its_database_is_refused(data_dir: Path, is_emptied: bool) 
     if is_emptied:
         database.touch()
 
-    with pytest.raises(StorageUnavailable, match=r"no table of them in gomail\.db"):
+    with pytest.raises(StorageUnavailable, match=r"has no table of them"):
         create_store(data_dir)
     (path,) = segments(data_dir)
     assert path.read_bytes() == b"precious"
