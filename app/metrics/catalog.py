@@ -1,4 +1,4 @@
-"""Every metric, once: its name, kind, labels, and what a rise of it means."""
+"""Every metric, once: its name, kind, labels, and what a rise means."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ from app.state.shutdowns import BUCKET_SECONDS
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric; `buckets` are the upper bounds of a histogram, without the infinite one."""
+    """One metric; `buckets` are the upper bounds of a histogram, without `+Inf`."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -24,7 +24,7 @@ _REQUEST_LABELS = ("method", "endpoint", "status")
 REQUEST_DURATION = Metric(
     "http_request_duration_seconds",
     "histogram",
-    "From the head of a request to its answer, the upload included",
+    "From the request headers to the answer, including the upload",
     "Slow clients, a slow disk, or too few workers.",
     _REQUEST_LABELS,
     _SECONDS,
@@ -33,13 +33,13 @@ REQUESTS = Metric(
     "http_requests_total",
     "counter",
     "Requests answered on the API port",
-    "More traffic; look at the status.",
+    "More traffic; the status says which kind.",
     _REQUEST_LABELS,
 )
 RESPONSE_SIZE = Metric(
     "http_response_size_bytes",
     "histogram",
-    "Bytes in the bodies of answers",
+    "Size of response bodies",
     "More errors: a problem document is longer than a receipt.",
     _REQUEST_LABELS,
     (64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0),
@@ -47,29 +47,29 @@ RESPONSE_SIZE = Metric(
 ACTIVE_REQUESTS = Metric(
     "http_active_requests",
     "gauge",
-    "Requests in flight over all workers",
-    "Clients that send slowly, or more work than the workers can do.",
+    "Requests in flight, over all workers",
+    "Slow clients, or more work than the workers can do.",
 )
 EMAILS = Metric(
     "emails_processed_total",
     "counter",
-    "Messages by what became of them",
-    "duplicate: a relay that repeats itself; rejected: the relay's filters let too much through; "
+    "Messages by outcome",
+    "duplicate: a relay sends messages again; rejected: the relay's filters let too much through; "
     "error: mail is waiting at the relay.",
     ("status",),
 )
 EMAIL_SIZE = Metric(
     "email_size_bytes",
     "histogram",
-    "Bytes of each message stored",
-    "Larger mail; more space and time are needed.",
+    "Size of each stored message",
+    "Larger mail, which needs more space and time.",
     buckets=tuple(1024.0 * 2**power for power in range(15)),
 )
 EMAIL_DURATION = Metric(
     "email_processing_duration_seconds",
     "histogram",
-    "From the last byte of a message to its being durable",
-    "A slow disk, or more work than the processors can do; the client has no part in it.",
+    "From the last byte of a message until it is durable",
+    "A slow disk, or more work than the CPUs can do; the client's speed doesn't matter.",
     buckets=_SECONDS,
 )
 STORAGE_OPERATIONS = Metric(
@@ -82,15 +82,15 @@ STORAGE_OPERATIONS = Metric(
 COMMIT_BATCH_SIZE = Metric(
     "storage_commit_batch_size",
     "histogram",
-    "Messages in one commit, duplicates included",
-    "More messages at the same moment; the disk is used better.",
+    "Messages in one commit, including duplicates",
+    "More messages arrive at the same moment and share a sync.",
     buckets=(1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0),
 )
 STORAGE_FREE = Metric(
     "storage_free_bytes",
     "gauge",
     "Free space in the file system of the data directory",
-    "A fall: old messages have to go, or the disk has to grow.",
+    "When it falls: remove old messages or enlarge the disk.",
 )
 STORAGE_SIZE = Metric(
     "storage_size_bytes",
@@ -101,63 +101,63 @@ STORAGE_SIZE = Metric(
 RATE_LIMIT_HITS = Metric(
     "rate_limit_hits_total",
     "counter",
-    "Requests that the rate limit has decided about",
-    "denied: one client sends too much, or the limit is too low for it.",
+    "Requests that the rate limit has allowed or denied",
+    "denied: a client sends too much, or the limit is too low for it.",
     ("action",),
 )
 AUTH_FAILURES = Metric(
     "auth_failures_total",
     "counter",
     "Requests without a valid bearer token",
-    "A client with an old token, or somebody who guesses.",
+    "A client with an old token, or someone guessing tokens.",
 )
 ERRORS = Metric(
     "errors_total",
     "counter",
-    "Answers with a problem document, by its code",
-    "The code says it; see the API page.",
+    "Answers with a problem document, by error code",
+    "See the meaning of the code on the API page.",
     ("type", "endpoint"),
 )
 TIMEOUTS = Metric(
     "timeouts_total",
     "counter",
     "Requests whose client was too slow",
-    "A bad network, or somebody who holds connections open.",
+    "A bad network, or someone holding connections open.",
     ("endpoint",),
 )
 SHUTDOWNS = Metric(
     "shutdowns_total",
     "counter",
-    "Shutdowns since the data directory was made",
-    "forced: requests were cut off; raise shutdown_timeout or find what hangs.",
+    "Shutdowns since the data directory was created",
+    "forced: requests were cut off; raise shutdown_timeout, or find what hangs.",
     ("type",),
 )
 SHUTDOWN_DURATION = Metric(
     "shutdown_duration_seconds",
     "histogram",
-    "How long shutdowns took, kept over restarts",
-    "Long requests; the deploy has to wait for them.",
+    "How long shutdowns took, kept across restarts",
+    "Long requests, which a deploy must wait for.",
     ("type",),
     BUCKET_SECONDS,
 )
 DRAINING = Metric(
     "server_draining",
     "gauge",
-    "1 while the server takes no new requests",
+    "1 while the server drains and accepts no new requests",
     "A shutdown has begun.",
 )
 CONFIG_LIMIT = Metric(
     "config_limit",
     "gauge",
-    "Each number that can be run into",
+    "Configured and system limits, so that usage can be compared with them",
     "The configuration has changed.",
     ("name",),
 )
-BUILD_INFO = Metric("build_info", "gauge", "1, with the version", "A new version.", ("version",))
+BUILD_INFO = Metric("build_info", "gauge", "1, labelled by version", "A new version.", ("version",))
 PYTHON_INFO = Metric(
     "python_info",
     "gauge",
-    "1, with the interpreter of a process",
+    "1, labelled by the Python interpreter of each process",
     "A new interpreter.",
     ("version", "implementation", "worker"),
 )
@@ -165,35 +165,35 @@ GC_COLLECTIONS = Metric(
     "python_gc_collections_total",
     "counter",
     "Runs of the garbage collector",
-    "More objects are made; more traffic.",
+    "More objects are created, usually by more traffic.",
     ("worker", "generation"),
 )
 GC_OBJECTS_COLLECTED = Metric(
     "python_gc_objects_collected_total",
     "counter",
-    "Objects in cycles that the garbage collector has freed",
-    "Errors with tracebacks leave cycles; look at errors_total.",
+    "Objects in reference cycles that the garbage collector has freed",
+    "Errors with tracebacks leave reference cycles; look at errors_total.",
     ("worker", "generation"),
 )
 THREADS = Metric(
     "python_threads",
     "gauge",
     "Threads of a process",
-    "Slow clients: each upload that waits for bytes has a thread.",
+    "Slow clients: each upload that waits for bytes occupies a thread.",
     ("worker",),
 )
 RESIDENT_MEMORY = Metric(
     "process_resident_memory_bytes",
     "gauge",
-    "Memory of a process that is in RAM, shared pages included",
-    "Large messages at once; if it stays high, a leak.",
+    "Memory of a process in RAM, including shared pages",
+    "Several large messages at once; if it stays high, a leak.",
     ("worker",),
 )
 CPU_SECONDS = Metric(
     "process_cpu_seconds_total",
     "counter",
-    "User and system time of the processes that had this place",
-    "More work; at one a second a worker is at its end.",
+    "User and system CPU time, including earlier processes in the same slot",
+    "More work; a worker whose rate reaches 1 per second can do no more.",
     ("worker",),
 )
 OPEN_FDS = Metric(
@@ -207,7 +207,7 @@ START_TIME = Metric(
     "process_start_time_seconds",
     "gauge",
     "When a process was started, in seconds since 1970",
-    "The process was replaced; if that wasn't you, look at the log.",
+    "The process was replaced; if you didn't do it, look at the log.",
     ("worker",),
 )
 

@@ -1,7 +1,7 @@
-"""The directory of the workers' files: in memory, and never left behind for long.
+"""The directory of the workers' metrics files: in memory, removed by the next start at the latest.
 
-Not in the data directory: writing to a mapped file ends a process with SIGBUS when its disk is
-full or broken, and the counting of messages must not depend on the disk they are stored on.
+It is not in the data directory: writing to a mapped file kills a process with SIGBUS when the disk
+is full or broken, and counting messages must not depend on the disk that they are stored on.
 """
 
 import fcntl
@@ -12,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 
 _PREFIX = "gomail-metrics-"
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- mkdtemp makes names that nobody can guess
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- mkdtemp makes names that can't be guessed
 
 
 def make_directory() -> Path:
     """Return a new directory (0700), locked for as long as this process or a child of it lives.
 
-    Removes those that nobody lives for any more. Raises OSError.
+    Removes directories whose processes have all ended. Raises OSError.
     """
     parent = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else Path(tempfile.gettempdir())
     for left_behind in parent.glob(f"{_PREFIX}*"):

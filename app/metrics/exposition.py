@@ -1,6 +1,6 @@
-"""What Prometheus gets: the workers' files added up, and what can be seen from outside of them.
+"""What Prometheus gets: the sum of the workers' files, and what can be read from outside of them.
 
-Whatever follows from another number is derived here, so that no request pays for counting it.
+Numbers that follow from others are derived here, so that counting them costs no request anything.
 """
 
 import math
@@ -40,7 +40,7 @@ _RECORDED = (
 
 
 class Exposition:
-    """A collector for a registry of prometheus_client; each metric of the catalogue, once."""
+    """A collector for a prometheus_client registry: each metric of the catalog, once."""
 
     def __init__(
         self, directory: Path, settings: Settings, slots: Slots, processes: Processes
@@ -54,7 +54,7 @@ class Exposition:
         self._last_shutdowns = read_shutdowns(self._data_dir)
 
     def describe(self) -> Iterable[Family]:
-        """Tell the registry what there is, so that a scrape can ask for some by name."""
+        """Return all families, so that a scrape can ask for some by name."""
         return map(family, catalog.CATALOG)
 
     def collect(self) -> Iterator[Family]:
@@ -78,13 +78,13 @@ class Exposition:
     def _disk(self) -> Iterator[Family]:
         try:
             found = os.statvfs(self._data_dir)
-        except OSError:  # the other metrics tell what has become of the disk
+        except OSError:  # storage_operations_total shows that the disk has failed
             return
         yield single(catalog.STORAGE_FREE, found.f_bavail * found.f_frsize)
         yield single(catalog.STORAGE_SIZE, found.f_blocks * found.f_frsize)
 
     def _shutdowns(self) -> Iterator[Family]:
-        # A disk that is gone for a while makes no counter fall, and rise again when it is back.
+        # If the disk can't be read for a while, counters must not fall and then rise again.
         shutdowns = self._last_shutdowns = read_shutdowns(self._data_dir, self._last_shutdowns)
         yield labelled(catalog.SHUTDOWNS, {kind: one["count"] for kind, one in shutdowns.items()})
         durations = family(catalog.SHUTDOWN_DURATION)
@@ -104,7 +104,7 @@ def _add_derived(families: dict[str, Family]) -> None:
 
     derive(catalog.REQUESTS, catalog.REQUEST_DURATION, "_count")
     derive(catalog.EMAILS, catalog.EMAIL_SIZE, "_count", status="success")
-    # Each message that the store took was part of one commit.
+    # Each message that was stored was part of exactly one commit.
     added = {"operation": "add", "status": "success"}
     derive(catalog.STORAGE_OPERATIONS, catalog.COMMIT_BATCH_SIZE, "_sum", **added)
 

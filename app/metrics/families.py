@@ -1,4 +1,4 @@
-"""Metrics of the catalogue as prometheus_client's collectors hand them over."""
+"""Converts metrics of the catalog to what a prometheus_client collector yields."""
 
 from collections.abc import Mapping
 

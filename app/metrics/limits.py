@@ -1,4 +1,4 @@
-"""The numbers that can be run into, so that a dashboard can show how far away they are."""
+"""The limits that are exposed as metrics, so that a dashboard can show how close usage comes."""
 
 import resource
 
@@ -7,9 +7,9 @@ from app.settings.model import WAITING_THREADS
 
 
 def limits(settings: Settings) -> dict[str, float]:
-    """Return each limit by its name: that of its setting, but for two.
+    """Return each limit by name: the name of its setting, except for two.
 
-    requests_at_once is over all workers, open_files for each process.
+    requests_at_once is for all workers together, open_files for each process.
     """
     server, timeouts = settings.server, settings.timeouts
     return {

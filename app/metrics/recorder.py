@@ -1,6 +1,6 @@
-"""What a worker counts while it serves, with every child bound in advance.
+"""What a worker counts while it serves, with label values bound in advance.
 
-What can be derived when Prometheus asks isn't counted (app.metrics.exposition).
+What can be derived when Prometheus asks isn't counted here (see app.metrics.exposition).
 """
 
 from collections.abc import Iterable
@@ -21,10 +21,10 @@ NotStored = Literal["duplicate", "rejected", "error"]
 
 
 class Recorder:
-    """One a process. Series stay for good, so unknown methods share one."""
+    """One per process. Series are never removed, so unknown methods share one label value."""
 
     def __init__(self) -> None:
-        """Make the metrics; where their numbers live is decided by then (slot_values)."""
+        """Create the metrics; app.metrics.slot_values must have chosen their files before."""
         self._duration = _histogram(catalog.REQUEST_DURATION)
         self._response_size = _histogram(catalog.RESPONSE_SIZE)
         self._requests: dict[tuple[str, str, int], tuple[Histogram, Histogram]] = {}
@@ -49,7 +49,7 @@ class Recorder:
         self._timeouts = _counter(catalog.TIMEOUTS)
 
     def know_endpoints(self, endpoints: Iterable[str], mail_endpoints: Iterable[str]) -> None:
-        """Begin at zero what alerts wait for: a series that is born at one has never risen."""
+        """Create the series that alerts watch, at zero: one that first appears at 1 hasn't risen."""
         for endpoint in endpoints:
             self._timeouts.labels(endpoint)
         for endpoint in mail_endpoints:
@@ -59,7 +59,7 @@ class Recorder:
     def request(self, method: str, endpoint: str, status: int, seconds: float, size: int) -> None:
         """Count a request that was answered with `size` bytes after `seconds`.
 
-        `endpoint` is the rule of a route, or one name for all that have none.
+        `endpoint` is the rule of a route, or UNMATCHED.
         """
         known = self._requests.get((method, endpoint, status))
         duration, response_size = known or self._histograms(method, endpoint, status)
@@ -72,15 +72,15 @@ class Recorder:
         self._email_duration.observe(seconds)
 
     def not_stored(self, outcome: NotStored) -> None:
-        """Count a message by what became of it instead."""
+        """Count a message that was not stored, by its outcome."""
         self._emails[outcome].inc()
 
     def commit(self, batch_size: int) -> None:
-        """Count a commit that made `batch_size` messages durable, or found them to be."""
+        """Count a commit of `batch_size` messages, including those that were already stored."""
         self._batch_size.observe(batch_size)
 
     def failed_add(self) -> None:
-        """Count a message that the store couldn't take."""
+        """Count a message that could not be stored."""
         self._failed_adds.inc()
 
     def check(self, *, succeeded: bool) -> None:

@@ -1,4 +1,4 @@
-"""The Python side of each worker and of the master, as Prometheus reads it."""
+"""Metrics about the Python processes: each worker and the master."""
 
 import platform
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ _FROM_PROC = {
 
 
 def runtime_families(processes: Processes) -> Iterable[Family]:
-    """Return the families of all processes that run."""
+    """Return the families for all running processes."""
     families = {metric: family(metric) for metric in _RUNTIME}
     for process in processes.running():
         worker = "master" if process.place == MASTER else str(process.place)

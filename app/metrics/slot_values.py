@@ -1,4 +1,4 @@
-"""Where prometheus_client keeps the numbers of one worker: files that pass to its successor.
+"""Where prometheus_client keeps the numbers of one worker: files that its successor takes over.
 
 The library's own multiprocess mode has files for each process id, so every worker that ever ran
 leaves some behind, and each scrape reads them all. Here they belong to a slot (app.state.slots).
@@ -15,9 +15,9 @@ _FILE_BYTES = {"histogram": 1024 * 1024, "counter": 64 * 1024}
 
 
 def keep_in_slot(directory: Path, slot: int) -> None:
-    """Let all metrics made from now on in this process live in the files of `slot`.
+    """Keep all metrics that this process creates from now on in the files of `slot`.
 
-    They go on from where the slot's last process ended. Raises OSError.
+    They continue where the slot's last process ended. Raises OSError.
     """
     for kind, size in _FILE_BYTES.items():
         _make(directory / f"{kind}_{slot}.db", size)  # as the library would call it
@@ -27,9 +27,9 @@ def keep_in_slot(directory: Path, slot: int) -> None:
 
 def _make(path: Path, size: int) -> None:
     if not path.exists():
-        # Renamed when it is whole: an empty file, even for a moment, would fail a scrape.
+        # Renamed once it is complete: an empty file, even for a moment, would fail a scrape.
         new = path.with_suffix(".new")
         with new.open("wb") as file:
-            # Space that is missing later would end the process with SIGBUS.
+            # If space ran out later, the process would be killed with SIGBUS.
             os.posix_fallocate(file.fileno(), 0, size)
         new.rename(path)

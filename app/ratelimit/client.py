@@ -1,8 +1,8 @@
-"""Whose bucket a request takes its token from.
+"""Finds the client whose bucket a request takes its token from.
 
-The client is the peer. A trusted proxy may name another, since behind Postfix or a load
-balancer every request comes from one address; from anybody else a forwarding header is a claim
-that costs nothing to make, and is ignored (RFC 7239 section 8.1).
+The client is the peer. A trusted proxy may name another one, since behind Postfix or a load
+balancer every request comes from one address. From anyone else a forwarding header proves nothing
+and is ignored (RFC 7239 section 8.1).
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _IPV6_PREFIX_BITS = 64
 
 @dataclass(frozen=True)
 class Claims:
-    """What the headers of a request say about its client; None where they say nothing."""
+    """What the headers of a request say about its client; None for a header that is absent."""
 
     original_client_address: str | None = None
     forwarded_for: str | None = None
@@ -30,14 +30,14 @@ def client_of(peer: str, claims: Claims, trusted: Sequence[Network]) -> str:
     """Return the name of the client's bucket: an IPv4 address, or an IPv6 network of 64 bits.
 
     `peer` is the address that the connection comes from, "" for a Unix socket, whose peer is
-    trusted. An address in a header that is none is passed over.
+    trusted. A header whose value is not an address is ignored.
     """
     address = _parse(peer)
     if address is not None and not _is_in(address, trusted):
         return _name(address)
     forwarded = _rightmost_untrusted(claims.forwarded_for, trusted) or _parse(claims.real_ip)
     if forwarded is not None and not _is_in(forwarded, trusted):
-        return _name(forwarded)  # whoever sends through a proxy is believed as little as directly
+        return _name(forwarded)  # a client behind a proxy is trusted no more than a direct one
     return _name(_parse(claims.original_client_address) or forwarded or address) or "local"
 
 
@@ -46,7 +46,7 @@ def _rightmost_untrusted(forwarded_for: str | None, trusted: Sequence[Network]) 
     for entry in reversed((forwarded_for or "").split(",")):
         address = _parse(entry)
         if address is None:
-            break  # nothing to the left of what can't be read can be believed
+            break  # what is to the left of an unreadable entry can't be trusted
         nearest = address
         if not _is_in(address, trusted):
             break

@@ -15,7 +15,7 @@ from app.state.outage import Outage
 TIMEOUT_SECONDS = 0.05
 PAUSE_SECONDS = 1.0
 
-# The arithmetic of TokenBucket.take, on the server's clock, which all hosts share.
+# The arithmetic of TokenBucket.take, using the server's clock, which all hosts share.
 _TAKE = """
 local interval, capacity = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
@@ -34,10 +34,10 @@ _log = logging.getLogger(__name__)
 
 
 class RedisLimiter:
-    """Token buckets in Redis; while it is away, those of `fallback`.
+    """Token buckets in Redis; while it can't be reached, those of `fallback`.
 
-    A request costs one round trip and TIMEOUT_SECONDS at most. After a failure the server is left
-    alone for PAUSE_SECONDS, so that an outage doesn't slow every request down.
+    A request costs one round trip and at most TIMEOUT_SECONDS. After a failure, Redis isn't asked
+    for PAUSE_SECONDS, so that an outage doesn't slow down every request.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class RedisLimiter:
         outage: Outage,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`url` begins with redis:, rediss:, valkey: or valkeys:. Connects at the first use."""
+        """`url` begins with redis:, rediss:, valkey: or valkeys:. Connects on first use."""
         redis = Redis.from_url(
             re.sub("^valkey", "redis", url),
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),  # a token that may have been taken isn't taken again
+            retry=Retry(NoBackoff(), 0),  # never retry: the token may already have been taken
         )
         self._script = redis.register_script(_TAKE)
         self._bucket = bucket
@@ -73,13 +73,13 @@ class RedisLimiter:
             self._pause(error)
             return self._fallback.take(client)
         if self._outage.end():
-            _log.info("The rate limit server answers again; its buckets count.")
+            _log.info("The rate limit server answers again; its buckets are in use.")
         return self._bucket.decision(bool(allowed), backlog)
 
     def _pause(self, error: RedisError) -> None:
         self._paused_until = self._clock() + PAUSE_SECONDS
         if self._outage.begin():
             _log.warning(
-                "The rate limit server is away; each host limits by itself meanwhile.",
-                extra={"reason": type(error).__name__},  # its text may hold the password
+                "The rate limit server can't be reached; each host limits by itself meanwhile.",
+                extra={"reason": type(error).__name__},  # its text may contain the password
             )

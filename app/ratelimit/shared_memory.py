@@ -1,12 +1,12 @@
 """Token buckets in memory that the workers of one host share.
 
-A client belongs to one set of the table. Where a set is full, the entry whose bucket is the closest
-to being full makes room: it is the one that knows the least.
+A client belongs to one set of the table. When a set is full, the entry whose bucket is closest to
+being full is replaced: it holds the least information.
 
-Two locks go together. A record lock (fcntl) keeps processes apart, and the kernel releases it
-when its owner dies, at whatever instruction; but it doesn't keep the threads of one process apart,
-so a thread lock comes before it. There is one thread lock for all sets: a process that waits for
-a record lock then never holds another, or the kernel would see deadlocks where there are none
+Two locks are needed. A record lock (fcntl) keeps processes apart, and the kernel releases it
+whenever its owner dies; but it doesn't keep the threads of one process apart, so a thread lock
+comes before it. There is one thread lock for all sets, so that a process that waits for a record
+lock never holds another one: otherwise the kernel might report a deadlock where there is none
 (EDEADLK in fcntl(2)).
 """
 
@@ -29,7 +29,7 @@ class SharedLimiter:
         self,
         table: BucketTable,
         bucket: TokenBucket,
-        clock_ns: Callable[[], int] = time.monotonic_ns,  # the time of day can be set back
+        clock_ns: Callable[[], int] = time.monotonic_ns,  # the wall clock can be set back
     ) -> None:
         """`clock_ns` is the same clock in all processes that share the table."""
         self._table = table

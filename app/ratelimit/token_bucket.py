@@ -1,9 +1,8 @@
-"""The token bucket, as arithmetic on one number a client.
+"""The token bucket, as arithmetic on one number per client.
 
-This is the generic cell rate algorithm (ITU-T I.371, annex A, virtual scheduling): the token
-bucket written as the theoretical arrival time of the next request. It was chosen over the classic
-form because one integer is the whole state: no refill loop, no rounding, and an exact time to
-wait.
+This is the generic cell rate algorithm (ITU-T I.371, annex A, virtual scheduling): a token bucket
+expressed as the theoretical arrival time of the next request. One integer is the whole state, so
+there is no refill loop and no rounding, and the time to wait is exact.
 """
 
 from dataclasses import dataclass
@@ -12,11 +11,11 @@ from typing import NamedTuple, Protocol
 MINUTE_US = 60_000_000
 
 
-class Decision(NamedTuple):  # made for every request, at a third of a dataclass's price
-    """Whether a request passes; times are in microseconds from the moment of the decision.
+class Decision(NamedTuple):  # made for every request, at a third of the cost of a dataclass
+    """Whether a request is allowed; times are in microseconds from the moment of the decision.
 
-    `remaining` more requests would pass at this moment; `retry_after_us` is 0 when this one
-    passes; after `full_after_us` the bucket is full again.
+    `remaining` more requests would be allowed right now; `retry_after_us` is 0 when this one is
+    allowed; after `full_after_us` the bucket is full again.
     """
 
     allowed: bool
@@ -27,7 +26,7 @@ class Decision(NamedTuple):  # made for every request, at a third of a dataclass
 
 @dataclass(frozen=True)
 class TokenBucket:
-    """A token comes every `interval_us`; the bucket is full with `capacity_us` worth of them."""
+    """A token arrives every `interval_us`; a full bucket holds `capacity_us` worth of them."""
 
     interval_us: int
     capacity_us: int
@@ -36,7 +35,7 @@ class TokenBucket:
         """Take one token at `now_us` from the bucket whose state is `arrival_us`.
 
         Return the new state and the decision. The state of a new client is 0. If the clock was
-        set back, the bucket counts as empty at most: nobody is locked out, and nobody gets more.
+        set back, the bucket counts as no worse than empty: nobody is locked out or gets extra.
         """
         backlog = min(max(arrival_us - now_us, 0), self.capacity_us)
         allowed = backlog + self.interval_us <= self.capacity_us
@@ -52,8 +51,8 @@ class TokenBucket:
 
 
 def token_bucket(per_minute: int, burst: int) -> TokenBucket:
-    """Return the bucket for `per_minute` requests a minute (at least 1) and bursts of `burst`."""
-    # Rounded up, so that no minute holds more than was allowed.
+    """Return the bucket for `per_minute` requests (at least 1) and bursts of `burst`."""
+    # Rounded up, so that no minute has more requests than allowed.
     interval = -(-MINUTE_US // per_minute)
     return TokenBucket(interval_us=interval, capacity_us=interval * burst)
 

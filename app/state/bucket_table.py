@@ -16,10 +16,10 @@ SET = struct.Struct("=" + "QQ" * WAYS)
 
 
 class BucketTable:
-    """Made before the fork; a worker that is killed leaves it usable.
+    """Created before the fork; a worker that is killed leaves it usable.
 
-    `descriptor` is there for record locks (fcntl): byte N locks set N. `secret` keys the
-    fingerprints, so that nobody can choose addresses that push another's entry out of its set.
+    `descriptor` is for record locks (fcntl): byte N locks set N. `secret` keys the fingerprints,
+    so that nobody can choose addresses that push another client's entry out of its set.
     """
 
     def __init__(self, sets: int = SETS) -> None:

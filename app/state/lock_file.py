@@ -1,4 +1,4 @@
-"""Files by whose locks the processes that share a data directory keep out of each other's way."""
+"""Lock files, for processes that share a data directory."""
 
 import errno
 import fcntl
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class LockFile:
-    """A file to lock, opened at the first use. For one thread at a time."""
+    """A file to lock, opened on first use. Not thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -17,9 +17,9 @@ class LockFile:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep the others out; raises OSError."""
+        """Hold the lock; raises OSError."""
         descriptor, _ = self._open()
-        # Waiting here blocks in the kernel, where SQLite's own busy handler polls.
+        # This waits in the kernel, whereas SQLite's own busy handler polls.
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
             yield
@@ -27,16 +27,16 @@ class LockFile:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def check_place(self) -> None:
-        """Raise OSError when the directory isn't any more where the lock was opened.
+        """Raise OSError when the directory is no longer the one in which the lock was opened.
 
-        Files stay open when they are removed, and would take messages that no start finds.
+        Removed files stay open: messages would be written to them, and no start would find those.
         """
         _, opened = self._open()
         if not os.path.samestat(self._path.stat(), opened):
             raise OSError(errno.ESTALE, "the data directory has been replaced")
 
     def close(self) -> None:
-        """Close the file; the next use opens what is there then."""
+        """Close the file; the next use opens whatever file is there then."""
         if self._opened is not None:
             os.close(self._opened[0])
             self._opened = None
@@ -51,6 +51,6 @@ class LockFile:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep out, once, other processes that lock the file at `path`; raises OSError."""
+    """Hold a lock on the file at `path` once; raises OSError."""
     with closing(LockFile(path)) as lock, lock.held():
         yield

@@ -1,15 +1,15 @@
-"""Whether the rate limit server is away, as all workers of this host see it together."""
+"""Whether the rate limit server can be reached, shared by all workers of this host."""
 
 import mmap
 import struct
 
-_STATE = struct.Struct("=QQ")  # away (0 or 1), outages so far
+_STATE = struct.Struct("=QQ")  # unreachable (0 or 1), outages so far
 
 
 class Outage:
-    """Shared memory, made before the fork, so that an outage is logged and counted once.
+    """Shared memory, created before the fork, so that an outage is logged and counted once.
 
-    Two workers that notice in the same microsecond may both report it.
+    Two workers that notice it in the same microsecond may both report it.
     """
 
     def __init__(self) -> None:
@@ -17,18 +17,18 @@ class Outage:
 
     @property
     def count(self) -> int:
-        """How many outages began since the server was started."""
+        """How many outages there have been since the server was started."""
         return int(_STATE.unpack_from(self._memory)[1])
 
     def begin(self) -> bool:
-        """Note that the server is away; return whether nobody had noted it before."""
+        """Note that the server can't be reached; return whether this is news."""
         away, count = _STATE.unpack_from(self._memory)
         if not away:
             _STATE.pack_into(self._memory, 0, 1, count + 1)
         return not away
 
     def end(self) -> bool:
-        """Note that the server answers; return whether it had been away."""
+        """Note that the server answers; return whether this is news."""
         away, count = _STATE.unpack_from(self._memory)
         if away:
             _STATE.pack_into(self._memory, 0, 0, count)

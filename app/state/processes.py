@@ -1,7 +1,7 @@
-"""What is known of each worker and the master while they run.
+"""What is known about each worker and the master while they run.
 
-Memory shared by all, made before the fork. Whatever only a process itself can tell it writes to
-its own place; the rest is read from /proc when Prometheus asks.
+Shared memory, created before the fork. Each process writes to its own place what only it knows;
+the rest is read from /proc when Prometheus asks.
 """
 
 import gc
@@ -24,7 +24,7 @@ _PLACE = struct.Struct("=qd6q")
 
 @dataclass(frozen=True)
 class Process:
-    """One process that runs; what is summed over its predecessors in the same place never falls."""
+    """A running process; its counts include its predecessors in the same place, so never fall."""
 
     place: int
     pid: int
@@ -42,7 +42,7 @@ class Processes:
         self._children_cpu = 0.0
 
     def begin(self, place: int) -> None:
-        """Note that the calling process has `place` from now on, and count its collections."""
+        """Give the calling process `place` from now on, and count its garbage collections."""
         self._own = place
         _, *rest = self._read(place)
         self._write(place, os.getpid(), *rest)
@@ -50,18 +50,18 @@ class Processes:
             gc.callbacks.append(self._count_collection)
 
     def leave(self) -> None:
-        """Note nothing more of the calling process, a child of the master without a place."""
+        """Stop counting in the calling process, a child of the master without a place."""
         if self._count_collection in gc.callbacks:
             gc.callbacks.remove(self._count_collection)
 
     def end(self, place: int) -> None:
-        """Note in the master that the worker in `place` was the last child it has waited for."""
+        """In the master: the worker in `place` has ended, and was the last child waited for."""
         _, earlier, *rest = self._read(place)
         before, self._children_cpu = self._children_cpu, _children_cpu_seconds()
         self._write(place, 0, earlier + self._children_cpu - before, *rest)
 
     def end_other(self) -> None:
-        """Note in the master that children without a place may have been waited for."""
+        """In the master: children without a place may have been waited for."""
         self._children_cpu = _children_cpu_seconds()
 
     def running(self) -> Iterator[Process]:
@@ -82,7 +82,7 @@ class Processes:
         return _PLACE.unpack_from(self._memory, place * _PLACE.size)
 
     def _write(self, place: int, *values: float) -> None:
-        # Not pack_into, which writes zeros first: a scrape would see counters fall.
+        # Not pack_into, which writes zeros first: a scrape could see counters fall.
         start = place * _PLACE.size
         self._memory[start : start + _PLACE.size] = _PLACE.pack(*values)
 

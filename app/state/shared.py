@@ -1,4 +1,4 @@
-"""What master and workers share, in memory that is made before the fork."""
+"""What master and workers share, in memory that is created before the fork."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from app.state.slots import Slots
 
 @dataclass(frozen=True)
 class SharedState:
-    """Anonymous memory; it goes with the last process that has it."""
+    """Anonymous memory; it is freed when the last process that has it ends."""
 
     buckets: BucketTable = field(default_factory=BucketTable)
     slots: Slots = field(default_factory=Slots)

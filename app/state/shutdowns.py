@@ -1,4 +1,4 @@
-"""How often the server was shut down and how long it took, kept over restarts."""
+"""How often the server was shut down and how long it took, kept across restarts."""
 
 import json
 from pathlib import Path
@@ -15,12 +15,12 @@ Shutdowns = dict[str, dict[str, Any]]
 
 
 def shutdowns_file(data_dir: Path) -> Path:
-    """Return where this is kept."""
+    """Return the path of the file."""
     return data_dir / "shutdowns.json"
 
 
 def read_shutdowns(data_dir: Path, otherwise: Shutdowns | None = None) -> Shutdowns:
-    """Return what is on record; when that can't be read, `otherwise`, or no shutdowns at all."""
+    """Return the recorded shutdowns; if they can't be read, `otherwise`, or else none."""
     try:
         kept = json.loads(shutdowns_file(data_dir).read_text(encoding="utf-8"))
         return {kind: _checked(kept[kind]) for kind in ("graceful", "forced")}

@@ -1,7 +1,7 @@
 """What each worker has in flight and has done, in memory shared with the master.
 
-A worker writes to its own slot only, so a thread lock is all it needs. The slot of a dead worker
-passes to the one that replaces it: what was in flight died with it, what was done stays done.
+A worker writes only to its own slot, so a thread lock is enough. The worker that replaces a dead
+one gets its slot: the requests in flight are gone, the totals stay.
 """
 
 import mmap
@@ -9,7 +9,7 @@ import struct
 import threading
 from dataclasses import dataclass
 
-SLOTS = 1024  # a reload has twice the workers for a moment, 256 of which are allowed
+SLOTS = 1024  # up to 256 workers are allowed, and a reload doubles them for a moment
 
 # in flight, messages, bytes, last received (ms since 1970), timeouts
 _SLOT = struct.Struct("=qqqqq")
@@ -18,7 +18,7 @@ _DRAINING_OFFSET = SLOTS * _SLOT.size
 
 @dataclass(frozen=True)
 class Totals:
-    """Over all workers since the start; `last_received_ms` is 0 when there was no message."""
+    """Totals of all workers since the start; `last_received_ms` is 0 before the first message."""
 
     messages: int
     bytes: int
@@ -27,7 +27,7 @@ class Totals:
 
 
 class Slots:
-    """Made before the fork. Each worker binds itself to the slot that the master assigned."""
+    """Created before the fork. Each worker binds itself to the slot that the master assigned."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _DRAINING_OFFSET + 8)
@@ -48,12 +48,12 @@ class Slots:
         self._assigned.discard(slot)
 
     def bind(self, slot: int) -> None:
-        """Make `slot` the one that this process writes to."""
+        """Let this process write to `slot`."""
         self._own = slot
 
     def enter(self) -> bool:
         """Count a request in, unless the server drains; return whether it was counted."""
-        # Counted first, looked second: the master sees this request, or this sees the drain.
+        # Count first, then look: either the master sees this request, or this sees the drain.
         self._add(in_flight=1)
         if self.draining:
             self._add(in_flight=-1)
@@ -69,7 +69,7 @@ class Slots:
         self._add(messages=1, size=size, received_at_ms=received_at_ms)
 
     def count_timeout(self) -> None:
-        """Note that a client's time was up before its request was answered."""
+        """Note that a client ran out of time before its request was answered."""
         self._add(timeouts=1)
 
     def in_flight(self) -> int:
@@ -77,17 +77,17 @@ class Slots:
         return sum(self._read(slot)[0] for slot in range(SLOTS))
 
     def totals(self) -> Totals:
-        """Return what all workers have done."""
+        """Return the sums over all workers."""
         _, messages, size, last, timeouts = zip(*map(self._read, range(SLOTS)), strict=True)
         return Totals(sum(messages), sum(size), max(last), sum(timeouts))
 
     @property
     def draining(self) -> bool:
-        """Whether the server takes no new requests any more."""
+        """Whether the server refuses new requests."""
         return self._memory[_DRAINING_OFFSET] != 0
 
     def drain(self) -> None:
-        """Take no new requests from now on."""
+        """Refuse new requests from now on."""
         self._memory[_DRAINING_OFFSET] = 1
 
     def _add(
@@ -113,6 +113,6 @@ class Slots:
         return _SLOT.unpack_from(self._memory, slot * _SLOT.size)
 
     def _write(self, slot: int, *values: int) -> None:
-        # Not pack_into, which writes zeros first: another process would see numbers fall.
+        # Not pack_into, which writes zeros first: another process could see numbers fall.
         start = slot * _SLOT.size
         self._memory[start : start + _SLOT.size] = _SLOT.pack(*values)

@@ -1,4 +1,4 @@
-"""The small files of a data directory, each written whole or not at all."""
+"""The small files of a data directory, each written completely or not at all."""
 
 import fcntl
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def locked_directory(directory: Path) -> Iterator[None]:
-    """Keep out other processes that would write small files there; raises OSError."""
+    """Hold a lock that keeps other processes from writing small files there; raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -22,7 +22,7 @@ def locked_directory(directory: Path) -> Iterator[None]:
 def write_whole(path: Path, text: str) -> None:
     """Write the file (0600) atomically and durably; raises OSError.
 
-    The caller has its directory locked.
+    The caller holds `locked_directory`.
     """
     temporary = _unfinished(path)
     flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -44,7 +44,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def sweep_unfinished(path: Path) -> None:
-    """Remove what a killed `write_whole` of this file has left; raises OSError."""
+    """Remove what a killed `write_whole` of this file has left behind; raises OSError."""
     temporary = _unfinished(path)
     with locked_directory(path.parent), suppress(FileNotFoundError):
         if stat.S_ISREG(temporary.lstat().st_mode):
