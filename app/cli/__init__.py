@@ -1,4 +1,4 @@
-"""The command `flask gomail`: works from any directory and without a valid configuration."""
+"""The command `flask gomail`, which works from any directory and without a valid configuration."""
 
 import click
 
@@ -11,7 +11,7 @@ from app.cli.validate import validate
 
 @click.group()
 def gomail() -> None:
-    """Run GoMail, check its configuration, read what it stored."""
+    """Run GoMail, check its configuration, and read stored messages."""
 
 
 gomail.add_command(check)

@@ -1,4 +1,4 @@
-"""`flask gomail check`: sends a message the whole way, and says which link of it is broken."""
+"""`flask gomail check`: sends a test message end to end, and reports what is broken."""
 
 import sys
 from enum import IntEnum
@@ -26,7 +26,7 @@ from app.storage.factory import has_store, open_store
 
 
 class ExitCode(IntEnum):
-    """Those of monitoring plugins (Monitoring Plugins Development Guidelines, section 2)."""
+    """As for monitoring plugins (Monitoring Plugins Development Guidelines, section 2)."""
 
     OK = 0
     WARNING = 1
@@ -35,19 +35,19 @@ class ExitCode(IntEnum):
 
 
 class HostAndPort(click.ParamType[tuple[str, int]]):
-    """`host:port`; an IPv6 address stands in brackets."""
+    """`host:port`; an IPv6 address is in brackets."""
 
     name = "host:port"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, int]:
-        """Return both."""
+        """Return host and port."""
         host, _, port = str(value).rpartition(":")
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
         is_bare_ipv6 = ":" in host and bare == host
         if not bare or is_bare_ipv6 or not port.isdecimal() or not 0 < int(port) < 65_536:
-            self.fail(f"{value!r} is no host:port such as 127.0.0.1:25 or [::1]:25", param, ctx)
+            self.fail(f"{value!r} is not a host:port such as 127.0.0.1:25 or [::1]:25", param, ctx)
         return bare, int(port)
 
 
@@ -59,13 +59,13 @@ class HostAndPort(click.ParamType[tuple[str, int]]):
     type=click.IntRange(min=1),
     default=30,
     show_default=True,
-    help="Seconds for an answer, and again for the message to arrive.",
+    help="Seconds to wait for an answer, and again for the message to arrive.",
 )
 def check(config: Path | None, smtp: tuple[str, int] | None, timeout: int) -> None:
-    """Send a message through the running server and see it stored; it doesn't stay there.
+    """Send a test message through the running server, check that it is stored, and remove it.
 
-    The exit code is 0 when all is well, 1 when something will go wrong later, 2 when a link is
-    broken, 3 when the configuration is invalid.
+    The exit code is 0 when all is well, 1 for a warning, 2 when something is broken, 3 when the
+    configuration is invalid.
     """
     inspection = inspect(config=config)
     if inspection.settings is None:
@@ -91,12 +91,12 @@ def _check_http(settings: Settings, timeout: int) -> None:
     canary = new_canary(settings)
     send_over_http(canary, settings, token, timeout)
     _see_it_stored(canary, settings, timeout)
-    click.echo("ok: the server takes messages and stores them")
+    click.echo("ok: the server accepts and stores messages")
 
 
 def _check_smtp(settings: Settings, smtp: tuple[str, int], timeout: int) -> None:
     if missing_domains_warning(settings) is not None:
-        raise BrokenLink("It isn't known for which domain to send mail: set primary_domain.")
+        raise BrokenLink("No domain is configured to send the message to: set primary_domain.")
     canary = new_canary(settings)
     send_over_smtp(canary, *smtp, timeout)
     _see_it_stored(canary, settings, timeout)
@@ -113,18 +113,18 @@ def _find_store(settings: Settings) -> None:
         ) from error
     if not exists:
         raise BrokenLink(
-            f"There are no messages in data_dir, {data_dir}: no server has been started with this"
+            f"There is no store in data_dir, {data_dir}: no server was ever started with this"
             " configuration, or it stores elsewhere."
         )
 
 
 def _token(settings: Settings) -> bytes:
-    # Only a server makes one: made here, it could belong to a user whose files it can't read.
+    # Only the server may create one: it might not be able to read a file of this command's user.
     configured = settings.authentication.bearer_tokens
     if not configured and not token_file(settings.storage.data_dir).exists():
         raise BrokenLink(
-            "There is no token, neither configured nor in data_dir: the server has been started"
-            " with another configuration."
+            "There is no token, neither in the configuration nor in data_dir: the server was"
+            " started with a different configuration."
         )
     try:
         return bearer_tokens(settings)[0]

@@ -1,4 +1,4 @@
-"""Stored messages as files that mail programs read, and nobody but their owner."""
+"""Exports stored messages to files for mail programs, readable only by their owner."""
 
 import mailbox
 from collections.abc import Iterable, Iterator
@@ -47,7 +47,7 @@ def export_as_mbox(contents: Iterable[Content], directory: Path) -> int:
     for message, content in contents:
         sender = message.envelope.sender or "MAILER-DAEMON"
         received = asctime(message.received_at.utctimetuple())
-        lines = content.replace(b"\r\n", b"\n")  # what RFC 4155 and mail programs on Unix expect
+        lines = content.replace(b"\r\n", b"\n")  # as RFC 4155 and Unix mail programs expect
         if lines.startswith(b"From "):
             lines = b">" + lines
         box.add(f"From {sender} {received}\n".encode() + lines)

@@ -1,4 +1,4 @@
-"""`flask gomail messages`: what is stored, for a person at a terminal."""
+"""`flask gomail messages`: reads stored messages at a terminal."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ from app.storage.message import StoredMessage
 
 
 class Moment(click.ParamType[datetime]):
-    """A date or a time in ISO 8601; UTC where it names no zone."""
+    """A date or a time in ISO 8601, in UTC unless it has a time zone."""
 
     name = "time"
 
@@ -33,7 +33,9 @@ class Moment(click.ParamType[datetime]):
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
-            self.fail(f"{value!r} is no time such as 2026-01-31 or 2026-01-31T12:00Z", param, ctx)
+            self.fail(
+                f"{value!r} is not a time such as 2026-01-31 or 2026-01-31T12:00Z", param, ctx
+            )
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -50,7 +52,7 @@ def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def messages() -> None:
-    """Read what is stored: list it, show it, export it."""
+    """List, show and export stored messages."""
 
 
 @messages.command("list")
@@ -65,7 +67,7 @@ def list_messages(  # noqa: PLR0913, PLR0917 -- one argument an option
     limit: int,
     as_json: bool,
 ) -> None:
-    """List stored messages, the newest first."""
+    """List stored messages, newest first."""
     with _open_store(config) as store:
         found = list(store.search(Query(recipient, since, until, limit)))
     if as_json:
@@ -79,7 +81,7 @@ def list_messages(  # noqa: PLR0913, PLR0917 -- one argument an option
 @click.option("--raw", is_flag=True, help="Write exactly the bytes that were received.")
 @click.argument("message_id", metavar="ID")
 def show(config: Path | None, message_id: str, raw: bool) -> None:
-    """Show one message: its envelope, then its text with control characters escaped."""
+    """Show one message: its envelope, then the message with control characters escaped."""
     with _open_store(config) as store:
         content = store.read(message_id)
         if raw:
@@ -104,7 +106,7 @@ def export(  # noqa: PLR0913, PLR0917 -- one argument an option
     kind: str,
     directory: Path,
 ) -> None:
-    """Write stored messages to DIR: a file ID.eml for each, or all to gomail.mbox, made anew."""
+    """Write stored messages to DIR: one ID.eml for each, or all to a new gomail.mbox."""
     query = Query(recipient, since, until, oldest_first=True)
     write = export_as_eml if kind == "eml" else export_as_mbox
     faults: list[str] = []
@@ -134,8 +136,8 @@ def _open_store(config: Path | None) -> Iterator[MessageStore]:
             yield store
     except StorageUnavailable as error:
         sys.exit(
-            f"The store in {settings.data_dir} can't be used: {error.__cause__ or error}. Run this"
-            " as the user of the server; a store is only read where it could be written."
+            f"The store in {settings.data_dir} can't be opened: {error.__cause__ or error}. Run"
+            " this as the user of the server: even reading needs write permission."
         )
     except GoMailError as error:
         sys.exit(str(error))

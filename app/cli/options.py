@@ -1,4 +1,4 @@
-"""The command-line options that several commands share."""
+"""Command-line options that several commands share."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`flask gomail postfix-config`: prints what Postfix needs to know."""
+"""`flask gomail postfix-config`: prints the lines for Postfix's configuration."""
 
 import re
 import sys
@@ -25,19 +25,21 @@ _NOT_IN_MASTER_CF = re.compile(r"[\s{}$\"]")
 
 
 class OneWord(click.ParamType[str]):
-    """Text that master.cf takes for one argument."""
+    """Text that master.cf reads as one argument."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the text."""
         if not value or _NOT_IN_MASTER_CF.search(value):
-            self.fail(f"{value!r} is empty, or holds a space, a brace, a quote or a $", param, ctx)
+            self.fail(
+                f"{value!r} is empty, or contains a space, a brace, a quote or a $", param, ctx
+            )
         return str(value)
 
 
 class Url(OneWord):
-    """Where the script posts to."""
+    """The URL that the script posts to."""
 
     name = "url"
 
@@ -45,12 +47,14 @@ class Url(OneWord):
         """Return the URL."""
         url = super().convert(value, param, ctx)
         if not _HTTP_URL.match(url):
-            self.fail(f"{url!r} is no URL such as http://127.0.0.1:3000/mail/inbound", param, ctx)
+            self.fail(
+                f"{url!r} is not a URL such as http://127.0.0.1:3000/mail/inbound", param, ctx
+            )
         return url
 
 
 class AbsolutePath(OneWord):
-    """A file; Postfix runs the script in its queue's directory, so it has to be absolute."""
+    """A file, as an absolute path: Postfix runs the script in its queue directory."""
 
     name = "file"
 
@@ -58,7 +62,7 @@ class AbsolutePath(OneWord):
         """Return the path."""
         path = super().convert(value, param, ctx)
         if not path.startswith("/"):
-            self.fail(f"{path!r} doesn't begin with /", param, ctx)
+            self.fail(f"{path!r} does not begin with /", param, ctx)
         return path
 
 
@@ -78,15 +82,15 @@ class User(OneWord):
 @click.command("postfix-config")
 @config_option
 @click.option("--part", type=click.Choice(["main.cf", "master.cf"]), required=True)
-@click.option("--url", type=Url(), help="Where GoMail takes mail.  [default: this server]")
+@click.option("--url", type=Url(), help="The URL to deliver to.  [default: this server's]")
 @click.option(
     "--token-file",
     type=AbsolutePath(),
-    help="Holds the token, readable by USER.  [default: this one's]",
+    help="The file that holds the token; USER must be able to read it.  [default: this server's]",
 )
 @click.option("--user", type=User(), default="gomail", show_default=True)
 @click.option(
-    "--relay", type=AbsolutePath(), help="The script.  [default: the one that came along]"
+    "--relay", type=AbsolutePath(), help="The gomail-relay script.  [default: the one installed]"
 )
 def postfix_config(  # noqa: PLR0913, PLR0917 -- one argument an option
     config: Path | None,

@@ -1,4 +1,4 @@
-"""`flask gomail server`: becomes Gunicorn, once the configuration is known to be valid."""
+"""`flask gomail server`: checks the configuration, then replaces itself by Gunicorn."""
 
 import os
 import sys
@@ -43,22 +43,22 @@ def _help(key: str) -> str:
 @config_option
 @_setting_options
 def server(config: Path | None, **flags: str | None) -> None:
-    """Start the server. A LIST is written with commas: a,b,c."""
+    """Start the server. Separate the items of a LIST with commas: a,b,c."""
     inspection = inspect(flags, config=config)
     print_faults(inspection)
     if inspection.errors:
         sys.exit(1)
     os.environ.update(_environment(flags, inspection.file))
-    # The script, not `-m gunicorn`: SIGUSR2 runs this again, and would put Gunicorn's own modules
-    # before those of Python.
+    # The script, not `-m gunicorn`: SIGUSR2 runs the same command again, and would then put
+    # Gunicorn's own modules before Python's.
     gunicorn = str(Path(sys.executable).with_name("gunicorn"))
     os.execv(gunicorn, [gunicorn, "--config", str(SHARE / "gunicorn.conf.py"), "wsgi:app"])  # noqa: S606 - no shell is wanted
 
 
 def _environment(flags: Mapping[str, Any], file: Path | None) -> dict[str, str]:
-    """Return the variables that say the same as the flags; the process's arguments are public."""
+    """Return variables equivalent to the flags: other users can see a process's arguments."""
     given = {key: value for key, value in flags.items() if value}
     variables = {variable(key): value for key, value in given.items()}
-    # An empty variable counts as unset: the flag outranks the file that a variable names.
+    # An empty variable counts as unset, so that a flag overrides MAIL_<KEY>_FILE.
     variables |= {f"{variable(key)}_FILE": "" for key in given if is_secret(key)}
     return variables | ({"MAIL_CONFIG": str(file.absolute())} if file else {})

@@ -1,4 +1,4 @@
-"""`flask gomail validate`: says whether a configuration is valid, and what it comes to."""
+"""`flask gomail validate`: reports whether a configuration is valid, and its effective values."""
 
 import json
 import sys
@@ -16,12 +16,12 @@ from app.settings.schema import schema_text
 @click.command()
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option("--strict", is_flag=True, help="Take warnings for errors.")
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @click.option("--show-schema", is_flag=True, help="Print the JSON Schema and do nothing else.")
 def validate(config: Path | None, as_json: bool, strict: bool, show_schema: bool) -> None:
     """Check the configuration.
 
-    The exit code is 0 when it is valid, 1 when it is not, 2 on wrong usage.
+    The exit code is 0 when it is valid, 1 when it is not, 2 for a usage error.
     """
     if show_schema:
         click.echo(schema_text(), nl=False)

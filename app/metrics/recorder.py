@@ -49,7 +49,7 @@ class Recorder:
         self._timeouts = _counter(catalog.TIMEOUTS)
 
     def know_endpoints(self, endpoints: Iterable[str], mail_endpoints: Iterable[str]) -> None:
-        """Create the series that alerts watch, at zero: one that first appears at 1 hasn't risen."""
+        """Create the series that alerts watch, at 0: one that first appears at 1 hasn't risen."""
         for endpoint in endpoints:
             self._timeouts.labels(endpoint)
         for endpoint in mail_endpoints:

@@ -1,4 +1,4 @@
-"""A message that goes the way of every other, to find out where that way is broken.
+"""Sends a test message along the same path as real mail, to find out where it is broken.
 
 Each step raises BrokenLink with what is wrong and what to do about it.
 """
@@ -25,19 +25,19 @@ _ABANDONED_AFTER = timedelta(minutes=10)
 
 
 class BrokenLink(Exception):
-    """What is broken and what to do, in one or two sentences for a person."""
+    """What is broken and what to do about it, in one or two sentences."""
 
 
 @dataclass(frozen=True)
 class Canary:
-    """One message with an id of its own; its sender is the null sender, so that nothing bounces."""
+    """A message with an id of its own, and the null sender, so that nothing can bounce."""
 
     recipient: str
     id: str
 
     @property
     def subject(self) -> str:
-        """What the message is recognised by."""
+        """The subject, by which the message is recognized."""
         return f"{_SUBJECT} {self.id}"
 
     @property
@@ -56,7 +56,7 @@ def new_canary(settings: Settings) -> Canary:
 
 
 def send_over_http(canary: Canary, settings: Settings, token: bytes, seconds: float) -> None:
-    """Hand `canary` to the server that runs with `settings` and has `seconds` to answer."""
+    """Send `canary` to the server that runs with `settings`; it has `seconds` to answer."""
     server = settings.server
     connection = http.client.HTTPConnection(local_host(server), server.port, timeout=seconds)
     headers: dict[str, str | bytes] = {
@@ -78,11 +78,11 @@ def send_over_http(canary: Canary, settings: Settings, token: bytes, seconds: fl
     finally:
         connection.close()
     if not _is_success(status, body):
-        raise BrokenLink(f"The server at {where} has refused the canary: {_reason(status, body)}")
+        raise BrokenLink(f"The server at {where} refused the canary: {_reason(status, body)}")
 
 
 def send_over_smtp(canary: Canary, host: str, port: int, seconds: float) -> None:
-    """Hand `canary` to the mail server at `host` and `port`, which has `seconds` for each reply."""
+    """Send `canary` to the mail server at `host` and `port`; it has `seconds` for each reply."""
     where = f"The mail server at {host} port {port}"
     try:
         with smtplib.SMTP(host, port, timeout=seconds) as client:
@@ -90,22 +90,22 @@ def send_over_smtp(canary: Canary, host: str, port: int, seconds: float) -> None
     except smtplib.SMTPRecipientsRefused as error:
         code, reply = error.recipients[canary.recipient]
         raise BrokenLink(
-            f"{where} doesn't take mail for {canary.recipient}: {code} {reply.decode('latin-1')}."
+            f"{where} doesn't accept mail for {canary.recipient}: {code} {reply.decode('latin-1')}."
             " See virtual_mailbox_domains in main.cf."
         ) from error
     except (OSError, smtplib.SMTPException) as error:
-        raise BrokenLink(f"{where} hasn't taken the canary: {error}") from error
+        raise BrokenLink(f"{where} didn't accept the canary: {error}") from error
 
 
 def wait_for_arrival(canary: Canary, store: MessageStore, seconds: float) -> None:
-    """Return when `canary` is in `store`, and take it out; also those of checks that gave up."""
+    """Wait until `canary` is in `store` and remove it, as well as those of abandoned checks."""
     deadline = time.monotonic() + seconds
     while not _take_out(canary, store):
         if time.monotonic() >= deadline:
             raise BrokenLink(
-                f"The canary was taken, but hasn't arrived in the store within {seconds:.0f}"
-                " seconds. If it was sent by SMTP, `postqueue -p` says why it waits; otherwise"
-                " the server uses another data_dir than this configuration."
+                f"The canary was accepted, but wasn't in the store after {seconds:.0f} seconds. If"
+                " it was sent by SMTP, `postqueue -p` says why it waits; otherwise the server uses"
+                " a different data_dir than this configuration."
             )
         time.sleep(_POLL_SECONDS)
 
@@ -123,7 +123,7 @@ def _take_out(canary: Canary, store: MessageStore) -> bool:
                 message.received_at < abandoned_before
             )
             if is_this_one or is_abandoned:
-                with suppress(MessageNotFound):  # another check has been faster
+                with suppress(MessageNotFound):  # another check was faster
                     store.remove(message.message_id)
     except GoMailError as error:
         raise BrokenLink(f"The store can't be used: {error}") from error
@@ -142,13 +142,13 @@ def _reason(status: int, body: bytes) -> str:
         problem = json.loads(body)
         reason = f"{problem['code']}, {problem['detail']}"
     except (ValueError, TypeError, LookupError):
-        return f"status {status}, and not in GoMail's own words. Does something else listen there?"
+        return f"status {status}, and not in a form that GoMail uses. Is it another server?"
     return f"{reason} {_ADVICE.get(problem['code'], '')}".rstrip()
 
 
 _ADVICE = {
-    "unauthorized": "The server has been started with another token: restart or reload it.",
-    "rate_limited": "This host sends too much, or rate_limit_burst is too small.",
-    "storage_unavailable": "See `/health` for the reason, and the disk of data_dir.",
-    "recipient_unknown": "The server runs with other allowed_recipient_domains: reload it.",
+    "unauthorized": "The server was started with a different token: restart or reload it.",
+    "rate_limited": "This host sends too much, or rate_limit_burst is too low.",
+    "storage_unavailable": "See `/health` for the reason, and check the disk of data_dir.",
+    "recipient_unknown": "The server runs with different allowed_recipient_domains: reload it.",
 }

@@ -1,4 +1,4 @@
-"""The lines of Postfix's configuration that hand mail over to GoMail."""
+"""The lines of Postfix's configuration that deliver mail to GoMail."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ _LARGEST_DEFAULT_MAILBOX = 51_200_000
 
 @dataclass(frozen=True)
 class PipeTransport:
-    """What the lines name: a URL, files by their absolute paths, and the user of the script."""
+    """What the lines refer to: the URL, the absolute paths of files, and the script's user."""
 
     url: str
     token_file: str
@@ -30,13 +30,13 @@ def main_cf(settings: Settings) -> str:
         f"virtual_mailbox_domains = {', '.join(_both_spellings(settings) or ['$mydomain'])}",
         f"virtual_transport = {TRANSPORT}",
         "virtual_mailbox_maps = static:all",
-        "# One recipient a call, and a limit well above the 90 seconds of gomail-relay: when it is",
-        "# over, Postfix bounces.",
+        "# One recipient per call, and a time limit well above gomail-relay's 90 seconds: when it",
+        "# expires, Postfix bounces the message.",
         f"{TRANSPORT}_destination_recipient_limit = 1",
         f"{TRANSPORT}_time_limit = {TIME_LIMIT_SECONDS}s",
-        "# GoMail knows a repeated delivery by its queue id, so an id must never be used twice.",
+        "# GoMail recognizes a repeated delivery by its queue id, so ids must never be reused.",
         "enable_long_queue_ids = yes",
-        "# Below GoMail's max_message_size, so that a message is refused before it is taken.",
+        "# Below GoMail's max_message_size, so that Postfix refuses a message before accepting it.",
         f"message_size_limit = {size_limit(settings)}",
     ]
     if size_limit(settings) > _LARGEST_DEFAULT_MAILBOX:
@@ -57,15 +57,15 @@ def master_cf(settings: Settings, door: PipeTransport) -> str:
 
 
 def size_limit(settings: Settings) -> int:
-    """Return the largest message_size_limit, in bytes, with which GoMail takes every message."""
+    """Return the largest message_size_limit, in bytes, with which GoMail accepts every message."""
     taken = settings.mail.max_message_size
     return max(taken - HEADER_BYTES, taken // 2)
 
 
 def size_limit_warning(settings: Settings) -> str | None:
-    """Tell what is wrong with the message_size_limit of this host's Postfix; None when it fits.
+    """Return what is wrong with the message_size_limit of this host's Postfix.
 
-    Without Postfix on this host nothing is known to be wrong.
+    None when it fits, or when this host has no Postfix.
     """
     postconf = shutil.which("postconf")
     if postconf is None:
@@ -76,24 +76,24 @@ def size_limit_warning(settings: Settings) -> str | None:
     if not limit.isdecimal() or 0 < int(limit) <= size_limit(settings):
         return None
     return (
-        f"Postfix takes messages of up to {limit} bytes (message_size_limit, 0 is any size), but"
-        f" GoMail only {settings.mail.max_message_size} (max_message_size) with what Postfix"
-        f" adds: larger ones would bounce. Set message_size_limit = {size_limit(settings)}."
+        f"Postfix accepts messages of up to {limit} bytes (message_size_limit; 0 means any size),"
+        f" but GoMail only {settings.mail.max_message_size} (max_message_size), including what"
+        f" Postfix adds: larger ones would bounce. Set message_size_limit = {size_limit(settings)}."
     )
 
 
 def missing_domains_warning(settings: Settings) -> str | None:
-    """Tell that no setting names the domains to receive mail for; None when one does."""
+    """Return a warning when no setting names the domains to receive mail for, else None."""
     if received_domains(settings):
         return None
     return (
-        "neither allowed_recipient_domains nor primary_domain is set: the lines take mail for"
+        "neither allowed_recipient_domains nor primary_domain is set: the lines accept mail for"
         " Postfix's own $mydomain"
     )
 
 
 def received_domains(settings: Settings) -> list[str]:
-    """Return the domains that `settings` receive mail for, as far as they say."""
+    """Return the domains to receive mail for, as far as `settings` name them."""
     mail = settings.mail
     return sorted(mail.allowed_recipient_domains) or [*filter(None, [mail.primary_domain])]
 

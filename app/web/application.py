@@ -17,11 +17,11 @@ from app.web.hooks import (
 def make_application(services: Services) -> Flask:
     """Return the application that serves with `services`.
 
-    Hooks before a request run in the order of this list, those after it in the opposite one.
+    Hooks before a request run in the order of this list, those after it in reverse order.
     """
     app = Flask("app", static_folder=None)
     app.extensions["gomail"] = services
-    app.url_map.merge_slashes = False  # or //email would be a redirect to what Host says
+    app.url_map.merge_slashes = False  # else //email would redirect to the host in Host
     request_id.register(app)
     log_line.register(app)
     write_deadline.register(app)

@@ -7,8 +7,8 @@ from typing import Any
 class Deadline:
     """The time that a client has for one request. The server enforces it.
 
-    `at` is in seconds of the monotonic clock. `request` is the server's, None until
-    its head has been read.
+    `at` is in seconds of the monotonic clock. `request` is the server's request object, None until
+    the head has been read.
     """
 
     def __init__(self, at: float) -> None:
@@ -18,17 +18,17 @@ class Deadline:
         self.answering = False
 
     def handle_within(self, seconds: float, request: Any) -> None:
-        """The head of `request` has been read: the rest has to be done in `seconds`."""
+        """The head of `request` has been read: the rest must arrive within `seconds`."""
         self.request = request
         self.at = min(self.at, time.monotonic() + seconds)
 
     def expire(self) -> None:
-        """The client's time is up: its connection is to end, and the answer will say so."""
+        """The client's time is up: its connection will be closed, and the answer says so."""
         if self.request is not None:
             self.request.force_close()
         self.expired = True
 
     def answer_within(self, seconds: float) -> None:
-        """The answer is ready: the client has to take it in `seconds`."""
+        """The answer is ready: the client must read it within `seconds`."""
         self.at = time.monotonic() + seconds
         self.answering = True

@@ -1,4 +1,4 @@
-"""POST /mail/inbound: where a message comes in."""
+"""POST /mail/inbound: where messages come in."""
 
 import json
 from datetime import datetime
@@ -25,7 +25,7 @@ _KIND_OF_TYPE = {
     "message/rfc822": BodyKind.RAW,
     "message/global": BodyKind.RAW,  # RFC 6532
     "application/json": BodyKind.JSON,
-    # What curl says when it is told nothing.
+    # What curl sends unless told otherwise.
     "application/x-www-form-urlencoded": BodyKind.UNDECLARED,
     "": BodyKind.UNDECLARED,
 }
@@ -44,7 +44,7 @@ _KEEPS_APART, _MAKES_NO_ADDRESS = "backslashreplace", "replace"
 
 @blueprint.before_request
 def require_token() -> None:
-    """Let nobody hand in mail without a token; which methods there are is no secret."""
+    """Require a token for everything but OPTIONS: the supported methods are not secret."""
     if request.method != "OPTIONS":
         given = _header_bytes(request.environ, "HTTP_AUTHORIZATION")
         authenticate(given, current_services().bearer_tokens)
@@ -53,21 +53,21 @@ def require_token() -> None:
 @blueprint.post(RULES[0])
 @blueprint.post(RULES[1])
 def inbound() -> Response:
-    """Take one message in.
+    """Receive one message.
 
     Returns:
-    - 200 when the message is stored, or was before: it would survive a power cut from now on
-    - 400 `bad_request` when the body is cut short, is no JSON, or contradicts itself
+    - 200 when the message is stored, or already was: from now on it would survive a power cut
+    - 400 `bad_request` when the body is cut short, is not valid JSON, or contradicts itself
     - 401 `unauthorized` without a valid bearer token
     - 403 `policy_reject` when the sender's domain is blocked
     - 408 `timeout` when the body takes longer than read_timeout or handler_timeout
     - 413 `message_too_large` beyond max_message_size
     - 415 `unsupported_media_type` for other types and encodings
-    - 422 `message_rejected` when this is no message, or has no usable address
-    - 422 `recipient_unknown` when no mail is received for the recipient's domain
+    - 422 `message_rejected` when the body is not a message, or has no usable address
+    - 422 `recipient_unknown` when mail for the recipient's domain is not accepted
     - 429 `rate_limited` when the client has used up its requests
-    - 503 `shutting_down` when the server drains
-    - 503 `storage_unavailable` when nothing can be stored now
+    - 503 `shutting_down` while the server drains
+    - 503 `storage_unavailable` when nothing can be stored at the moment
     """
     services, context = current_services(), current_request()
     upload = _upload(request.environ, request.mimetype, request.content_length or 0)
@@ -88,7 +88,7 @@ def _upload(environ: "WSGIEnvironment", mimetype: str, content_length: int) -> U
     if kind is None:
         raise UnsupportedMediaType(_ADVICE.get(mimetype, _SUPPORTED).format(mimetype))
     return Upload(
-        # Gunicorn's own stream: it ends where the body ends, and tells a chunked body cut short.
+        # Gunicorn's own stream: it ends where the body ends, and reports a truncated chunked body.
         stream=environ["wsgi.input"],
         content_length=content_length if transfer_encoding is None else None,
         kind=kind,
@@ -114,7 +114,7 @@ def _envelope(environ: "WSGIEnvironment") -> PartialEnvelope:
 
 def _header(environ: "WSGIEnvironment", name: str, errors: str = _KEEPS_APART) -> str | None:
     value = _header_bytes(environ, name)
-    # Internationalised addresses come in UTF-8 (RFC 6531).
+    # Internationalized addresses are sent in UTF-8 (RFC 6531).
     return None if value is None else value.decode("utf-8", errors)
 
 
@@ -124,7 +124,7 @@ def _header_bytes(environ: "WSGIEnvironment", name: str) -> bytes | None:
 
 
 def _answer(received: Received, timestamp: datetime, request_id: str) -> Response:
-    # What ReceiptSchema describes, without its machinery: it costs a tenth of the request.
+    # As ReceiptSchema describes it; marshmallow itself would cost a tenth of the request.
     answer = {
         "status": "success",
         "message_id": received.receipt.message_id,

@@ -1,4 +1,4 @@
-"""Which route a request is for: what the router has matched, never a path compared beside it."""
+"""Which route a request is for, as matched by the router; nothing else compares paths."""
 
 from flask import current_app, request
 from werkzeug.exceptions import MethodNotAllowed
@@ -9,7 +9,7 @@ from app.metrics.recorder import UNMATCHED
 def matched_rule() -> str:
     """Return the rule of the current request's route, such as `/mail/inbound`.
 
-    A path that has no such method is that of the methods it has; UNMATCHED when there is no route.
+    Also when the route exists but not for this method; UNMATCHED when there is no such route.
     """
     rule = request.url_rule
     if rule is not None:

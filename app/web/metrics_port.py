@@ -1,8 +1,8 @@
-"""What is answered on the metrics port: the metrics at their path, and nothing else.
+"""Answers on the metrics port: the metrics at their path, and 404 for everything else.
 
-prometheus-flask-exporter does the answering: the path, the text format or OpenMetrics, whichever
-the client prefers, and `name[]` to ask for some metrics only. Its counting of requests is left
-off: docs/metrics.md says what it would cost.
+prometheus-flask-exporter does this: it adds the path, chooses the text format or OpenMetrics,
+whichever the client prefers, and picks the metrics asked for with `name[]`. It doesn't count
+requests here: docs/metrics.md says what that would cost.
 """
 
 import os
@@ -19,12 +19,12 @@ TIMEOUT_SECONDS = 5
 
 
 class _Handler(WSGIRequestHandler):
-    """A client that is slower than its timeout loses its connection; no request is logged."""
+    """Closes the connection of a client that exceeds the timeout; logs no requests."""
 
     timeout = TIMEOUT_SECONDS
 
     def version_string(self) -> str:
-        """Return what stands in the header Server; versions are nobody's business."""
+        """Return the Server header, without versions."""
         return "gomail"
 
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002
@@ -41,9 +41,9 @@ def metrics_app(path: str, exposition: Exposition) -> Flask:
 
 
 def serve(listener: socket.socket, path: str, exposition: Exposition) -> None:
-    """Answer on `listener` for ever, each client in a thread of its own."""
+    """Answer on `listener` forever, with a thread for each client."""
     for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
-        os.environ.pop(name, None)  # with either, the exporter would show that directory instead
+        os.environ.pop(name, None)  # if set, the exporter would read that directory instead
     host, port = listener.getsockname()[:2]
     app = metrics_app(path, exposition)
     make_server(

@@ -26,11 +26,11 @@ _TOTALS_SCHEMA = TotalsSchema()
 
 @blueprint.get("/health")
 def health() -> Response:
-    """Tell whether this process serves and can store.
+    """Report whether this process serves and can store.
 
     Returns:
     - 200 `healthy`
-    - 503 `unhealthy` with reasons, when nothing can be written
+    - 503 `unhealthy` with reasons, when the store can't be written to
     """
     answer = {"version": __version__, "uptime": round(time.monotonic() - _started_at, 3)}
     try:
@@ -43,11 +43,11 @@ def health() -> Response:
 
 @blueprint.get("/ready")
 def ready() -> Response:
-    """Tell whether mail should be sent here now.
+    """Report whether mail should be sent here now.
 
     Returns:
     - 200 `ready`
-    - 503 `storage_unavailable`, when nothing can be written
+    - 503 `storage_unavailable` when the store can't be written to
     """
     current_services().store.check()
     return _json(_READY_SCHEMA, {})
@@ -55,7 +55,7 @@ def ready() -> Response:
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """Tell a person what the server has done since its start, summed over all workers.
+    """Summarize for people what the server has done since its start, over all workers.
 
     Returns:
     - 200
@@ -78,7 +78,7 @@ def metrics() -> Response:
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
-    """Describe the API as OpenAPI 3.1 does: openapi.yaml, which docs/generate.py writes.
+    """Describe the API in OpenAPI 3.1: openapi.yaml beside this file, which tools/pages.py writes.
 
     Returns:
     - 200
@@ -104,4 +104,4 @@ def _json(schema: Schema, answer: Mapping[str, object], status: int = 200) -> Re
 def _reason(error: StorageUnavailable) -> str:
     cause = error.__cause__
     reason = cause.strerror if isinstance(cause, OSError) else None  # never the path
-    return f"Storage can't be written: {reason or 'the log has the reason'}"
+    return f"The store can't be written to: {reason or 'the log has the reason'}"

@@ -1,4 +1,4 @@
-"""The shape of every error's answer: a problem document (RFC 9457)."""
+"""The body of every error answer: a problem document (RFC 9457)."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

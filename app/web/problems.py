@@ -1,4 +1,4 @@
-"""Every error becomes a problem document (RFC 9457) here, and nowhere else."""
+"""Turns every error into an answer with a problem document (RFC 9457); nothing else does."""
 
 import json
 import logging
@@ -75,7 +75,7 @@ def _answer_unexpected(error: Exception) -> Response:
 
 _DETAIL_OF_CODE = {
     "not_found": "There is nothing at this path.",
-    "method_not_allowed": "{method} is not allowed here; the header Allow names what is.",
+    "method_not_allowed": "{method} is not supported here; the Allow header lists what is.",
     "bad_request": "The request can't be understood.",
-    "internal_error": "Something failed on this side; the log has the reason.",
+    "internal_error": "Something failed in the server; its log has the reason.",
 }

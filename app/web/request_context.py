@@ -1,4 +1,4 @@
-"""What one request knows on its way from its head to its line in the log."""
+"""What is known about one request, from its head to its log line."""
 
 import time
 from contextvars import ContextVar
@@ -15,12 +15,12 @@ from app.web.deadline import Deadline
 
 @dataclass(slots=True)
 class RequestContext:
-    """One object for each request, made by the server and filled by the hooks.
+    """One object per request, made by the server and filled in by the hooks.
 
     `deadline` is None outside Gunicorn. `started_at` is when the head had been read, on the clock
     of time.perf_counter. `is_admitted` is False for a request that came after the drain began.
-    `rule` is that of the route whose path the router has matched, whatever the method, else
-    UNMATCHED. `code` is that of the error that is answered.
+    `rule` is the rule of the route that matches the path, whatever the method, else UNMATCHED.
+    `code` is the code of the error that is answered, if any.
     """
 
     deadline: Deadline | None = None
@@ -33,7 +33,7 @@ class RequestContext:
     code: str | None = None
 
     def is_late(self) -> bool:
-        """Tell whether the client's time is up."""
+        """Return whether the client's time is up."""
         return self.deadline is not None and self.deadline.expired
 
 
@@ -41,17 +41,17 @@ _current: ContextVar[RequestContext | None] = ContextVar("request", default=None
 
 
 def begin_request(context: RequestContext) -> None:
-    """Make `context` that of the request which this thread handles."""
+    """Make `context` the context of the request that this thread handles."""
     _current.set(context)
 
 
 def end_request() -> None:
-    """Forget the request that this thread has handled."""
+    """Drop the context of the request that this thread has handled."""
     _current.set(None)
 
 
 def has_begun() -> bool:
-    """Tell whether a server has begun the request; a test client hasn't."""
+    """Return whether the server has begun the request; a test client doesn't."""
     return _current.get() is not None
 
 
@@ -59,11 +59,11 @@ def current_request() -> RequestContext:
     """Return the context of the request that this thread handles; raises LookupError."""
     context = _current.get()
     if context is None:
-        raise LookupError("There is no request.")
+        raise LookupError("This thread handles no request.")
     return context
 
 
 def current_services() -> Services:
-    """Return the services that the current application was made with."""
+    """Return the services of the current application."""
     services: Services = current_app.extensions["gomail"]
     return services

@@ -1,17 +1,21 @@
-"""What the server answers, described once for the views and the documentation."""
+"""The JSON answers of the server, described once for the views and the documentation."""
 
 from marshmallow import Schema, fields
 
 
 class ReceiptSchema(Schema):
-    """Answer 200 of POST /mail/inbound: the message would survive a power cut from now on."""
+    """Answer 200 of POST /mail/inbound: from now on the message would survive a power cut."""
 
     status = fields.Constant("success")
     message_id = fields.String(metadata={"description": "UUIDv7 of the stored message"})
-    stored_at = fields.AwareDateTime(format="iso", metadata={"description": "First arrival, UTC"})
-    timestamp = fields.AwareDateTime(format="iso", metadata={"description": "Now, UTC"})
+    stored_at = fields.AwareDateTime(
+        format="iso", metadata={"description": "When it was first stored, UTC"}
+    )
+    timestamp = fields.AwareDateTime(
+        format="iso", metadata={"description": "When this was answered, UTC"}
+    )
     request_id = fields.String()
-    duplicate = fields.Boolean(metadata={"description": "True when it was stored before"})
+    duplicate = fields.Boolean(metadata={"description": "True when it had been stored before"})
 
 
 class HealthSchema(Schema):
@@ -33,12 +37,14 @@ class TotalsSchema(Schema):
     """Answer of GET /metrics, summed over all workers since the start."""
 
     total_emails = fields.Integer(metadata={"description": "Messages stored, without duplicates"})
-    total_bytes = fields.Integer(metadata={"description": "Their bytes"})
+    total_bytes = fields.Integer(metadata={"description": "Their size in bytes"})
     total_timeouts = fields.Integer(metadata={"description": "Requests whose client was too slow"})
     last_received = fields.AwareDateTime(format="iso", allow_none=True)
     uptime_seconds = fields.Float()
     start_time = fields.AwareDateTime(format="iso")
-    active_requests = fields.Integer(metadata={"description": "Requests in flight, this included"})
+    active_requests = fields.Integer(
+        metadata={"description": "Requests in flight, including this one"}
+    )
     shutting_down = fields.Boolean()
 
 
@@ -56,6 +62,6 @@ class ProblemSchema(Schema):
     title = fields.String()
     status = fields.Integer()
     detail = fields.String()
-    code = fields.String(metadata={"description": "Stable; branch on it, never on words"})
+    code = fields.String(metadata={"description": "Stable: rely on this, not on the text"})
     request_id = fields.String()
     errors = fields.List(fields.Nested(FieldFaultSchema))

@@ -11,7 +11,7 @@ def is_reported_unhealthy(server: Server) -> bool:
     assert ready.json()["code"] == "storage_unavailable"
     assert health.json()["status"] == "unhealthy"
     [reason] = health.json()["reasons"]
-    assert reason.startswith("Storage can't be written: ")
+    assert reason.startswith("The store can't be written to: ")
     assert "/" not in reason
     return True
 

@@ -36,7 +36,9 @@ def test_storage_that_cannot_be_written_is_unhealthy(
 
     assert (health.status_code, health.content_type) == (503, "application/json")
     assert health.get_json()["status"] == "unhealthy"
-    assert health.get_json()["reasons"] == ["Storage can't be written: No such file or directory"]
+    assert health.get_json()["reasons"] == [
+        "The store can't be written to: No such file or directory"
+    ]
     assert health.get_json()["version"] == __version__
 
     assert (ready.status_code, ready.content_type) == (503, "application/problem+json")
@@ -54,5 +56,5 @@ def test_a_database_that_fails_is_unhealthy(client: FlaskClient, data_dir: Path)
     answer = client.get("/health")
     assert answer.status_code == 503
     assert answer.get_json()["reasons"] == [
-        "Storage can't be written: the database: file is not a database"
+        "The store can't be written to: the database: file is not a database"
     ]

@@ -1,1 +1,1 @@
-"""What happens to every request, whatever its route."""
+"""What happens to every request, whichever route it is for."""

@@ -1,4 +1,4 @@
-"""What is counted of every request, in one hook, as soon as there is an answer."""
+"""Counts each request in the metrics, in one hook, as soon as there is an answer."""
 
 import time
 
@@ -11,7 +11,7 @@ from app.web.request_context import RequestContext, current_request
 
 
 def register(app: Flask, recorder: Recorder) -> None:
-    """Count the requests of `app`, whose routes are all known by now."""
+    """Count the requests of `app`; its routes must all be registered."""
     rules = [rule.rule for rule in app.url_map.iter_rules()]
     recorder.know_endpoints([*rules, UNMATCHED], RULES)
 

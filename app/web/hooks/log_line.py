@@ -1,4 +1,4 @@
-"""The line that each request leaves in the log."""
+"""Writes the log line of each request."""
 
 import logging
 import time
@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 
 def register(app: Flask) -> None:
-    """Log each request of `app`, with what became of its message."""
+    """Log each request of `app`, with its message if one was received."""
     app.after_request(_log_request)
 
 

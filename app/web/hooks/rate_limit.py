@@ -1,4 +1,4 @@
-"""The rate limit: it comes before the token is checked, so that guessing tokens is limited too."""
+"""The rate limit, applied before the token is checked, so that guessing tokens is limited too."""
 
 import math
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def register(app: Flask) -> None:
-    """Limit the inbound routes of `app`, whatever the method."""
+    """Limit the inbound routes of `app`, for every method."""
     app.before_request(_take_token)
     app.after_request(_add_headers)
 
@@ -44,7 +44,7 @@ def _add_headers(answer: Response) -> Response:
     decision = current_request().decision
     if decision is None:
         return answer
-    services, add = current_services(), answer.headers.add  # unlike setting, it searches nothing
+    services, add = current_services(), answer.headers.add  # faster than setting, which searches
     full_after = decision.full_after_us / 1_000_000
     per_minute = services.rate_limit.per_minute
     add("X-RateLimit-Limit", str(per_minute))

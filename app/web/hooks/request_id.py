@@ -14,7 +14,7 @@ _SANE_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 
 
 def register(app: Flask) -> None:
-    """Give each request of `app` its id; this hook comes first, and last."""
+    """Give each request of `app` its id; this hook runs first, and last."""
     app.before_request(_begin)
     app.after_request(_tell)
     app.teardown_request(_end)
@@ -40,5 +40,5 @@ def _end(_error: BaseException | None) -> None:
 
 
 def _request_id(given: str) -> str:
-    # Not a secret, so it needs no system call; Gunicorn seeds each worker anew.
+    # Not a secret, so no system call is needed; Gunicorn reseeds each worker.
     return given if _SANE_REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"

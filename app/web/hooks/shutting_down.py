@@ -1,4 +1,4 @@
-"""During the drain new requests are turned away, `/ready` among them."""
+"""During the drain, refuses new requests, including those for `/ready`."""
 
 from flask import Flask
 
@@ -14,4 +14,4 @@ def register(app: Flask) -> None:
 def _refuse() -> None:
     # The worker has marked the request, and closes its connection after the answer.
     if not current_request().is_admitted:
-        raise ShuttingDown("The server is shutting down: send again later.")
+        raise ShuttingDown("The server is shutting down: try again later.")

@@ -1,4 +1,4 @@
-"""From its answer on, a client has write_timeout to take it."""
+"""Once the answer is ready, a client has write_timeout to read it."""
 
 from flask import Flask, Response
 
@@ -6,7 +6,7 @@ from app.web.request_context import current_request, current_services
 
 
 def register(app: Flask) -> None:
-    """Begin the time for taking the answer, once there is one."""
+    """Start the time limit for reading the answer, once there is one."""
     app.after_request(_begin)
 
 

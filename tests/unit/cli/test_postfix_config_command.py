@@ -81,8 +81,8 @@ def test_a_configured_token_is_never_printed(run: Run) -> None:
         ("--url", "http://x/ y", "space"),
         ("--url", "http://x/\ny", "space"),
         ("--url", "http://${sender}/", "brace"),
-        ("--url", "127.0.0.1:3000/mail/inbound", "no URL"),
-        ("--url", "http:///mail/inbound", "no URL"),
+        ("--url", "127.0.0.1:3000/mail/inbound", "not a URL"),
+        ("--url", "http:///mail/inbound", "not a URL"),
         ("--token-file", "/a b", "space"),
         ("--token-file", "token", "begin with /"),
         ("--relay", "gomail-relay", "begin with /"),
@@ -144,4 +144,4 @@ def test_a_misfit_is_a_warning_beside_the_lines(run: Run, tmp_path: Path) -> Non
     file.chmod(0o755)
     result = run("--part", "main.cf", primary_domain="example.com")
     assert "warning" not in result.stdout
-    assert result.stderr.startswith("warning: Postfix takes messages of up to 0 bytes")
+    assert result.stderr.startswith("warning: Postfix accepts messages of up to 0 bytes")
