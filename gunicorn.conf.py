@@ -1,4 +1,4 @@
-"""What Gunicorn reads at its start and at a reload: numbers from the settings, hooks into app."""
+"""Gunicorn's configuration, read at a start and at a reload: settings, and hooks into app."""
 
 from app.logs import log_config
 from app.server import hooks, start

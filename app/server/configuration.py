@@ -1,4 +1,4 @@
-"""What the workers inherit from the master that forks them: settings and shared memory."""
+"""What workers inherit from the master when it forks them: settings and shared memory."""
 
 from app.settings import Settings, load
 from app.state.shared import SharedState
@@ -9,8 +9,8 @@ _current: Settings | None = None
 
 
 def load_settings() -> Settings:
-    """Load the settings anew from file and environment; raises InvalidSettings."""
-    global _current  # noqa: PLW0603 -- gunicorn.conf.py is run anew at a reload, this module is not
+    """Load the settings again from file and environment; raises InvalidSettings."""
+    global _current  # noqa: PLW0603 -- a reload runs gunicorn.conf.py again, but not this module
     _current = load()
     return _current
 
@@ -27,5 +27,5 @@ def loaded_settings() -> Settings | None:
 
 
 def current_settings() -> Settings:
-    """Return what the master has loaded; without a master, load it."""
+    """Return the settings that the master has loaded; without a master, load them."""
     return _current or load_settings()

@@ -1,8 +1,8 @@
-"""The drain: from the signal to the end, without losing a request.
+"""The drain: shuts down without losing a request.
 
-On SIGTERM or SIGINT the flag in the slots is raised: from then on every worker answers new requests
-with 503 (app.web.hooks.shutting_down), while those in flight finish. A thread of the master watches
-their number, and hands the signal on to Gunicorn when there are none left or the time is up.
+SIGTERM or SIGINT sets a flag in the slots: from then on every worker answers new requests with 503
+(app.web.hooks.shutting_down), while those in flight finish. A thread of the master watches their
+number, and passes the signal on to Gunicorn when none is left or the time is up.
 """
 
 import logging
@@ -18,16 +18,16 @@ from app.state.shutdowns import Kind, record_shutdown
 from app.state.slots import Slots
 
 POLL_SECONDS = 0.05
-QUIET_POLLS = 3  # a request may be between its head and its slot
+QUIET_POLLS = 3  # a request whose head has just been read may not be counted yet
 REPORT_SECONDS = 5.0
 TURN_AWAY_SECONDS = 2.0
-CLOSE_SECONDS = 8  # for answers on the way, and clients that are slow to close
+CLOSE_SECONDS = 8  # for answers being sent, and clients that are slow to close
 
 _log = logging.getLogger("gomail")
 
 
 class Drain:
-    """The way from the first signal to the end."""
+    """Runs from the first signal to the end of the master."""
 
     def __init__(self, master: Master, slots: Slots, data_dir: Path) -> None:
         self._master = master
@@ -36,15 +36,15 @@ class Drain:
         self._ending = False
 
     def install(self) -> None:
-        """Take SIGTERM and SIGINT over from Gunicorn, and SIGHUP while it drains."""
-        # A reload would delay the end, and undo the graceful_timeout that it is given.
+        """Take over SIGTERM and SIGINT from Gunicorn, and ignore SIGHUP during the drain."""
+        # A reload would delay the end, and reset the graceful_timeout set for it.
         self._master.reload_only_if(lambda: not self._slots.draining)
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self._slots.draining:
-            self._ending = True  # the second signal ends at once
+            self._ending = True  # the second signal ends the drain at once
             return
         self._slots.drain()
         threading.Thread(target=self._run, name="drain", daemon=True).start()
@@ -59,7 +59,7 @@ class Drain:
             self._finish("forced", began, 0)
 
     def _wait(self, deadline: float) -> int:
-        """Return the number of requests left when the waiting is over."""
+        """Return the number of requests left at the end of the wait."""
         quiet, report_at = 0, time.monotonic() + REPORT_SECONDS
         _log.info("Waiting for %s to complete", _active_requests(self._slots.in_flight()))
         while True:
@@ -79,7 +79,7 @@ class Drain:
             record_shutdown(self._data_dir, kind, time.monotonic() - began)
         except OSError as error:
             _log.warning("The shutdown can't be recorded: %s", error.strerror)
-        finally:  # whatever happened, the end comes
+        finally:  # the master must end, whatever happened
             self._master.end(close_seconds)
 
 

@@ -1,4 +1,4 @@
-"""What Gunicorn calls in master and workers, see gunicorn.conf.py."""
+"""The functions that Gunicorn calls in master and workers; see gunicorn.conf.py."""
 
 import ctypes
 import gc
@@ -27,12 +27,12 @@ _processes = shared_state.processes
 
 
 def take_over_signals(server: Any, settings: Settings) -> None:
-    """In the master, once it listens: make SIGTERM and SIGINT drain."""
+    """In the master, once it listens: make SIGTERM and SIGINT start the drain."""
     Drain(Master(server), _slots, settings.storage.data_dir).install()
 
 
 def open_metrics_port(server: Any) -> None:
-    """In the master, before its first worker: keep a process that answers Prometheus."""
+    """In the master, before its first worker: start the process that answers Prometheus."""
     _processes.begin(MASTER)
     metrics = MetricsServer(Master(server))
     metrics.install()
@@ -56,12 +56,12 @@ def assign_slot(server: Any, worker: Any) -> None:
 
 def begin_worker(_server: Any, worker: Any) -> None:
     """In the worker, first of all."""
-    # Until it has handlers of its own, a signal would go to the master's, and be lost.
+    # Until the worker has its own handlers, a signal would reach the inherited ones and be lost.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _share_heaps()
     if worker.processor is not None:
-        with suppress(OSError):  # forbidden, or taken away meanwhile: it may as well run anywhere
+        with suppress(OSError):  # not permitted, or no longer available: then it runs anywhere
             os.sched_setaffinity(0, {worker.processor})
     _slots.bind(worker.slot)
     _processes.begin(worker.slot)
@@ -71,20 +71,20 @@ def begin_worker(_server: Any, worker: Any) -> None:
 
 def begin_serving(_worker: Any) -> None:
     """In the worker, once the application is loaded."""
-    # What lives as long as the process needn't be looked through by each full collection: for all
-    # that Python has loaded that is 30 ms, in which every request waits.
+    # Full collections needn't scan objects that live as long as the process: scanning everything
+    # that Python has loaded takes 30 ms, during which every request waits.
     gc.freeze()
 
 
 def _share_heaps() -> None:
-    # By default glibc keeps a heap for nearly each thread, and what was freed in one doesn't serve
-    # the next: with a hundred threads that take messages in, memory would grow for hours.
+    # By default glibc keeps a heap for almost every thread, and memory freed in one isn't reused in
+    # another: with a hundred threads receiving messages, memory would grow for hours.
     with suppress(AttributeError):  # another libc
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, HEAPS)
 
 
 def release_slot(_server: Any, worker: Any) -> None:
-    """In the master, when a worker has ended, however it did."""
+    """In the master, when a worker has ended for whatever reason."""
     _slots.release(worker.slot)
     _processes.end(worker.slot)
 
@@ -102,6 +102,6 @@ def begin_request(_worker: Any, request: Any) -> None:
 
 
 def end_request(_worker: Any, request: Any, _environ: Any, _response: Any) -> None:
-    """In the same thread, when the request is over, whatever came of it."""
+    """In the same thread, when the request is over, whether it succeeded or not."""
     if request.context.is_admitted:
         _slots.leave()

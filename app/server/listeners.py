@@ -1,8 +1,8 @@
-"""Ending the intake of connections without resetting one.
+"""Stops accepting connections without resetting any.
 
-A closed listening socket resets what it has queued. So new connections are turned away first, by
-a filter that drops their SYN: the client's kernel tries again a second later and is then refused,
-or reaches the next server on that port. What is queued is accepted and answered meanwhile.
+Closing a listening socket resets the connections in its queue. So new connections are kept out
+first, by a filter that drops their SYN: the client's kernel tries again a second later and is then
+refused, or reaches the next server on that port. Meanwhile the queue is accepted and answered.
 """
 
 import ctypes
@@ -21,13 +21,13 @@ _DROP_SYN = (
     + _INSTRUCTION.pack(0x06, 0, 0, 0)  # drop
     + _INSTRUCTION.pack(0x06, 0, 0, 0xFFFFFFFF)  # pass
 )
-_SETTLE_SECONDS = 0.1  # handshakes under way end within this on a local network
+_SETTLE_SECONDS = 0.1  # enough for handshakes in progress on a local network
 
 
 def turn_away(listeners: Sequence[socket.socket], seconds: float) -> None:
-    """Let no new connection in; return when all that had come are accepted, or after `seconds`.
+    """Keep new connections out; return when the queued ones are accepted, or after `seconds`.
 
-    Works on TCP sockets of Linux, and leaves others alone.
+    Works on TCP sockets under Linux, and leaves others alone.
     """
     tcp = [each for each in listeners if each.family in {socket.AF_INET, socket.AF_INET6}]
     for listener in tcp:
@@ -42,7 +42,7 @@ def _drop_new_connections(listener: socket.socket) -> None:
     program = ctypes.create_string_buffer(_DROP_SYN, len(_DROP_SYN))
     length = len(_DROP_SYN) // _INSTRUCTION.size
     described = struct.pack("HP", length, ctypes.addressof(program))
-    with suppress(OSError):  # a sandbox may forbid it; then the last connections are reset
+    with suppress(OSError):  # a sandbox may forbid this; then the last connections are reset
         listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
 
 

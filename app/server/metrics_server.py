@@ -1,6 +1,6 @@
-"""The process of the metrics port: a child of the master beside the workers.
+"""The process that serves the metrics port: a child of the master, next to the workers.
 
-A thread of the master would leak the port into the workers and be there when they are forked; a
+A thread of the master would leak the port into the workers and be running when they are forked; a
 worker would be too busy to answer when the answer matters most.
 """
 
@@ -39,7 +39,7 @@ class MetricsServer:
         self._has_complained = False
 
     def install(self) -> None:
-        """Start the process, and look after it in each round of the master's main loop."""
+        """Start the process, and check on it in each round of the master's main loop."""
         self._master.in_each_round(self._look_after)
         self.keep()
 
@@ -48,7 +48,7 @@ class MetricsServer:
         self.keep()
 
     def keep(self) -> None:
-        """Start the process unless it runs, and anew when the settings are new."""
+        """Start the process unless it is running; restart it when the settings have changed."""
         settings = loaded_settings()
         is_new = settings is not self._settings
         if not is_new and (self._is_running() or time.monotonic() < self._not_before):
@@ -60,16 +60,16 @@ class MetricsServer:
             self._try_to_start(settings)
 
     def stop(self) -> None:
-        """End the process; it has nothing to lose."""
+        """Kill the process; it has nothing to lose."""
         if self._pid_file is not None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pid_file, signal.SIGKILL)
-            select.select([self._pid_file], [], [], END_SECONDS)  # its port has to be free
+            select.select([self._pid_file], [], [], END_SECONDS)  # until its port is free
             os.close(self._pid_file)
             self._pid_file = None
 
     def _is_running(self) -> bool:
-        # The master's reaper may have waited for it already; its descriptor still tells.
+        # Gunicorn may already have reaped it, but its descriptor still shows that it has ended.
         if self._pid_file is None:
             return self._settings is not None and not self._settings.metrics.enabled
         return not select.select([self._pid_file], [], [], 0)[0]
@@ -77,10 +77,10 @@ class MetricsServer:
     def _try_to_start(self, settings: Settings) -> None:
         try:
             self._start(settings)
-        except OSError as error:  # it must not end the master: mail is more important
+        except OSError as error:  # this must not end the master: mail is more important
             if not self._has_complained:
                 _log.error(
-                    "The process of the metrics port can't be started: %s. Trying again.",
+                    "The process for the metrics port can't be started: %s. Trying again.",
                     error.strerror,
                 )
             self._has_complained = True
@@ -89,7 +89,7 @@ class MetricsServer:
 
     def _start(self, settings: Settings) -> None:
         master = os.getpid()
-        # Until it has handlers of its own, a signal would run the master's in the child.
+        # Until the child has its own handlers, a signal would run the master's in it.
         signal.pthread_sigmask(signal.SIG_BLOCK, self._master.signals)
         try:
             pid = os.fork()
@@ -100,25 +100,25 @@ class MetricsServer:
             try:
                 self._pid_file = os.pidfd_open(pid)
             except OSError:
-                os.kill(pid, signal.SIGKILL)  # unwatched, it would keep the port
+                os.kill(pid, signal.SIGKILL)  # unsupervised, it would keep the port
                 raise
             return
         try:
             self._leave(master)
             self._run(settings)
-        except Exception:  # noqa: BLE001 -- whatever it was, the log has to name it
-            _log.exception("The process of the metrics port has failed")
+        except Exception:  # noqa: BLE001 -- any failure must be logged
+            _log.exception("The process for the metrics port has failed")
         finally:
-            os._exit(1)  # the master's way out isn't for its child
+            os._exit(1)  # never return into the master's code
 
     def _leave(self, master: int) -> None:
-        """Give up what a child has of its master, but for the shared memory."""
+        """Drop what the child has inherited from the master, except for the shared memory."""
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != master:
             os._exit(1)
         shared_state.processes.leave()
         for number in self._master.signals:
-            signal.signal(number, signal.SIG_IGN)  # a terminal sends its own to the whole group
+            signal.signal(number, signal.SIG_IGN)  # a terminal signals the whole process group
         for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._master.signals)
@@ -132,7 +132,7 @@ class MetricsServer:
 
 
 def _listen(metrics: Metrics) -> socket.socket:
-    """Return a socket that listens; until the address is free, try again."""
+    """Return a listening socket; retry until the address is free."""
     has_complained = False
     while True:
         try:

@@ -1,9 +1,9 @@
-"""Which processor a worker stays on.
+"""Chooses the CPU that a worker is pinned to.
 
-Python's threads take turns, and a turn that passes to another processor has to wake it: that costs
-a worker a tenth of what a request takes. When each processor can have the same number of workers,
-each worker therefore stays on one. Otherwise the kernel chooses: some would have less than others,
-or the machine is meant for more than this, and they have to make room.
+Python's threads take turns, and passing the turn to a thread on another CPU means waking it: that
+costs a tenth of a request. So when the workers divide evenly among the CPUs, each is pinned to one.
+Otherwise the kernel chooses: either some workers would get less CPU time than others, or the
+machine has other work to do and the workers must make room.
 """
 
 import os
@@ -12,9 +12,9 @@ from collections.abc import Iterable
 
 
 def own_processor(others: Iterable[int | None], workers: int) -> int | None:
-    """Return the processor that the fewest of the `others` stay on; None when it may be any.
+    """Return the CPU that the fewest of the `others` are pinned to; None for any CPU.
 
-    `others` are those of the workers there are, `workers` is how many there should be.
+    `others` are the CPUs of the existing workers, `workers` is how many there should be.
     """
     usable = sorted(os.sched_getaffinity(0))
     if workers % len(usable):

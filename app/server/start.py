@@ -20,8 +20,8 @@ _log = logging.getLogger("gomail")
 def settings_or_exit() -> Settings:
     """Return the settings.
 
-    With faults, a start prints a line for each and ends the process with 1; a reload logs them
-    and keeps the settings in force.
+    If they have faults, a start prints a line for each and exits with 1; a reload logs them and
+    keeps the settings in force.
     """
     in_force = loaded_settings()
     try:
@@ -36,14 +36,14 @@ def settings_or_exit() -> Settings:
 
 def _refuse(faults: Iterable[Fault], in_force: Settings) -> Settings:
     for fault in faults:
-        _log.error("The new configuration is refused, the old one stays: %s", fault)
+        _log.error("The new configuration is refused, the old one stays in force: %s", fault)
     keep_settings(in_force)
     return in_force
 
 
 def _needing_restart(old: Settings, new: Settings) -> list[Fault]:
-    # Gunicorn would close the old port before it knows that it can open the new one, and nothing
-    # would prepare another data directory.
+    # Gunicorn would close the old port before it knows whether it can open the new one, and nothing
+    # would prepare a new data directory.
     pairs = {
         "mode": (old.server.mode, new.server.mode),
         "host": (old.server.host, new.server.host),
@@ -51,16 +51,16 @@ def _needing_restart(old: Settings, new: Settings) -> list[Fault]:
         "data_dir": (old.storage.data_dir, new.storage.data_dir),
     }
     return [
-        Fault(key, f"can't be changed by a reload, only by a restart ({before} to {after})")
+        Fault(key, f"can only be changed by a restart, not by a reload ({before} to {after})")
         for key, (before, after) in pairs.items()
         if before != after
     ]
 
 
 def prepare_or_exit(settings: Settings) -> None:
-    """Make the data directory fit for use; when that can't be done, say why and end with 1."""
+    """Prepare the data directory; when that fails, print why and exit with 1."""
     if settings.server.mode == "socket" and "LISTEN_FDS" not in os.environ:
-        sys.exit("mode: socket needs a socket from systemd, and LISTEN_FDS names none")
+        sys.exit("mode: socket needs a socket from systemd, but LISTEN_FDS is not set")
     try:
         prepare(settings)
     except GoMailError as error:
@@ -69,7 +69,7 @@ def prepare_or_exit(settings: Settings) -> None:
 
 
 def announce(settings: Settings) -> None:
-    """Log where the server listens, and a curl line that works as it is pasted."""
+    """Log where the server listens, and a curl line that works when pasted."""
     server = settings.server
     for warning in inspect().warnings:
         _log.warning("%s", warning)
@@ -79,8 +79,8 @@ def announce(settings: Settings) -> None:
 
 
 def _curl_line(settings: Settings) -> str:
-    # Single quotes only: the line stays the same inside a JSON string. The token itself never
-    # gets into a log.
+    # Single quotes only, so that the line is the same inside a JSON string. The token itself is
+    # never logged.
     domain = settings.mail.primary_domain or "example.com"
     is_configured = bool(settings.authentication.bearer_tokens)
     quoted_file = shlex.quote(str(token_file(settings.storage.data_dir)))

@@ -1,4 +1,4 @@
-"""Where the workers count, and what this one counts with."""
+"""The directory of the workers' metrics files, and the recorder of this worker."""
 
 import logging
 import shutil
@@ -16,36 +16,36 @@ _recorder: Recorder | None = None
 
 
 def metrics_directory() -> Path | None:
-    """In the master: return the directory of the slots' files, made by the first call.
+    """In the master: return the directory of the slots' files, created by the first call.
 
-    None when there is no place for it: mail is more important.
+    None when it can't be created: mail is more important.
     """
-    global _directory, _has_complained  # noqa: PLW0603 -- one a master, inherited by its workers
+    global _directory, _has_complained  # noqa: PLW0603 -- one per master, inherited by its workers
     if _directory is None:
         try:
             _directory = make_directory()
         except OSError as error:
-            if not _has_complained:  # it is tried again every second
-                _log.error("There is no place for the files of the metrics: %s", error.strerror)
+            if not _has_complained:  # this is tried again every second
+                _log.error("The files of the metrics can't be created: %s", error.strerror)
             _has_complained = True
     return _directory
 
 
 def remove_metrics_directory() -> None:
-    """In the master, at its end."""
+    """In the master, when it ends."""
     if _directory is not None:
         shutil.rmtree(_directory, ignore_errors=True)
 
 
 def begin_recording(slot: int) -> None:
-    """In a worker that has `slot`: make its recorder, which goes on where the last one ended."""
-    global _recorder  # noqa: PLW0603 -- one a worker, made after the fork
+    """In a worker with `slot`: make its recorder, which continues where the last one ended."""
+    global _recorder  # noqa: PLW0603 -- one per worker, made after the fork
     if _directory is None:
         return
     try:
         keep_in_slot(_directory, slot)
     except OSError as error:
-        _log.error("This worker can't show its metrics: %s", error.strerror)
+        _log.error("This worker can't record metrics: %s", error.strerror)
         return
     _recorder = Recorder()
 

@@ -176,7 +176,9 @@ def test_a_store_that_cannot_be_read_is_said_in_a_line(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["app.cli.messages"].Path, "exists", refuse)
     refused = CliRunner().invoke(messages, ["list", "--config", "/dev/null"])
     assert refused.exit_code == 1
-    assert f"The store in {tmp_path} can't be opened: [Errno 13] Permission denied" in refused.output
+    assert (
+        f"The store in {tmp_path} can't be opened: [Errno 13] Permission denied" in refused.output
+    )
     assert "Run this as the user of the server" in refused.output
 
 

@@ -85,7 +85,7 @@ def test_an_invalid_configuration_is_refused(configured):
     refusals = [line["message"] for line in server.log()[lines:] if line["level"] == "ERROR"]
     assert len(refusals) == 2
     for refusal, key in zip(sorted(refusals), ("colour", "threads"), strict=True):
-        assert refusal.startswith("The new configuration is refused, the old one stays: ")
+        assert refusal.startswith("The new configuration is refused, the old one stays in force: ")
         assert f"{key}: " in refusal
     assert [deliver(server, token).status for token in (OLD, NEW)] == [200, 401]
     write(bearer_token=[NEW], rate_limit_per_minute=0)
@@ -102,7 +102,7 @@ def test_what_needs_a_restart_is_refused(configured):
     refusals = [line["message"] for line in server.log()[lines:] if line["level"] == "ERROR"]
     assert len(refusals) == 2
     for refusal, key in zip(sorted(refusals), ("host", "mode"), strict=True):
-        assert f"{key}: can't be changed by a reload" in refusal
+        assert f"{key}: can only be changed by a restart" in refusal
     assert [deliver(server, token).status for token in (OLD, NEW)] == [200, 401]
 
 

@@ -1,7 +1,7 @@
-"""A request's body, read in the pieces in which it arrives.
+"""Reads a request's body in the pieces in which it arrives.
 
-Gunicorn gathers each read until it is complete, and copies every byte seven times on the way. Who
-takes whatever has come needs one copy, which for a large message is a fifth of all its time.
+Gunicorn buffers each read until it is complete, and copies every byte seven times on the way.
+Returning whatever has arrived needs one copy; for a large message that saves a fifth of its time.
 """
 
 import errno
@@ -17,10 +17,10 @@ class ArrivingBody(Body):
     reader: LengthReader
 
     def read(self, size: int | None = None) -> bytes:
-        """Return up to `size` bytes that have come, and wait only while there are none.
+        """Return up to `size` bytes that have arrived; wait only if there are none.
 
-        b"" stands for the end: of the body, or of the connection. Without `size`, or after
-        readline, this reads as Gunicorn does.
+        b"" means the end of the body or of the connection. Without `size`, or after readline, this
+        reads as Gunicorn does.
         """
         if size is None or size < 0 or self.buf.tell():
             return bytes(super().read(size))
@@ -33,7 +33,7 @@ class ArrivingBody(Body):
         try:
             return _take(self.reader.unreader, size)
         except Exception:
-            self.failed = True  # where the next request begins is unknown
+            self.failed = True  # it is unknown where the next request begins
             raise
 
 
@@ -46,7 +46,7 @@ def _take(unreader: Unreader, size: int) -> bytes:
 
 
 class ChunkedBody(Body):
-    """A chunked body, whose broken framing is an OSError like every other failed read."""
+    """A chunked body; broken framing raises OSError, like every other failed read."""
 
     def read(self, size: int | None = None) -> bytes:
         """Return up to `size` bytes; raises OSError."""
@@ -57,14 +57,14 @@ class ChunkedBody(Body):
 
 
 def has_arrived(body: Body) -> bool:
-    """Tell whether all of `body` has been read from its connection."""
+    """Return whether all of `body` has been read from its connection."""
     reader = body.reader
     if isinstance(reader, ChunkedReader):
-        return reader.parser is None  # it ends with the last chunk
+        return reader.parser is None  # Gunicorn drops the parser after the last chunk
     return isinstance(reader, LengthReader) and reader.length == 0
 
 
 def in_pieces(body: Body) -> Body:
-    """Return what reads `body` in pieces, and raises nothing but OSError."""
+    """Return a body that reads `body` in pieces and raises only OSError."""
     kind = ArrivingBody if isinstance(body.reader, LengthReader) else ChunkedBody
     return kind(body.reader)

@@ -9,4 +9,4 @@ class Log(Logger):
     """See the module."""
 
     def access(self, *_request: Any) -> None:
-        """Log nothing, and above all don't gather what could be logged."""
+        """Log nothing, and don't spend time on collecting what could be logged."""

@@ -1,4 +1,4 @@
-"""Gunicorn's master (its Arbiter), as far as GoMail reaches into it."""
+"""The parts of Gunicorn's master (its Arbiter) that GoMail uses."""
 
 import signal
 import socket
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Master:
-    """What the drain and the child processes need of the master; used in its process only."""
+    """What the drain and the child processes need from the master; used in its process only."""
 
     def __init__(self, arbiter: Any) -> None:
         self._arbiter = arbiter
@@ -19,7 +19,7 @@ class Master:
 
     @property
     def graceful_timeout(self) -> int:
-        """How many seconds workers have to finish what they handle."""
+        """How many seconds workers get to finish their requests."""
         return int(self._arbiter.cfg.graceful_timeout)
 
     def listening_sockets(self) -> list[socket.socket]:
@@ -27,12 +27,12 @@ class Master:
         return [listener.sock for listener in self._arbiter.LISTENERS]
 
     def listeners_live_on(self) -> bool:
-        """Tell whether somebody else keeps the sockets: systemd, or the next master (SIGUSR2)."""
+        """Return whether systemd, or the next master (SIGUSR2), keeps the sockets open."""
         arbiter = self._arbiter
         return bool(arbiter.systemd or arbiter.master_pid or arbiter.reexec_pid)
 
     def reload_only_if(self, is_allowed: Callable[[], bool]) -> None:
-        """From now on ignore SIGHUP unless `is_allowed` says otherwise."""
+        """From now on ignore SIGHUP unless `is_allowed` returns True."""
         reload = self._arbiter.handle_hup
 
         def handle_hup() -> None:
@@ -52,12 +52,12 @@ class Master:
         self._arbiter.manage_workers = manage_all
 
     def end(self, seconds: int) -> None:
-        """Begin Gunicorn's own graceful shutdown, in which workers have `seconds` left."""
+        """Start Gunicorn's own graceful shutdown, which gives workers `seconds`."""
         self._arbiter.cfg.set("graceful_timeout", seconds)
         self._arbiter.signal(signal.SIGTERM, None)
 
     def close_inherited(self) -> None:
-        """In a child that isn't a worker: close what it has inherited of ports and workers."""
+        """In a child that isn't a worker: close the inherited ports and files of workers."""
         for listener in self.listening_sockets():
             listener.close()
         for worker in self._arbiter.WORKERS.values():

@@ -1,4 +1,4 @@
-"""Answers to what never becomes a request, in the same words and form as all others."""
+"""Answers requests that can't be parsed, with a problem document like all other errors."""
 
 import json
 from typing import Any
@@ -17,9 +17,9 @@ from app.web.problem_document import problem_document
 
 
 def refusal_of(error: BaseException, limits: Any) -> tuple[str, str]:
-    """Return code and detail for what Gunicorn has raised; `limits` are its settings."""
+    """Return code and detail for an exception of Gunicorn's; `limits` are its settings."""
     if isinstance(error, UnsupportedTransferCoding) or _is_about_coding(error):
-        detail = "This Transfer-Encoding is not supported: only chunked is, with HTTP/1.1."
+        detail = "Only chunked is supported as Transfer-Encoding, and only with HTTP/1.1."
         return "unsupported_media_type", detail
     if isinstance(error, ParseException):
         return "bad_request", _detail_of(error, limits)
@@ -49,12 +49,12 @@ def _detail_of(error: ParseException, limits: Any) -> str:
         return f"The request line is too long (allowed: {limits.limit_request_line} bytes)."
     if isinstance(error, LimitRequestHeaders):
         return (
-            "There is too much in the head (allowed:"
+            "The headers are too large (allowed:"
             f" {limits.limit_request_fields} header fields"
             f" of {limits.limit_request_field_size} bytes each)."
         )
     if isinstance(error, ExpectationFailed):
-        return "This Expect is not supported: only 100-continue is."
+        return "This value of Expect is not supported: only 100-continue is."
     if isinstance(error, InvalidHTTPVersion):
         return "This version of HTTP is not supported: use HTTP/1.1."
-    return "The request is not framed as HTTP/1.1 requires."
+    return "The request is not valid HTTP/1.1."

@@ -1,19 +1,19 @@
-"""Gunicorn's threaded worker, with what slow and hostile clients make necessary.
+"""Gunicorn's threaded worker, with additions for slow and hostile clients.
 
 Gunicorn is pinned below the next major version, since this reaches into `gthread`. The reasons,
 each with a test in tests/process/:
 
-- A connection gets a thread when it has bytes to read, not when it is made, and there are more
-  threads than requests worked on: clients that send slowly, or nothing, keep nobody waiting.
-- After an answer, its thread waits a moment for the next request on the same connection: the way
-  through the main loop costs a tenth of a request. It does so for a tenth of a second, so that
-  those who wait for the main loop, or for a thread, get their turn.
-- Each request has a deadline, which the main loop enforces by shutting down the socket: `timeout`
-  is about workers that hang, and nothing in gthread ends a read once bytes have come.
-- A connection is closed in a thread of the pool, and the rest of an upload that was refused is
-  read first: a reset would destroy the answer, and the main loop would stand still meanwhile.
+- A connection gets a thread when it has bytes to read, not when it is opened, and there are more
+  threads than requests being handled: clients that send slowly, or nothing, delay nobody else.
+- After an answer, the thread waits a moment for the next request on the same connection, since
+  going through the main loop costs a tenth of a request. It does so for at most a tenth of a
+  second, so that requests waiting for the main loop, or for a thread, get their turn.
+- Each request has a deadline, which the main loop enforces by shutting down the socket: Gunicorn's
+  `timeout` is for workers that hang, and nothing in gthread ends a read once bytes have arrived.
+- A connection is closed in a thread of the pool, and the rest of a refused upload is read first:
+  a reset would destroy the answer, and closing in the main loop would block it.
 - A request that can't be parsed gets a problem document like every other error.
-- A process that is out of file descriptors waits for one to come back.
+- A process that is out of file descriptors waits until one is free.
 """
 
 import errno
@@ -47,18 +47,18 @@ from app.web.request_context import RequestContext, begin_request, current_reque
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 ANSWER_GRACE_SECONDS = 1.0
-FOLLOWING_MS = 10  # what a client nearby needs to send its next request, on a busy machine
-TURN_SECONDS = 0.1  # for so long one connection may keep a thread
+FOLLOWING_MS = 10  # enough for a client nearby to send its next request, on a busy machine
+TURN_SECONDS = 0.1  # how long one connection may keep a thread
 ENFORCE_EVERY_SECONDS = 0.5
 _OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 _NOTHING_TO_ACCEPT = {errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED}
 
 
 class Connection(TConn):
-    """A connection that may have been closed by the thread that handled it."""
+    """A connection that may already have been closed by the thread that handled it."""
 
     def close(self, graceful: bool = False) -> None:
-        """Close it unless it is closed."""
+        """Close the connection unless it is closed."""
         if self.sock.fileno() >= 0:
             super().close(graceful)
 
@@ -76,12 +76,12 @@ class Worker(ThreadWorker):
     def init_process(self) -> None:
         """Serve; from now on this runs in the worker."""
         SocketUnreader.max_body_chunk = CHUNK_BYTES  # type: ignore[attr-defined]
-        # Gunicorn asks for twenty settings a request, each through a method and two dictionaries.
+        # Per request, Gunicorn reads twenty settings, each through a method and two dictionaries.
         vars(self.cfg).update({name: each.get() for name, each in self.cfg.settings.items()})
         super().init_process()
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
-        """Return a pool in which slow uploads wait beside the requests that are worked on."""
+        """Return a pool with room for slow uploads, besides the requests being handled."""
         return ThreadPoolExecutor(max_workers=self.cfg.threads + WAITING_THREADS)
 
     def accept(self, listener: Any) -> None:
@@ -103,7 +103,7 @@ class Worker(ThreadWorker):
         )
 
     def handle(self, conn: TConn) -> Any:
-        """Handle a request, and those that follow at once; runs in a thread of the pool."""
+        """Handle a request and those that follow immediately; runs in a thread of the pool."""
         until = time.monotonic() + TURN_SECONDS
         keep = self._handle_one(conn)
         while keep and self.alive and time.monotonic() < until and _follows(conn):
@@ -128,12 +128,12 @@ class Worker(ThreadWorker):
         except (
             ParseException,
             OSError,
-        ):  # it has its answer: another would be taken for the next request's
+        ):  # already answered: a second answer would be taken for that of the next request
             return False
-        return is_kept and has_arrived(body)  # of a body cut short, the rest may yet come
+        return is_kept and has_arrived(body)  # the rest of a truncated body may still arrive
 
     def murder_pending(self) -> None:
-        """Close connections that wait in vain, and enforce deadlines; called by the main loop."""
+        """Close connections that never sent a request, and enforce deadlines; for the main loop."""
         if not self.alive:
             self._cap_pending()
         super().murder_pending()
@@ -145,7 +145,7 @@ class Worker(ThreadWorker):
                     self._enforce(conn, context.deadline, context.rule)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
-        """Answer what can't be parsed, or what failed outside of the application."""
+        """Answer requests that can't be parsed, or that failed outside the application."""
         code, detail = refusal_of(exc, self.cfg)
         request_id = uuid.uuid4().hex
         logs.request_id.set(request_id)
@@ -172,12 +172,12 @@ class Worker(ThreadWorker):
     def _enforce(self, conn: Any, deadline: Deadline, rule: str) -> None:
         request = deadline.request
         if request is not None and not deadline.answering and has_arrived(request.body):
-            return  # the client has done its part, and has to know what comes of it
-        # First the reading ends, so that the application can answer 408; then all of it.
+            return  # the client has sent everything and must get its answer
+        # First only reading is ended, so that the application can answer 408; later everything.
         is_first = not deadline.expired and not deadline.answering
         deadline.expire()
         deadline.at = time.monotonic() + ANSWER_GRACE_SECONDS
-        if is_first:  # counted before the client can know
+        if is_first:  # counted before the client can notice
             shared_state.slots.count_timeout()
             recorder = current_recorder()
             if recorder:
@@ -188,8 +188,8 @@ class Worker(ThreadWorker):
 
 
 def _follows(conn: Any) -> bool:
-    """Wait a moment for the next request."""
-    if conn.parser.unreader.buf.getvalue():  # it came together with the last one
+    """Wait a moment for the next request; return whether it has arrived."""
+    if conn.parser.unreader.buf.getvalue():  # it arrived together with the last one
         return True
     poll = select.poll()
     poll.register(conn.sock, select.POLLIN)
@@ -197,4 +197,4 @@ def _follows(conn: Any) -> bool:
 
 
 def _peer(address: Any) -> str:
-    return str(address[0]) if address else ""  # that of a Unix socket is empty
+    return str(address[0]) if address else ""  # a Unix socket's is empty
