@@ -127,7 +127,7 @@ def cost(server: Server, client: ProcessPoolExecutor) -> float:
 def cpu_seconds(master: int) -> dict[int, float]:
     """Return the CPU time of the master's children by process id.
 
-    The process of the metrics port is one of them; it sleeps while nobody asks.
+    The metrics process is one of them; it sleeps unless it is scraped.
     """
     children = Path(f"/proc/{master}/task/{master}/children").read_text(encoding="ascii")
     return {int(pid): cpu_seconds_of(pid) for pid in children.split()}
