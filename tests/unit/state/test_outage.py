@@ -92,7 +92,7 @@ def test_an_outage_is_told_once(
         clock.now += PAUSE_SECONDS
     [record] = caplog.records
     assert record.levelno == logging.WARNING
-    assert "away" in record.getMessage()
+    assert "each host limits by itself" in record.getMessage()
     assert SECRET not in str(vars(record))
     assert outage.count == 1
 
