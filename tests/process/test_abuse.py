@@ -2,13 +2,14 @@
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import pytest
 from support.linux_process import peak_resident_bytes, threads
 from support.raw_http import MESSAGE, answers, exchange, post, read_all, reset, whole_post
 from support.rounds import rounds
-from support.server import wait_for
+from support.server import Answer, NewServer, Server, wait_for
 
 from app.storage.interface import Query
 from app.storage.sqlite.store import SQLiteStore
@@ -90,19 +91,19 @@ HEADS = {
 }
 
 
-def stored(server):
+def stored(server: Server) -> int:
     """Return how many messages are stored."""
     with closing(SQLiteStore(server.data_dir)) as store:
         return store.count(Query())
 
 
-def is_idle(server):
+def is_idle(server: Server) -> bool:
     """Tell whether no request is in flight but the one that asks."""
-    return server.request("GET", "/metrics").json()["active_requests"] == 1
+    return bool(server.request("GET", "/metrics").json()["active_requests"] == 1)
 
 
 @pytest.fixture
-def unharmed(shared_server):
+def unharmed(shared_server: Server) -> Iterator[Server]:
     """Check at the end: nothing stored, no 5xx, workers alive and idle, no inner request served."""
     before, workers = stored(shared_server), shared_server.worker_pids()
     start = len(shared_server.output())
@@ -116,7 +117,7 @@ def unharmed(shared_server):
     assert not [line for line in lines if line["level"] in {"ERROR", "CRITICAL"}]
 
 
-def refusals(server, data):
+def refusals(server: Server, data: bytes) -> list[Answer]:
     """Send `data`; return the answers, each of which has to be a refusal."""
     found = answers(exchange(server, data))
     for answer in found:
@@ -127,20 +128,20 @@ def refusals(server, data):
 
 @pytest.mark.parametrize("name", FRAMINGS)
 @pytest.mark.parametrize("body", [INNER, b"0\r\n\r\n" + INNER], ids=["plain", "chunked"])
-def test_nothing_is_smuggled(unharmed, name, body):
+def test_nothing_is_smuggled(unharmed: Server, name: str, body: bytes) -> None:
     """One refusal and the end of the connection: what follows is no request (RFC 9112 6.3)."""
     assert len(refusals(unharmed, post(unharmed, *FRAMINGS[name]) + body)) == 1
 
 
 @pytest.mark.parametrize("name", BAD_CHUNKS)
-def test_bad_chunks_are_refused(unharmed, name):
+def test_bad_chunks_are_refused(unharmed: Server, name: str) -> None:
     """At most one refusal, nothing stored, and nothing behind it is read as a request."""
     data = post(unharmed, CHUNKED) + BAD_CHUNKS[name] + b"0\r\n\r\n" + INNER
     assert len(refusals(unharmed, data)) <= 1
 
 
 @pytest.mark.parametrize("name", GOOD_CHUNKS)
-def test_chunks_with_extras_are_read(shared_server, name):
+def test_chunks_with_extras_are_read(shared_server: Server, name: str) -> None:
     """Extensions and trailers are part of neither message nor envelope."""
     key = b"Idempotency-Key: " + name.encode()
     (answer,) = answers(
@@ -154,13 +155,13 @@ def test_chunks_with_extras_are_read(shared_server, name):
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_heads_have_limits(unharmed, name):
+def test_heads_have_limits(unharmed: Server, name: str) -> None:
     """What is too long, too much, or another protocol is refused with at most one document."""
     assert len(refusals(unharmed, HEADS[name])) <= 1
 
 
 @pytest.mark.parametrize("end", ["reset", "close"])
-def test_a_client_may_leave_at_any_moment(unharmed, end):
+def test_a_client_may_leave_at_any_moment(unharmed: Server, end: str) -> None:
     """Cut off at every stage of a request: no thread hangs, no half message is stored."""
     data = whole_post(unharmed)[:-1]
     chunked = post(unharmed, CHUNKED) + BODY
@@ -173,7 +174,7 @@ def test_a_client_may_leave_at_any_moment(unharmed, end):
     assert threads(unharmed.worker_pids()) <= before + 8 < before + len(stages[::step])
 
 
-def leave(server, stages, end):
+def leave(server: Server, stages: Sequence[bytes], end: str) -> None:
     for sent in stages:
         connection = server.connect(10)
         connection.sendall(sent)
@@ -181,7 +182,7 @@ def leave(server, stages, end):
         wait_for(lambda: is_idle(server))
 
 
-def test_pipelined_requests_are_answered_in_order(shared_server):
+def test_pipelined_requests_are_answered_in_order(shared_server: Server) -> None:
     """Each answer has the id of its request, also behind messages and refusals."""
     requests = []
     for number in range(rounds(200, 20)):
@@ -201,19 +202,19 @@ def test_pipelined_requests_are_answered_in_order(shared_server):
     assert stored(shared_server) == before + len(requests) // 4
 
 
-def test_an_underscore_makes_another_field(unharmed):
+def test_an_underscore_makes_another_field(unharmed: Server) -> None:
     """Transfer_Encoding frames nothing: the body has the length that was announced."""
     data = post(unharmed, b"Transfer_Encoding: chunked", AS_LENGTH) + INNER
     assert [answer.status for answer in refusals(unharmed, data)] == [422]
 
 
-def test_an_expectation_does_not_lift_the_limit(unharmed):
+def test_an_expectation_does_not_lift_the_limit(unharmed: Server) -> None:
     """A client that asks before it sends 100 MB hears 413 before it has sent any."""
     head = post(unharmed, b"Content-Length: 100000000", b"Expect: 100-continue")
     assert [answer.status for answer in refusals(unharmed, head)] == [413]
 
 
-def test_an_expectation_is_met_once(shared_server):
+def test_an_expectation_is_met_once(shared_server: Server) -> None:
     """The client that waits is told to go on, and its message is stored."""
     fields = [b"Content-Length: %d" % len(MESSAGE), b"Expect: 100-continue"]
     with closing(shared_server.connect(10)) as connection:
@@ -225,7 +226,7 @@ def test_an_expectation_is_met_once(shared_server):
     assert b" 100 " not in received
 
 
-def test_an_expectation_without_a_body_keeps_nobody_waiting(unharmed):
+def test_an_expectation_without_a_body_keeps_nobody_waiting(unharmed: Server) -> None:
     """GET with Expect, and a client that never goes on, leave no thread behind."""
     get = b"GET /ready HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n"
     assert [answer.status for answer in answers(exchange(unharmed, get))] == [200]
@@ -233,7 +234,7 @@ def test_an_expectation_without_a_body_keeps_nobody_waiting(unharmed):
     assert [answer.status for answer in answers(exchange(unharmed, head))] == [400]
 
 
-def test_abuse_costs_no_memory(new_server):
+def test_abuse_costs_no_memory(new_server: NewServer) -> None:
     """A hundred megabytes of endless lines leave each worker below 64 MB more than it had."""
     server = new_server(workers=1).start()
     exchange(server, whole_post(server))

@@ -1,11 +1,13 @@
 import base64
 import json
 import os
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.requirement import require
+from support.server import Answer, Server
 
 from app.storage.sqlite.store import SQLiteStore
 
@@ -79,7 +81,7 @@ ENVELOPE = {
 
 
 @pytest.fixture(scope="module")
-def corpus():
+def corpus() -> dict[str, bytes]:
     """Return the bytes of each file of the corpus by its name."""
     directory = os.environ.get("GOMAIL_CORPUS", "")
     require(directory, "GOMAIL_CORPUS doesn't name a directory of message files")
@@ -90,18 +92,18 @@ def corpus():
 
 
 @pytest.fixture
-def store(shared_server):
+def store(shared_server: Server) -> Iterator[SQLiteStore]:
     """Return the store that the server has written."""
     with closing(SQLiteStore(shared_server.data_dir)) as opened:
         yield opened
 
 
-def deliver_raw(server, raw, **headers):
+def deliver_raw(server: Server, raw: bytes, **headers: str) -> Answer:
     """Post the bytes as they are."""
     return server.deliver(raw, **headers)
 
 
-def deliver_json(server, raw, **headers):
+def deliver_json(server: Server, raw: bytes, **headers: str) -> Answer:
     """Post the bytes as JSON in Base64."""
     document = json.dumps({"raw_base64": base64.b64encode(raw).decode()})
     return server.deliver(document, "application/json", **headers)
@@ -110,7 +112,13 @@ def deliver_json(server, raw, **headers):
 @pytest.mark.promise("stored bytes equal received bytes")
 @pytest.mark.parametrize("deliver", [deliver_raw, deliver_json])
 @pytest.mark.parametrize("envelope", [{}, ENVELOPE], ids=["without envelope", "with envelope"])
-def test_real_mail_is_stored_byte_for_byte(corpus, shared_server, store, deliver, envelope):
+def test_real_mail_is_stored_byte_for_byte(
+    corpus: dict[str, bytes],
+    shared_server: Server,
+    store: SQLiteStore,
+    deliver: Callable[..., Answer],
+    envelope: dict[str, str],
+) -> None:
     """Every file is answered 200 and its bytes are stored, or it is in the table of refusals."""
     refused = {}
     for name, raw in corpus.items():
@@ -125,7 +133,9 @@ def test_real_mail_is_stored_byte_for_byte(corpus, shared_server, store, deliver
     assert refused == (REFUSED_WITH_ENVELOPE if envelope else REFUSED_WITHOUT_ENVELOPE)
 
 
-def test_the_envelope_outranks_the_headers_of_real_mail(corpus, shared_server, store):
+def test_the_envelope_outranks_the_headers_of_real_mail(
+    corpus: dict[str, bytes], shared_server: Server, store: SQLiteStore
+) -> None:
     """Whatever From and To say, the row has what the relay said."""
     name, raw = max(corpus.items(), key=lambda item: len(item[1]))
     answer = deliver_raw(shared_server, raw, Idempotency_Key="largest", **ENVELOPE)

@@ -5,14 +5,17 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
+from typing import Any
 
 import pytest
 from support.linux_process import kill_process
 from support.rounds import rounds
-from support.server import wait_for
+from support.server import NewServer, Server, wait_for
 from support.upload import MESSAGE, metrics, uploads_in_flight
 
 from app.state.shutdowns import read_shutdowns
@@ -41,7 +44,7 @@ class Attempt:
 class Client:
     """Delivers one message after the other until the server can't be connected to."""
 
-    def __init__(self, server, name, keeps_alive):
+    def __init__(self, server: Server, name: str, keeps_alive: bool) -> None:
         self._port = server.port
         self._fields = {
             "Authorization": f"Bearer {server.token}",
@@ -49,69 +52,71 @@ class Client:
         }
         self._name = name
         self._keeps_alive = keeps_alive
-        self._connection = None
+        self._connection: HTTPConnection | None = None
 
-    def run(self):
+    def run(self) -> list[Attempt]:
         """Return all attempts, each of which began to send."""
-        attempts = []
-        while self._connect():
+        attempts: list[Attempt] = []
+        while connection := self._connect():
             [body] = random.choices(BODIES, WEIGHTS)
-            attempts.append(self._deliver(f"{self._name}-{len(attempts)}", body))
+            attempts.append(self._deliver(connection, f"{self._name}-{len(attempts)}", body))
             if attempts[-1].outcome == 503:
                 time.sleep(PAUSE_SECONDS)
         return attempts
 
-    def _connect(self):
+    def _connect(self) -> HTTPConnection | None:
         if self._connection is None:
-            self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+            connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
             try:
-                self._connection.connect()
+                connection.connect()
             except ConnectionRefusedError:
-                return False
-        return True
+                return None
+            self._connection = connection
+        return self._connection
 
-    def _deliver(self, queue_id, body):
+    def _deliver(self, connection: HTTPConnection, queue_id: str, body: bytes) -> Attempt:
         fields = self._fields | {"X-Original-Queue-Id": queue_id}
         try:
-            self._connection.request("POST", "/mail/inbound", body, fields)
-            answer = self._connection.getresponse()
+            connection.request("POST", "/mail/inbound", body, fields)
+            answer = connection.getresponse()
             answer.read()
         except (OSError, http.client.HTTPException) as error:
-            self._drop()
+            self._drop(connection)
             return Attempt(queue_id, len(body), repr(error))
         if not self._keeps_alive or answer.will_close:
-            self._drop()
+            self._drop(connection)
         return Attempt(queue_id, len(body), answer.status)
 
-    def _drop(self):
-        self._connection.close()
+    def _drop(self, connection: HTTPConnection) -> None:
+        connection.close()
         self._connection = None
 
 
-def stored_sizes(server):
+def stored_sizes(server: Server) -> dict[str, int]:
     """Return the size of each stored message by its queue id."""
     with closing(SQLiteStore(server.data_dir)) as store:
-        return {row.envelope.queue_id: row.size for row in store.search(Query())}
+        return {str(row.envelope.queue_id): row.size for row in store.search(Query())}
 
 
 @pytest.mark.promise(
     "a stop loses no request: each gets a whole 200 or 503, and each 200 is stored"
 )
-def test_no_request_is_lost_by_a_stop_under_load(new_server):
+def test_no_request_is_lost_by_a_stop_under_load(new_server: NewServer) -> None:
     """Stops at random moments: each request gets a whole 200 or 503, each 200 is stored.
 
     Nothing is stored that was not answered 200, and no client sees a reset or an empty answer.
     """
     servers = [new_server() for _ in range(SERVERS)]
     with ThreadPoolExecutor(SERVERS) as pool:
-        outcomes = sum(pool.map(stop_again_and_again, servers), Counter())
+        outcomes = sum(pool.map(stop_again_and_again, servers), Counter[int | str]())
     print(dict(outcomes))
     assert min(outcomes[200], outcomes[503]) > CLIENTS, "the stops came at no busy moment"
 
 
-def stop_again_and_again(server):
+def stop_again_and_again(server: Server) -> Counter[int | str]:
     """Stop `server` under load ROUNDS times; return how often each status was the answer."""
-    acknowledged, outcomes = {}, Counter()
+    acknowledged: dict[str, int] = {}
+    outcomes = Counter[int | str]()
     for number in range(ROUNDS):
         server.start()
         attempts = stop_under_load(server, f"round{number}")
@@ -122,7 +127,7 @@ def stop_again_and_again(server):
     return outcomes
 
 
-def stop_under_load(server, name):
+def stop_under_load(server: Server, name: str) -> list[Attempt]:
     """Send SIGTERM at a random moment; return the attempts of all clients."""
     clients = [
         Client(server, f"{name}-{number}", keeps_alive=number % 2 == 0) for number in range(CLIENTS)
@@ -136,7 +141,7 @@ def stop_under_load(server, name):
 
 @pytest.mark.alone
 @pytest.mark.promise("while draining, what is in flight finishes and all else is answered 503")
-def test_what_is_in_flight_finishes_and_all_else_is_turned_away(new_server):
+def test_what_is_in_flight_finishes_and_all_else_is_turned_away(new_server: NewServer) -> None:
     """A stop waits for the slow upload, says so in the log, and answers the others 503."""
     server = new_server().start()
     with kept_alive(server, 2) as kept, uploads_in_flight(server, 1) as [upload]:
@@ -158,7 +163,7 @@ def test_what_is_in_flight_finishes_and_all_else_is_turned_away(new_server):
 
 
 @contextmanager
-def kept_alive(server, count):
+def kept_alive(server: Server, count: int) -> Iterator[list[HTTPConnection]]:
     """Yield connections that have had one answer and stay open."""
     with ExitStack() as stack:
         connections = [http.client.HTTPConnection("127.0.0.1", server.port) for _ in range(count)]
@@ -171,13 +176,13 @@ def kept_alive(server, count):
         yield connections
 
 
-def requests(server):
+def requests(server: Server) -> list[tuple[Any, ...]]:
     """Return the arguments of a probe and of a delivery."""
     fields = {"Authorization": f"Bearer {server.token}", "Content-Type": "message/rfc822"}
     return [("GET", "/ready"), ("POST", "/mail/inbound", HEAD, fields)]
 
 
-def check_turned_away(connection, request):
+def check_turned_away(connection: HTTPConnection, request: tuple[Any, ...]) -> None:
     """Send `request` and check for the 503 of a server that shuts down."""
     connection.request(*request)
     answer = connection.getresponse()
@@ -186,19 +191,19 @@ def check_turned_away(connection, request):
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def messages(server):
+def messages(server: Server) -> list[str]:
     """Return the messages in the log so far."""
     return [line["message"] for line in server.log()]
 
 
-def counts(server):
+def counts(server: Server) -> dict[str, int]:
     """Return how many shutdowns of each kind are on record."""
     return {kind: each["count"] for kind, each in read_shutdowns(server.data_dir).items()}
 
 
 @pytest.mark.alone
 @pytest.mark.promise("a stop ends after shutdown_timeout, whatever hangs")
-def test_an_upload_that_hangs_delays_the_end_to_the_deadline(new_server):
+def test_an_upload_that_hangs_delays_the_end_to_the_deadline(new_server: NewServer) -> None:
     """After shutdown_timeout the server warns and ends; that it was forced survives a restart."""
     server = new_server(shutdown_timeout=2).start()
     with uploads_in_flight(server, 1) as [upload]:
@@ -217,7 +222,7 @@ def test_an_upload_that_hangs_delays_the_end_to_the_deadline(new_server):
 
 
 @pytest.mark.alone
-def test_a_second_signal_ends_at_once(new_server):
+def test_a_second_signal_ends_at_once(new_server: NewServer) -> None:
     """Whoever repeats the signal doesn't want to wait for the deadline."""
     server = new_server().start()
     with uploads_in_flight(server, 1):
@@ -230,7 +235,7 @@ def test_a_second_signal_ends_at_once(new_server):
 
 
 @pytest.mark.promise("SIGINT drains as SIGTERM does")
-def test_control_c_drains_too(new_server):
+def test_control_c_drains_too(new_server: NewServer) -> None:
     """SIGINT does what SIGTERM does."""
     server = new_server().start()
     with uploads_in_flight(server, 1) as [upload]:
@@ -243,7 +248,7 @@ def test_control_c_drains_too(new_server):
 
 
 @pytest.mark.alone
-def test_a_reload_does_not_delay_the_end(new_server):
+def test_a_reload_does_not_delay_the_end(new_server: NewServer) -> None:
     """SIGHUP during the drain is ignored, and many before it aren't waited for."""
     server = new_server().start()
     with uploads_in_flight(server, 1) as [upload]:
@@ -258,7 +263,7 @@ def test_a_reload_does_not_delay_the_end(new_server):
 
 
 @pytest.mark.alone
-def test_a_killed_worker_leaves_no_request_in_flight(new_server):
+def test_a_killed_worker_leaves_no_request_in_flight(new_server: NewServer) -> None:
     """What it had in flight is forgotten; what all have stored stays counted, and is summed."""
     server = new_server().start()
     with ThreadPoolExecutor(8) as pool:

@@ -6,11 +6,13 @@ import sys
 import time
 from contextlib import closing
 from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from click.testing import CliRunner
 from support.requirement import require_program
-from support.server import FLASK, FLASK_SERVER
+from support.server import FLASK, FLASK_SERVER, NewServer, Server
 
 from app.cli.messages import messages
 
@@ -20,7 +22,7 @@ MESSAGE = (
 )
 
 
-def try_it_line(server):
+def try_it_line(server: Server) -> str:
     """Return the command that the start-up message shows."""
     messages = [
         json.loads(line)["message"] if line.startswith("{") else line for line in server.output()
@@ -31,7 +33,9 @@ def try_it_line(server):
 
 @pytest.mark.promise("the line shown at the start works as it is pasted")
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_the_line_shown_at_the_start_works_as_it_is_pasted(new_server, tmp_path, log_format):
+def test_the_line_shown_at_the_start_works_as_it_is_pasted(
+    new_server: NewServer, tmp_path: Path, log_format: str
+) -> None:
     """A newcomer copies it into a shell in any directory, and a message is stored."""
     require_program("curl")
     server = new_server(log_format=log_format).start()
@@ -44,7 +48,9 @@ def test_the_line_shown_at_the_start_works_as_it_is_pasted(new_server, tmp_path,
     assert server.token not in server.output_file.read_text() + server.errors()
 
 
-def test_the_line_works_with_a_data_directory_that_needs_quoting(new_server, tmp_path):
+def test_the_line_works_with_a_data_directory_that_needs_quoting(
+    new_server: NewServer, tmp_path: Path
+) -> None:
     """Spaces and quotes in the path stay harmless."""
     require_program("curl")
     server = new_server(data_dir=tmp_path / "it's my mail; $HOME").start()
@@ -55,7 +61,7 @@ def test_the_line_works_with_a_data_directory_that_needs_quoting(new_server, tmp
 
 
 @pytest.fixture(scope="module")
-def filled(shared_server):
+def filled(shared_server: Server) -> tuple[Server, list[str]]:
     """Return a server with three messages of two recipients, and their ids in order."""
     envelopes = [
         ("one@example.com", "ann@example.com"),
@@ -75,14 +81,14 @@ def filled(shared_server):
     return shared_server, ids
 
 
-def listed(server, *options):
+def listed(server: Server, *options: str) -> Any:
     """Return the ids that `messages list --json` shows."""
     result = server.gomail("messages", "list", "--json", *options)
     assert (result.returncode, result.stderr) == (0, b"")
     return [message["id"] for message in json.loads(result.stdout)]
 
 
-def test_the_list_shows_what_a_person_wants_to_know(filled):
+def test_the_list_shows_what_a_person_wants_to_know(filled: tuple[Server, list[str]]) -> None:
     """A line for each message, the newest first, with the subject decoded."""
     server, ids = filled
     result = server.gomail("messages", "list")
@@ -98,7 +104,7 @@ def test_the_list_shows_what_a_person_wants_to_know(filled):
     assert lines[1].split()[4:6] == ["<>", "bob@example.com"]
 
 
-def test_the_list_as_json_holds_the_envelope(filled):
+def test_the_list_as_json_holds_the_envelope(filled: tuple[Server, list[str]]) -> None:
     """A script gets what the table shows, and more, without parsing columns."""
     server, ids = filled
     [newest, *_] = json.loads(server.gomail("messages", "list", "--json").stdout)
@@ -109,7 +115,9 @@ def test_the_list_as_json_holds_the_envelope(filled):
     assert datetime.fromisoformat(newest["received_at"]).tzinfo is not None
 
 
-def test_the_list_is_filtered_by_recipient_time_and_number(filled):
+def test_the_list_is_filtered_by_recipient_time_and_number(
+    filled: tuple[Server, list[str]],
+) -> None:
     """Each filter alone: recipients in any case, since inclusive, until exclusive, the newest N."""
     server, ids = filled
     assert listed(server, "--recipient", "ANN@example.com") == [ids[2], ids[0]]
@@ -120,7 +128,7 @@ def test_the_list_is_filtered_by_recipient_time_and_number(filled):
     assert listed(server, "--until", times[1]) == [ids[0]]
 
 
-def test_a_message_is_shown_readable_and_raw(filled):
+def test_a_message_is_shown_readable_and_raw(filled: tuple[Server, list[str]]) -> None:
     """For people with its envelope and nothing that a terminal obeys; raw is byte for byte."""
     server, ids = filled
     shown = server.gomail("messages", "show", ids[1])
@@ -130,7 +138,9 @@ def test_a_message_is_shown_readable_and_raw(filled):
 
 
 @pytest.mark.promise("an export is byte for byte")
-def test_the_export_as_files_is_byte_for_byte(filled, tmp_path):
+def test_the_export_as_files_is_byte_for_byte(
+    filled: tuple[Server, list[str]], tmp_path: Path
+) -> None:
     """One file for each message, under its id."""
     server, ids = filled
     result = server.gomail("messages", "export", tmp_path / "out")
@@ -146,7 +156,9 @@ def test_the_export_as_files_is_byte_for_byte(filled, tmp_path):
     assert modes == [0o700, 0o600, 0o600, 0o600]
 
 
-def test_the_export_as_mbox_is_read_by_mail_programs(filled, tmp_path):
+def test_the_export_as_mbox_is_read_by_mail_programs(
+    filled: tuple[Server, list[str]], tmp_path: Path
+) -> None:
     """Python's mailbox module finds each message, the oldest first."""
     server, _ = filled
     assert server.gomail("messages", "export", tmp_path, "--format", "mbox").returncode == 0
@@ -162,7 +174,9 @@ def test_the_export_as_mbox_is_read_by_mail_programs(filled, tmp_path):
     assert {message.get_payload(decode=True) for message in found} == {b"Hi \xff\n>From me\n"}
 
 
-def test_a_store_that_cannot_be_read_is_said_in_a_line(tmp_path, monkeypatch):
+def test_a_store_that_cannot_be_read_is_said_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever isn't the user of the server, or has a copy that can't be written, hears that."""
     monkeypatch.setenv("MAIL_DATA_DIR", str(tmp_path))
     (tmp_path / "gomail.db").mkdir()
@@ -170,7 +184,7 @@ def test_a_store_that_cannot_be_read_is_said_in_a_line(tmp_path, monkeypatch):
     assert (damaged.exit_code, damaged.exception.__class__) == (1, SystemExit)
     assert f"The store in {tmp_path} can't be opened: unable to open" in damaged.output
 
-    def refuse(*_, **__):
+    def refuse(*_: object, **__: object) -> NoReturn:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(sys.modules["app.cli.messages"].Path, "exists", refuse)
@@ -182,7 +196,7 @@ def test_a_store_that_cannot_be_read_is_said_in_a_line(tmp_path, monkeypatch):
     assert "Run this as the user of the server" in refused.output
 
 
-def test_an_unknown_id_is_said_in_a_line(filled):
+def test_an_unknown_id_is_said_in_a_line(filled: tuple[Server, list[str]]) -> None:
     """No traceback, and a code that a script sees."""
     server, _ = filled
     result = server.gomail("messages", "show", "nothing")
@@ -190,7 +204,7 @@ def test_an_unknown_id_is_said_in_a_line(filled):
     assert result.stderr == b"No message has the id 'nothing'.\n"
 
 
-def test_an_empty_data_directory_is_said_in_a_line(new_server):
+def test_an_empty_data_directory_is_said_in_a_line(new_server: NewServer) -> None:
     """Before the first start there is nothing to list, and looking creates nothing."""
     server = new_server()
     result = server.gomail("messages", "list")
@@ -199,7 +213,7 @@ def test_an_empty_data_directory_is_said_in_a_line(new_server):
     assert not server.data_dir.exists()
 
 
-def test_the_flask_command_starts_from_any_directory(new_server, tmp_path):
+def test_the_flask_command_starts_from_any_directory(new_server: NewServer, tmp_path: Path) -> None:
     """Flags alone configure it, outside the checkout, with no configuration file."""
     server = new_server(port=None, data_dir=None)
     flags = ["--config", os.devnull, "--port", server.port, "--data-dir", server.data_dir]
@@ -209,7 +223,9 @@ def test_the_flask_command_starts_from_any_directory(new_server, tmp_path):
     assert {path.name for path in server.data_dir.iterdir()} >= {"token", "gomail.db", "segments"}
 
 
-def test_a_short_token_in_a_file_starts_with_a_warning(new_server, tmp_path):
+def test_a_short_token_in_a_file_starts_with_a_warning(
+    new_server: NewServer, tmp_path: Path
+) -> None:
     """The simplest configuration that people write works, and says what is unwise about it."""
     server = new_server(port=None, metrics_port=None)
     file = tmp_path / "gomail.yaml"
@@ -228,7 +244,7 @@ def test_a_short_token_in_a_file_starts_with_a_warning(new_server, tmp_path):
 
 
 @pytest.mark.promise("a generated token survives a restart and stays secret")
-def test_a_generated_token_stays_the_same_and_secret(new_server):
+def test_a_generated_token_stays_the_same_and_secret(new_server: NewServer) -> None:
     """It survives a restart, only its owner can read it, and no line shows it."""
     server = new_server().start()
     first = server.token
@@ -241,7 +257,7 @@ def test_a_generated_token_stays_the_same_and_secret(new_server):
     assert first not in server.output_file.read_text(encoding="utf-8") + server.errors()
 
 
-def test_help_works_without_any_configuration(tmp_path):
+def test_help_works_without_any_configuration(tmp_path: Path) -> None:
     """The first thing people type."""
     result = subprocess.run(
         [FLASK, "gomail", "--help"], cwd=tmp_path, capture_output=True, text=True, check=True

@@ -1,13 +1,14 @@
 """config/postfix/gomail-relay: whatever happens, only GoMail's own refusal is final."""
 
 import os
-import shutil
 import signal
 import subprocess
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
+from support.relay_stand_in import STORED, StandIn
 from support.requirement import require_program
 from support.server import CHECKOUT, wait_for
 from support.tokens import TOKEN
@@ -19,7 +20,6 @@ pytestmark = pytest.mark.promise(
 RELAY = CHECKOUT / "config" / "postfix" / "gomail-relay"
 TRY_AGAIN = 75
 MESSAGE = b"From: a@example.com\nTo: b@example.com\n\n\x00 8-bit \xe4\n\n\n"
-STORED = b'{"status": "success", "message_id": "1", "duplicate": false}'
 PROBLEM = "application/problem+json"
 CURL_CODES = range(1, 128)
 
@@ -27,13 +27,13 @@ CURL_CODES = range(1, 128)
 class Relay:
     """The script as Postfix would call it."""
 
-    def __init__(self, directory):
+    def __init__(self, directory: Path) -> None:
         self.token_file = directory / "token"
         self.token_file.write_text(f"{TOKEN}\n")
         self.path = os.environ["PATH"]
         self.url = "http://127.0.0.1:9/mail/inbound"
 
-    def command(self, sender="s@example.com", recipient="r@example.com"):
+    def command(self, sender: str = "s@example.com", recipient: str = "r@example.com") -> list[str]:
         envelope = [
             sender,
             recipient,
@@ -44,10 +44,12 @@ class Relay:
         ]
         return [str(RELAY), self.url, str(self.token_file), *envelope]
 
-    def run(self, message=MESSAGE, **envelope):
+    def run(self, message: bytes = MESSAGE, **envelope: str) -> subprocess.CompletedProcess[bytes]:
         return self.run_command(self.command(**envelope), message)
 
-    def run_command(self, command, message=MESSAGE):
+    def run_command(
+        self, command: Sequence[str], message: bytes = MESSAGE
+    ) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
             command,
             input=message,
@@ -59,18 +61,18 @@ class Relay:
 
 
 @pytest.fixture
-def relay(tmp_path):
+def relay(tmp_path: Path) -> Relay:
     require_program("curl")
     return Relay(tmp_path)
 
 
 @pytest.fixture
-def stand_in(relay, tmp_path):
+def stand_in(relay: Relay, tmp_path: Path) -> Callable[[str], None]:
     """Return a function that puts a shell script in curl's place."""
     directory = tmp_path / "bin"
     directory.mkdir()
 
-    def make(script):
+    def make(script: str) -> None:
         file = directory / "curl"
         file.write_text(f"#!/bin/sh\n{script}\n")
         file.chmod(0o755)
@@ -80,46 +82,20 @@ def stand_in(relay, tmp_path):
 
 
 @pytest.fixture
-def gomail(relay):
+def gomail(relay: Relay) -> Iterator[StandIn]:
     """Yield what a server in GoMail's place answers with; it keeps the requests."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self):
-            server = self.server
-            server.requests.append((dict(self.headers), self._body()))
-            self.send_response(server.status)
-            self.send_header("Content-Type", server.content_type)
-            self.send_header("Content-Length", str(len(server.body)))
-            self.end_headers()
-            self.wfile.write(server.body)
-
-        def _body(self):
-            chunks = []
-            while size := int(self.rfile.readline(), 16):
-                chunks.append(self.rfile.read(size))
-                self.rfile.readline()
-            self.rfile.readline()
-            return b"".join(chunks)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.requests = []
-        server.status, server.content_type, server.body = 200, "application/json", STORED
-        relay.url = f"http://127.0.0.1:{server.server_address[1]}/mail/inbound"
+    with StandIn() as server:
+        relay.url = server.url
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
 
 
-def problem(code):
+def problem(code: str) -> bytes:
     return f'{{"type": "urn:gomail:problem:{code}", "status": 0, "code": "{code}"}}'.encode()
 
 
-def test_the_message_arrives_byte_for_byte_with_its_envelope(relay, gomail):
+def test_the_message_arrives_byte_for_byte_with_its_envelope(relay: Relay, gomail: StandIn) -> None:
     """NUL, 8-bit and trailing newlines stay; envelope, client and key come as headers."""
     done = relay.run()
     assert (done.returncode, done.stdout) == (0, b"2.0.0 Stored by GoMail\n")
@@ -136,7 +112,7 @@ def test_the_message_arrives_byte_for_byte_with_its_envelope(relay, gomail):
     assert headers["Idempotency-Key"] == "4jYfT660RBzJ9dg r@example.com"
 
 
-def test_the_null_sender_is_sent_as_an_empty_header(relay, gomail):
+def test_the_null_sender_is_sent_as_an_empty_header(relay: Relay, gomail: StandIn) -> None:
     """An absent header would make GoMail take the sender from the message."""
     assert relay.run(sender="").returncode == 0
     assert gomail.requests[0][0]["X-Original-Sender"] == ""
@@ -153,7 +129,7 @@ def test_the_null_sender_is_sent_as_an_empty_header(relay, gomail):
         "a%s@x.test",
     ],
 )
-def test_an_odd_recipient_is_only_text(relay, gomail, recipient):
+def test_an_odd_recipient_is_only_text(relay: Relay, gomail: StandIn, recipient: str) -> None:
     """Nothing in an address is an option, a file, a format or a command."""
     assert relay.run(recipient=recipient).returncode == 0
     assert gomail.requests[0][0]["X-Original-Recipient"] == recipient
@@ -170,7 +146,9 @@ def test_an_odd_recipient_is_only_text(relay, gomail, recipient):
         (403, "policy_reject", (77, b"5.7.1 ")),
     ],
 )
-def test_a_refusal_of_this_message_is_final(relay, gomail, status, code, final):
+def test_a_refusal_of_this_message_is_final(
+    relay: Relay, gomail: StandIn, status: int, code: str, final: tuple[int, bytes]
+) -> None:
     """The six refusals by GoMail's own problem document bounce, with the status that fits."""
     gomail.status, gomail.content_type, gomail.body = status, PROBLEM, problem(code)
     done = relay.run()
@@ -179,7 +157,9 @@ def test_a_refusal_of_this_message_is_final(relay, gomail, status, code, final):
 
 @pytest.mark.parametrize("content_type", ["text/html", "application/json", "text/plain", ""])
 @pytest.mark.parametrize("status", [403, 404, 413, 415, 422])
-def test_a_refusal_by_anybody_else_is_not(relay, gomail, status, content_type):
+def test_a_refusal_by_anybody_else_is_not(
+    relay: Relay, gomail: StandIn, status: int, content_type: str
+) -> None:
     """A proxy's page defers, whatever words it holds."""
     gomail.status, gomail.content_type = status, content_type
     gomail.body = problem("policy_reject") + problem("message_too_large")
@@ -206,7 +186,7 @@ def test_a_refusal_by_anybody_else_is_not(relay, gomail, status, content_type):
         (302, "policy_reject"),
     ],
 )
-def test_every_other_problem_defers(relay, gomail, status, code):
+def test_every_other_problem_defers(relay: Relay, gomail: StandIn, status: int, code: str) -> None:
     """What isn't about this message, or contradicts itself, is tried again."""
     gomail.status, gomail.content_type, gomail.body = status, PROBLEM, problem(code)
     done = relay.run()
@@ -226,13 +206,13 @@ def test_every_other_problem_defers(relay, gomail, status, code):
         b"x" * 1_000_000,
     ],
 )
-def test_success_in_foreign_words_is_none(relay, gomail, body):
+def test_success_in_foreign_words_is_none(relay: Relay, gomail: StandIn, body: bytes) -> None:
     """Who answers 200 for somebody else hasn't stored the message."""
     gomail.body = body
     assert relay.run().returncode == TRY_AGAIN
 
 
-def test_every_exit_code_of_curl_defers(relay, stand_in):
+def test_every_exit_code_of_curl_defers(relay: Relay, stand_in: Callable[[str], None]) -> None:
     """Curl's own codes are never handed on, whatever it has printed before."""
     stand_in(f"cat >/dev/null; printf '{STORED.decode()}\\n200 application/json'; exit \"$CODE\"")
     for code in CURL_CODES:
@@ -249,14 +229,18 @@ def test_every_exit_code_of_curl_defers(relay, stand_in):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE])
-def test_a_killed_curl_defers(relay, stand_in, number):
+def test_a_killed_curl_defers(
+    relay: Relay, stand_in: Callable[[str], None], number: signal.Signals
+) -> None:
     """A curl that is ended by a signal is an outage like any other."""
     stand_in(f"kill -{number.value} $$")
     assert relay.run().returncode == TRY_AGAIN
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
-def test_a_signal_to_the_script_defers(relay, stand_in, tmp_path, number):
+def test_a_signal_to_the_script_defers(
+    relay: Relay, stand_in: Callable[[str], None], tmp_path: Path, number: int
+) -> None:
     """Even when curl has gone on and succeeded."""
     stand_in(
         f"cat >/dev/null; : >{tmp_path}/running; sleep 1;"
@@ -273,17 +257,19 @@ def test_a_signal_to_the_script_defers(relay, stand_in, tmp_path, number):
     assert process.wait(30) == TRY_AGAIN
 
 
-def test_a_missing_curl_defers(relay, tmp_path):
+def test_a_missing_curl_defers(relay: Relay, tmp_path: Path) -> None:
     """The shell's 127 doesn't get out."""
     empty = tmp_path / "empty"
     empty.mkdir()
     relay.path = str(empty)
-    command = [shutil.which("sh"), *relay.command()]
+    command = [require_program("sh"), *relay.command()]
     assert relay.run_command(command).returncode == TRY_AGAIN
 
 
 @pytest.mark.parametrize("content", [None, "", "\n"])
-def test_a_token_file_without_a_token_defers(relay, gomail, content):
+def test_a_token_file_without_a_token_defers(
+    relay: Relay, gomail: StandIn, content: str | None
+) -> None:
     """Missing or empty: nothing is sent."""
     relay.token_file.unlink()
     if content is not None:
@@ -293,24 +279,26 @@ def test_a_token_file_without_a_token_defers(relay, gomail, content):
 
 
 @pytest.mark.parametrize("left", range(8))
-def test_too_few_arguments_defer(relay, left):
+def test_too_few_arguments_defer(relay: Relay, left: int) -> None:
     """A wrong line in master.cf costs time, not mail."""
     assert relay.run_command(relay.command()[: left + 1]).returncode == TRY_AGAIN
 
 
-def test_a_line_feed_in_an_address_defers(relay, gomail):
+def test_a_line_feed_in_an_address_defers(relay: Relay, gomail: StandIn) -> None:
     """No address can add a header of its own."""
     assert relay.run(recipient="a@x.test\nX-Original-Sender: b@x.test").returncode == TRY_AGAIN
     assert not gomail.requests
 
 
-def test_nobody_listens(relay):
+def test_nobody_listens(relay: Relay) -> None:
     """A stopped GoMail defers, and the log says what happened."""
     done = relay.run()
     assert (done.returncode, done.stdout[:5]) == (TRY_AGAIN, b"4.4.1")
 
 
-def test_the_token_is_not_in_the_list_of_processes(relay, stand_in, tmp_path):
+def test_the_token_is_not_in_the_list_of_processes(
+    relay: Relay, stand_in: Callable[[str], None], tmp_path: Path
+) -> None:
     """Neither the script's nor curl's arguments or environment hold it."""
     seen = tmp_path / "seen"
     stand_in(f"cat /proc/$$/cmdline /proc/$$/environ /proc/$PPID/cmdline >{seen}; cat >/dev/null")
@@ -319,7 +307,7 @@ def test_the_token_is_not_in_the_list_of_processes(relay, stand_in, tmp_path):
     assert TOKEN.encode() not in seen.read_bytes()
 
 
-def test_the_script_has_nothing_to_hide_from_shellcheck():
+def test_the_script_has_nothing_to_hide_from_shellcheck() -> None:
     """Shellcheck finds nothing."""
     program = require_program("shellcheck")
     checked = subprocess.run([program, RELAY], capture_output=True, check=False, timeout=60)

@@ -3,13 +3,16 @@ import http.client
 import random
 import threading
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
 from support.linux_process import kill_process
 from support.plain_mail import random_mail
 from support.rounds import rounds
+from support.server import NewServer, Server
 
 from app.storage.interface import Query
 from app.storage.sqlite.store import SQLiteStore
@@ -21,12 +24,12 @@ PAUSE_SECONDS = 0.05
 KILLS_AT_LEAST = rounds(5, 2)
 
 
-def message(number):
+def message(number: int) -> bytes:
     """Return a message of its own for each number; one in 25 is larger than 1 MiB."""
     return random_mail(number, one_large_in=25)
 
 
-def deliver_until_answered(server, number):
+def deliver_until_answered(server: Server, number: int) -> tuple[Any, int]:
     """Send as a relay does: again, with the same queue id, until there is an answer.
 
     Returns the receipt and how many attempts were left without an answer.
@@ -45,11 +48,11 @@ def deliver_until_answered(server, number):
 
 
 @contextmanager
-def workers_being_killed(server):
+def workers_being_killed(server: Server) -> Iterator[list[int]]:
     """Kill a random worker of `server` at random moments; yields the list of those killed."""
     killed, done = [], threading.Event()
 
-    def kill_some():
+    def kill_some() -> None:
         while not done.wait(random.uniform(0.05, 0.4)):
             alive = server.worker_pids()
             for pid in random.sample(alive, k=min(1, len(alive))):
@@ -65,14 +68,14 @@ def workers_being_killed(server):
         killer.join()
 
 
-def segment_sizes(server):
+def segment_sizes(server: Server) -> dict[str, int]:
     """Return the size of each segment file that holds anything."""
     files = (server.data_dir / "segments").iterdir()
     return {file.name: file.stat().st_size for file in files if file.stat().st_size}
 
 
 @pytest.mark.promise("no kill loses, doubles or cuts an acknowledged message")
-def test_what_was_answered_is_stored_once_whatever_is_killed(new_server):
+def test_what_was_answered_is_stored_once_whatever_is_killed(new_server: NewServer) -> None:
     """1,000 messages while workers die: each acknowledged one is there, whole, exactly once.
 
     A restart then removes the bytes of those that were cut off, and nothing else.
@@ -97,7 +100,7 @@ def test_what_was_answered_is_stored_once_whatever_is_killed(new_server):
     assert sum(segment_sizes(server).values()) == sizes
 
 
-def check_repeats(again, first):
+def check_repeats(again: Sequence[Any], first: Sequence[Any]) -> None:
     """Compare the answers to messages that were sent once more with the first ones."""
     for (repeat, _), (receipt, _) in zip(again, first, strict=True):
         assert repeat["duplicate"] is True
@@ -105,7 +108,7 @@ def check_repeats(again, first):
         assert repeat["stored_at"] == receipt["stored_at"]
 
 
-def check_stored(server, receipts):
+def check_stored(server: Server, receipts: Sequence[Any]) -> None:
     """Compare every row and its bytes with what was sent and acknowledged."""
     with closing(SQLiteStore(server.data_dir)) as store:
         rows = list(store.search(Query()))

@@ -1,10 +1,12 @@
 """What large messages that arrive at the same time cost in memory."""
 
 import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.linux_process import proportional_bytes
+from support.server import NewServer
 
 UPLOADS, ROUNDS = 8, 2
 MESSAGE = b"From: a@example.com\r\nTo: b@example.com\r\n\r\n".ljust(25 * 1024 * 1024 - 1024, b"x")
@@ -12,7 +14,7 @@ MOST_BYTES = 64 * 1024 * 1024
 
 
 @pytest.mark.promise("eight messages of 25 MiB at once take less than 64 MiB of memory")
-def test_large_messages_are_streamed(new_server):
+def test_large_messages_are_streamed(new_server: NewServer) -> None:
     """Each goes to disk as it comes, and none is held in memory as a whole."""
     server = new_server().start()
     assert server.deliver(b"From: a@example.com\r\nTo: b@example.com\r\n\r\n").status == 200
@@ -28,5 +30,5 @@ def test_large_messages_are_streamed(new_server):
     assert peak - idle < MOST_BYTES
 
 
-def memory(pids):
+def memory(pids: Collection[int]) -> int:
     return sum(map(proportional_bytes, pids))

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.raw_http import MESSAGE, exchange, whole_post
@@ -35,7 +37,7 @@ IN_TEXT = ["\r\n", "\n", "\r", "\x1b[2J", "\x85", "\u2028", "\u2029", "\x0b", "\
 TEXT_LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3} (?:debug|info|warning|error|critical) |  ")
 
 
-def hostile_requests(server):
+def hostile_requests(server: Server) -> Iterator[bytes]:
     """Yield requests with each way to break a line in each place."""
     for value in IN_HEADERS.values():
         forged = b"a" + value + FORGED.encode()
@@ -47,13 +49,13 @@ def hostile_requests(server):
         yield b"GET /?q=" + path + b" HTTP/1.1\r\nHost: a\r\n\r\n"
         yield b"BREW" + path + b" / HTTP/1.1\r\nHost: a\r\n\r\n"
         yield b"GET / HTTP/1.1" + path + b"\r\nHost: a\r\n\r\n"
-    for value in IN_TEXT:
-        yield from requests_with_text(server, f"a{value}{FORGED}")
-        escaped = "".join(f"%{byte:02x}" for byte in value.encode())
+    for text in IN_TEXT:
+        yield from requests_with_text(server, f"a{text}{FORGED}")
+        escaped = "".join(f"%{byte:02x}" for byte in text.encode())
         yield b"GET /%b%b HTTP/1.1\r\nHost: a\r\n\r\n" % (escaped.encode(), FORGED.encode())
 
 
-def requests_with_text(server, text):
+def requests_with_text(server: Server, text: str) -> Iterator[bytes]:
     """Yield a message with `text` in its head, folded, encoded and bare, and JSON with it."""
     encoded = "".join(f"={byte:02X}" for byte in text.encode()).encode()
     word = b"=?utf-8?q?" + encoded + b"?="
@@ -67,7 +69,7 @@ def requests_with_text(server, text):
         yield whole_post(server, message=body).replace(b"Content-Type: message/rfc822", kind)
 
 
-def attacked(directory, line_format):
+def attacked(directory: Path, line_format: str) -> str:
     """Return what a server wrote to standard output that got every hostile request."""
     with Server(directory, log_level="debug", log_format=line_format) as server:
         server.start()
@@ -80,16 +82,16 @@ def attacked(directory, line_format):
 
 
 @pytest.fixture(scope="module")
-def json_log(tmp_path_factory):
+def json_log(tmp_path_factory: pytest.TempPathFactory) -> str:
     return attacked(tmp_path_factory.mktemp("json"), "json")
 
 
 @pytest.fixture(scope="module")
-def text_log(tmp_path_factory):
+def text_log(tmp_path_factory: pytest.TempPathFactory) -> str:
     return attacked(tmp_path_factory.mktemp("text"), "text")
 
 
-def test_each_json_line_is_one_object(json_log):
+def test_each_json_line_is_one_object(json_log: str) -> None:
     """However a reader splits lines, each parses, has a level, and names its logger."""
     lines = json_log.split("\n")[:-1]
     assert lines == json_log.splitlines()  # splits at U+2028, U+0085 and others too
@@ -98,25 +100,25 @@ def test_each_json_line_is_one_object(json_log):
     assert {record["level"] for record in records} <= {"DEBUG", "INFO", "WARNING"}
 
 
-def test_the_json_log_has_no_control_character(json_log):
+def test_the_json_log_has_no_control_character(json_log: str) -> None:
     """A terminal that shows it can't be driven."""
     assert not [one for one in json_log if not one.isprintable() and one != "\n"]
 
 
-def test_a_json_line_has_each_member_once(json_log):
+def test_a_json_line_has_each_member_once(json_log: str) -> None:
     """Nothing foreign adds a member, or replaces one."""
 
-    def check(pairs):
+    def check(pairs: list[tuple[str, object]]) -> dict[str, object]:
         assert len(dict(pairs)) == len(pairs)
         return dict(pairs)
 
-    names = set()
+    names: set[str] = set()
     for line in json_log.splitlines():
         names |= json.loads(line, object_pairs_hook=check).keys()
     assert not [name for name in names if not re.fullmatch("[a-z_]+", name)]
 
 
-def test_each_text_line_begins_as_one(text_log):
+def test_each_text_line_begins_as_one(text_log: str) -> None:
     """With time and level: what is forged stays inside of the line that it came in."""
     assert FORGED in text_log
     lines = text_log.split("\n")[:-1]

@@ -1,8 +1,9 @@
 import json
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from support.server import Server
+from support.server import NewServer, Server
 
 MESSAGE = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: logged\r\n\r\nsecret text\r\n"
 HOSTILE_TARGETS = [
@@ -25,7 +26,7 @@ HOSTILE_HEADERS = [
 ]
 
 
-def send_hostile_requests(server):
+def send_hostile_requests(server: Server) -> None:
     """Send what tries to break out of a log line, past any HTTP library that would object."""
     for target in HOSTILE_TARGETS:
         send(server, f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -39,7 +40,7 @@ def send_hostile_requests(server):
     send(server, b"\x16\x03\x01 no HTTP at all\r\n\x1b[31m\r\n\r\n")
 
 
-def send(server, data):
+def send(server: Server, data: bytes) -> None:
     """Send `data` on a connection of its own and wait for the beginning of an answer."""
     with closing(server.connect(10)) as connection:
         connection.sendall(data)
@@ -47,7 +48,7 @@ def send(server, data):
 
 
 @pytest.fixture(scope="module")
-def busy_run(tmp_path_factory):
+def busy_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Return a server that was started, used in good and bad ways, and stopped."""
     with Server(tmp_path_factory.mktemp("busy"), log_level="debug") as server:
         server.start()
@@ -58,7 +59,7 @@ def busy_run(tmp_path_factory):
         yield server
 
 
-def test_every_line_of_a_run_is_one_json_object(busy_run):
+def test_every_line_of_a_run_is_one_json_object(busy_run: Server) -> None:
     """From start to stop each line parses, has a request_id, and holds no raw control character."""
     raw = busy_run.output_file.read_bytes()
     text = raw.decode("utf-8")
@@ -69,7 +70,7 @@ def test_every_line_of_a_run_is_one_json_object(busy_run):
     assert {"timestamp", "level", "logger", "message"} <= set(lines[0])
 
 
-def test_the_start_the_requests_and_the_stop_are_logged(busy_run):
+def test_the_start_the_requests_and_the_stop_are_logged(busy_run: Server) -> None:
     """The lines of Gunicorn and of GoMail arrive in the same place."""
     loggers = {line["logger"] for line in busy_run.log()}
     messages = [line["message"] for line in busy_run.log()]
@@ -79,7 +80,7 @@ def test_the_start_the_requests_and_the_stop_are_logged(busy_run):
     assert messages[-1] == "Shutting down: Master"
 
 
-def test_the_id_of_a_request_is_on_its_lines_and_on_no_other(busy_run):
+def test_the_id_of_a_request_is_on_its_lines_and_on_no_other(busy_run: Server) -> None:
     """A line between two requests of one thread has none."""
     good = [line for line in busy_run.log() if line["request_id"] == "the-good-one"]
     assert [line["message"] for line in good] == ["POST /mail/inbound 200"]
@@ -93,19 +94,19 @@ def test_the_id_of_a_request_is_on_its_lines_and_on_no_other(busy_run):
     assert len({line["request_id"] for line in with_an_id}) == len(with_an_id)
 
 
-def test_neither_token_nor_text_of_a_message_is_logged(busy_run):
+def test_neither_token_nor_text_of_a_message_is_logged(busy_run: Server) -> None:
     """Whoever reads logs must not be able to send or to read mail."""
     written = busy_run.output_file.read_text(encoding="utf-8") + busy_run.errors()
     assert busy_run.token not in written
     assert "secret text" not in written
 
 
-def test_nothing_is_written_to_standard_error(busy_run):
+def test_nothing_is_written_to_standard_error(busy_run: Server) -> None:
     """A collector of standard output misses nothing."""
     assert busy_run.errors() == ""
 
 
-def test_text_lines_hold_no_raw_control_character_either(new_server):
+def test_text_lines_hold_no_raw_control_character_either(new_server: NewServer) -> None:
     """A terminal that shows the log can't be taken over by a request."""
     server = new_server(log_format="text").start()
     send_hostile_requests(server)
@@ -115,7 +116,7 @@ def test_text_lines_hold_no_raw_control_character_either(new_server):
     assert "injected" in text
 
 
-def test_the_answer_names_the_id_that_the_log_has(shared_server):
+def test_the_answer_names_the_id_that_the_log_has(shared_server: Server) -> None:
     """An id of the server's own is made where the client gives none that is sane."""
     answer = shared_server.request("GET", "/nowhere")
     own = answer.headers["X-Request-ID"]

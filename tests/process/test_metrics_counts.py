@@ -1,11 +1,14 @@
 import http.client
 import json
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 
 import pytest
-from support.server import Server
+from support.samples import Samples
+from support.server import Answer, NewServer, Server
 from support.upload import Upload
 
 from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED
@@ -19,7 +22,7 @@ ENDPOINTS = (INBOUND, "/email", "/health", "/ready", "/metrics", "/openapi.json"
 STATUSES = {"200", "400", "401", "403", "404", "405", "413", "415", "422", "429"}
 
 
-def mail(number, sender="a@example.com", recipient="b@example.com"):
+def mail(number: int, sender: str = "a@example.com", recipient: str = "b@example.com") -> bytes:
     """Return a message of its own, and of its own size, for each number."""
     head = f"From: {sender}\r\nTo: {recipient}\r\nSubject: {number}\r\n\r\n".encode()
     return head + b"x" * (number * 37 % 3000)
@@ -28,18 +31,18 @@ def mail(number, sender="a@example.com", recipient="b@example.com"):
 class Client:
     """Sends one of each kind of request, again and again, and keeps count of what it is told."""
 
-    def __init__(self, server, number):
+    def __init__(self, server: Server, number: int) -> None:
         self._server = server
         self._number = number
         self._client = {"X-Real-IP": f"192.0.2.{number}"}
         self._token = {"Authorization": f"Bearer {server.token}"}
-        self.requests = Counter()
-        self.errors = Counter()
-        self.stored_sizes = []
+        self.requests = Counter[tuple[str, str, str]]()
+        self.errors = Counter[tuple[str, str]]()
+        self.stored_sizes: list[int] = []
         self.duplicates = 0
         self.answer_bytes = 0
 
-    def run(self):
+    def run(self) -> None:
         """Send ROUNDS of all kinds."""
         for turn in range(ROUNDS):
             self._send_mail(turn)
@@ -55,7 +58,7 @@ class Client:
             self._count("PURGE", "/ready", self._request("PURGE", "/ready"))
             self._send_nonsense()
 
-    def _send_mail(self, turn):
+    def _send_mail(self, turn: int) -> None:
         raw = mail(self._number * ROUNDS + turn)
         for _ in range(3):
             answer = self._post(raw)
@@ -64,37 +67,46 @@ class Client:
             elif answer.status == 200:
                 self.stored_sizes.append(len(raw))
 
-    def _post(self, body, **headers):
+    def _post(self, body: bytes, **headers: str) -> Answer:
         fixed = {"Content-Type": "message/rfc822"} | self._token
         answer = self._request("POST", INBOUND, body, fixed | headers)
         self._count("POST", INBOUND, answer)
         return answer
 
-    def _request(self, method, path, body=None, headers=None):
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
         return self._server.request(method, path, body, (headers or {}) | self._client)
 
-    def _send_nonsense(self):
+    def _send_nonsense(self) -> None:
         with closing(self._server.connect()) as connection:
             connection.sendall(b"NONSENSE\r\n\r\n")
             answer = http.client.HTTPResponse(connection)
             answer.begin()
             self._note(OTHER_METHOD, UNMATCHED, answer.status, answer.read())
 
-    def _count(self, method, path, answer):
+    def _count(self, method: str, path: str, answer: Answer) -> None:
         endpoint = path if path in ENDPOINTS else UNMATCHED
         self._note(
             method if method in METHODS else OTHER_METHOD, endpoint, answer.status, answer.body
         )
 
-    def _note(self, method, endpoint, status, body):
+    def _note(self, method: str, endpoint: str, status: int, body: bytes) -> None:
         self.requests[method, endpoint, str(status)] += 1
         self.answer_bytes += len(body)
         if status != 200:
             self.errors[json.loads(body)["code"], endpoint] += 1
 
 
+Counted = tuple[list[Client], Samples, Samples]
+
+
 @pytest.fixture(scope="module")
-def counted(tmp_path_factory):
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counted]:
     """Return the clients of a load of all kinds, and samples from before and after."""
     with Server(
         tmp_path_factory.mktemp("counted"),
@@ -112,22 +124,22 @@ def counted(tmp_path_factory):
         yield clients, before, server.scrape()
 
 
-def rises(counted, name, *labels):
+def rises(counted: Counted, name: str, *labels: str) -> dict[tuple[str, ...], float]:
     """Return by how much each sample of `name` that did rise did so, by its `labels`."""
     _, before, after = counted
-    found = Counter()
+    found: dict[tuple[str, ...], float] = defaultdict(float)
     for key, value in after.matching(name).items():
         named = dict(key[1])
         found[tuple(named[label] for label in labels)] += value - before.values.get(key, 0)
-    return +found
+    return {key: rise for key, rise in found.items() if rise > 0}
 
 
-def total(counted, what):
+def total(counted: Counted, what: str) -> Any:
     """Return the sum of an attribute over all clients."""
     return sum((getattr(client, what) for client in counted[0]), Counter())
 
 
-def test_every_request_is_counted_once(counted):
+def test_every_request_is_counted_once(counted: Counted) -> None:
     """What four clients were told, of ten statuses, is what is counted, over both workers."""
     requests = total(counted, "requests")
     assert {status for _, _, status in requests} == STATUSES
@@ -137,20 +149,20 @@ def test_every_request_is_counted_once(counted):
     assert rises(counted, "http_response_size_bytes_count", *labels) == requests
 
 
-def test_every_byte_of_an_answer_is_counted(counted):
+def test_every_byte_of_an_answer_is_counted(counted: Counted) -> None:
     """The sum of http_response_size_bytes is what all clients have read."""
     read = sum(client.answer_bytes for client in counted[0])
     assert rises(counted, "http_response_size_bytes_sum") == {(): read}
 
 
-def test_every_problem_is_counted_by_its_code(counted):
+def test_every_problem_is_counted_by_its_code(counted: Counted) -> None:
     """errors_total has the codes that the clients read, auth_failures_total those of 401."""
     errors = total(counted, "errors")
     assert rises(counted, "errors_total", "type", "endpoint") == errors
     assert rises(counted, "auth_failures_total") == {(): errors["unauthorized", INBOUND]}
 
 
-def test_every_message_is_counted_by_what_became_of_it(counted):
+def test_every_message_is_counted_by_what_became_of_it(counted: Counted) -> None:
     """Stored, duplicate and rejected; those that nobody looked at aren't messages."""
     sizes = [size for client in counted[0] for size in client.stored_sizes]
     duplicates = sum(client.duplicates for client in counted[0])
@@ -172,7 +184,7 @@ def test_every_message_is_counted_by_what_became_of_it(counted):
     assert rises(counted, "email_processing_duration_seconds_count") == {(): len(sizes)}
 
 
-def test_every_operation_of_the_store_is_counted(counted):
+def test_every_operation_of_the_store_is_counted(counted: Counted) -> None:
     """An add for each message stored or found, a check for each question after the health."""
     answered = total(counted, "requests")
     assert rises(counted, "storage_operations_total", "operation", "status") == {
@@ -181,9 +193,9 @@ def test_every_operation_of_the_store_is_counted(counted):
     }
 
 
-def test_every_decision_of_the_rate_limit_is_counted(counted):
+def test_every_decision_of_the_rate_limit_is_counted(counted: Counted) -> None:
     """A client's first requests to a limited path were allowed, all others denied."""
-    limited = Counter()
+    limited = Counter[str]()
     for (_, endpoint, status), count in total(counted, "requests").items():
         if endpoint == INBOUND:
             limited["denied" if status == "429" else "allowed"] += count
@@ -193,7 +205,7 @@ def test_every_decision_of_the_rate_limit_is_counted(counted):
     }
 
 
-def test_both_workers_have_counted(counted):
+def test_both_workers_have_counted(counted: Counted) -> None:
     """There are runtime series of two workers and the master, and both workers have worked."""
     cpu = rises(counted, "process_cpu_seconds_total", "worker")
     assert {("0",), ("1",)} <= cpu.keys() <= {("0",), ("1",), ("master",)}
@@ -201,7 +213,7 @@ def test_both_workers_have_counted(counted):
     assert set(after.by("worker", "process_start_time_seconds")) == {"0", "1", "master"}
 
 
-def test_slow_clients_are_counted_by_endpoint(new_server):
+def test_slow_clients_are_counted_by_endpoint(new_server: NewServer) -> None:
     """A body that doesn't come is one of its endpoint, a head that doesn't come of none."""
     server = new_server(read_timeout=2, handler_timeout=1).start()
     with closing(server.connect()) as silent, closing(Upload(server)) as upload:

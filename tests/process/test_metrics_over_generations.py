@@ -1,13 +1,16 @@
 import statistics
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from support.linux_process import kill_process
 from support.load import Load, stored_queue_ids
-from support.server import CHECKOUT, GUNICORN, wait_for
+from support.samples import Key, Samples
+from support.server import CHECKOUT, GUNICORN, NewServer, Server, wait_for
 from support.upload import MESSAGE
 
 pytestmark = [
@@ -21,8 +24,10 @@ REQUESTS_OF_A_WORKER = 20
 KILLS = 6
 SCRAPES = 20
 
+Fall = tuple[Key, float, float]
 
-def metrics_files(server):
+
+def metrics_files(server: Server) -> list[str]:
     """Return the names of the files that the workers count in."""
     for link in Path(f"/proc/{server.pid}/fd").iterdir():
         if link.readlink().name.startswith("gomail-metrics-"):
@@ -30,10 +35,10 @@ def metrics_files(server):
     raise AssertionError("the master keeps no directory of metrics")
 
 
-def whole_scrape(server):
+def whole_scrape(server: Server) -> Samples:
     """Return what is told while all workers run: between two generations one is missing."""
 
-    def whole():
+    def whole() -> Samples | None:
         scrape = server.scrape()
         shown = sum(name == "python_threads" for name, _ in scrape.values)
         return scrape if shown == WORKERS + 1 else None  # and the master
@@ -41,7 +46,7 @@ def whole_scrape(server):
     return wait_for(whole)
 
 
-def scrape_seconds(server):
+def scrape_seconds(server: Server) -> float:
     """Return the median over SCRAPES of how long one takes."""
     seconds = []
     for _ in range(SCRAPES):
@@ -51,7 +56,7 @@ def scrape_seconds(server):
     return statistics.median(seconds)
 
 
-def run_generations(server, count, name):
+def run_generations(server: Server, count: int, name: str) -> Load:
     """Load the server until `count` times WORKERS have ended; return the load when it is over.
 
     Gunicorn ends a worker that has had its requests, and starts another in its place.
@@ -59,7 +64,7 @@ def run_generations(server, count, name):
     seen = set(server.worker_pids())
     enough = len(seen) + count * WORKERS
 
-    def have_ended():
+    def have_ended() -> bool:
         seen.update(server.worker_pids())
         return len(seen) >= enough
 
@@ -70,7 +75,7 @@ def run_generations(server, count, name):
     return load
 
 
-def test_thirty_generations_of_workers_are_one_to_prometheus(new_server):
+def test_thirty_generations_of_workers_are_one_to_prometheus(new_server: NewServer) -> None:
     """Under load: every answer is counted once, and neither files nor a scrape's time grow."""
     server = new_server(workers=WORKERS)
     server.start((*GUNICORN, "--max-requests", str(REQUESTS_OF_A_WORKER)), CHECKOUT)
@@ -92,7 +97,7 @@ def test_thirty_generations_of_workers_are_one_to_prometheus(new_server):
     assert stored_queue_ids(server) == sorted(first.acknowledged + later.acknowledged)
 
 
-def check_exact(samples, acknowledged):
+def check_exact(samples: Samples, acknowledged: int) -> None:
     """Check everything that is counted of a message that was stored."""
     received = {"method": "POST", "endpoint": "/mail/inbound"}
     assert samples.value("http_requests_total", **received, status="200") == acknowledged
@@ -104,11 +109,14 @@ def check_exact(samples, acknowledged):
 
 
 @contextmanager
-def scraping(server):
+def scraping(server: Server) -> Iterator[tuple[list[Fall], list[Samples]]]:
     """Scrape all the while; yields the list of falls seen, and of the scrapes so far."""
-    highest, falls, scrapes, done = {}, [], [], threading.Event()
+    highest: dict[Key, float] = {}
+    falls: list[Fall] = []
+    scrapes: list[Samples] = []
+    done = threading.Event()
 
-    def scrape():
+    def scrape() -> None:
         while not done.is_set():
             found = server.scrape()
             for key, value in found.monotonic().items():
@@ -126,19 +134,24 @@ def scraping(server):
         scraper.join()
 
 
-def start_times(server):
+def start_times(server: Server) -> dict[str, float]:
     """Return when the process in each place was started."""
     return server.scrape().by("worker", "process_start_time_seconds")
 
 
-def replaced(server, before):
+def replaced(server: Server, before: dict[str, float]) -> list[str] | None:
     """Return the places whose process is another one than in `before`, once all have one."""
     after = start_times(server)
     changed = [place for place, at in before.items() if after.get(place, 0) > at]
     return changed if len(after) == WORKERS + 1 else None
 
 
-def test_a_killed_worker_takes_no_count_with_it(new_server):
+def has_acknowledged(load: Load, count: int) -> bool:
+    """Tell whether more than `count` messages were taken."""
+    return len(load.acknowledged) > count
+
+
+def test_a_killed_worker_takes_no_count_with_it(new_server: NewServer) -> None:
     """kill -9 amid the load: no counter falls, and the runtime series are those of the next.
 
     What was answered is counted; what is counted was stored, though its answer may be lost.
@@ -146,10 +159,10 @@ def test_a_killed_worker_takes_no_count_with_it(new_server):
     server = new_server(workers=WORKERS).start()
     with Load(server) as load, scraping(server) as (falls, scrapes):
         for number in range(KILLS):
-            wait_for(lambda goal=(number + 1) * 30: len(load.acknowledged) > goal, 30)
+            wait_for(partial(has_acknowledged, load, (number + 1) * 30), 30)
             before = start_times(server)
             kill_process(server.worker_pids()[number % WORKERS])
-            [place] = wait_for(lambda before=before: replaced(server, before))
+            [place] = wait_for(partial(replaced, server, before))
             assert place != "master"
     assert falls == []
     assert len(scrapes) > KILLS
@@ -160,7 +173,7 @@ def test_a_killed_worker_takes_no_count_with_it(new_server):
     assert after.value("emails_processed_total", status="success") >= len(load.acknowledged)
 
 
-def test_the_time_of_dead_workers_is_kept(new_server):
+def test_the_time_of_dead_workers_is_kept(new_server: NewServer) -> None:
     """process_cpu_seconds_total of a place never falls below what its dead workers used."""
     server = new_server(workers=1).start()
     for number in range(100):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.linux_process import children
-from support.server import wait_for
+from support.server import NewServer, Server, wait_for
 from support.upload import MESSAGE
 
 from app.server.metrics_server import RETRY_SECONDS
@@ -14,7 +14,7 @@ from app.server.metrics_server import RETRY_SECONDS
 OPEN_METRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 
 
-def directories(pid):
+def directories(pid: int) -> set[Path]:
     """Return the directories of metrics files that the process `pid` keeps open."""
     found = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
@@ -27,7 +27,7 @@ def directories(pid):
     return found
 
 
-def listening(port):
+def listening(port: int) -> list[str]:
     """Return the addresses, as Linux writes them in hexadecimal, that listen on `port`."""
     lines = []
     for table in ("tcp", "tcp6"):
@@ -41,18 +41,18 @@ def listening(port):
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/health", "/mail/inbound", "/metricsx"])
-def test_nothing_else_is_answered(shared_server, path):
+def test_nothing_else_is_answered(shared_server: Server, path: str) -> None:
     """Any other path is a 404."""
     assert shared_server.get_metrics(path).status == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-def test_nothing_can_be_changed(shared_server, method):
+def test_nothing_can_be_changed(shared_server: Server, method: str) -> None:
     """Methods other than GET aren't allowed."""
     assert shared_server.get_metrics(method=method).status == 405
 
 
-def test_the_path_is_configurable(new_server):
+def test_the_path_is_configurable(new_server: NewServer) -> None:
     """The metrics are at metrics_path, and no more at /metrics."""
     server = new_server(metrics_path="/internal/prometheus").start()
     wait_for(lambda: listening(server.metrics_port))
@@ -60,7 +60,7 @@ def test_the_path_is_configurable(new_server):
     assert server.get_metrics("/metrics").status == 404
 
 
-def test_the_text_format_is_the_default(shared_server):
+def test_the_text_format_is_the_default(shared_server: Server) -> None:
     """Who doesn't ask for anything gets what every Prometheus reads."""
     answer = shared_server.get_metrics()
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
@@ -68,7 +68,7 @@ def test_the_text_format_is_the_default(shared_server):
     assert b"# EOF" not in answer.body
 
 
-def test_openmetrics_is_there_for_who_asks(shared_server):
+def test_openmetrics_is_there_for_who_asks(shared_server: Server) -> None:
     """With its type in Accept, the answer is OpenMetrics to its last line."""
     answer = shared_server.get_metrics(headers=OPEN_METRICS)
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=")
@@ -76,19 +76,21 @@ def test_openmetrics_is_there_for_who_asks(shared_server):
     assert answer.body.endswith(b"\n# EOF\n")
 
 
-def test_some_metrics_can_be_asked_for(shared_server):
+def test_some_metrics_can_be_asked_for(shared_server: Server) -> None:
     """name[] limits the answer to the metrics that are named."""
     found = shared_server.scrape("/metrics?name[]=build_info&name[]=server_draining")
     assert sorted(family.name for family in found.families) == ["build_info", "server_draining"]
 
 
-def test_versions_are_nobodys_business(shared_server):
+def test_versions_are_nobodys_business(shared_server: Server) -> None:
     """The header Server names neither library nor interpreter."""
     assert shared_server.get_metrics().headers["Server"] == "gomail"
 
 
 @pytest.mark.parametrize("name", ["PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"])
-def test_the_directory_of_another_service_is_not_shown(new_server, tmp_path, name):
+def test_the_directory_of_another_service_is_not_shown(
+    new_server: NewServer, tmp_path: Path, name: str
+) -> None:
     """What the environment has for other programs of prometheus_client changes nothing."""
     server = new_server()
     server.environment[name] = str(tmp_path)
@@ -97,19 +99,21 @@ def test_the_directory_of_another_service_is_not_shown(new_server, tmp_path, nam
     assert server.scrape().value("emails_processed_total", status="success") == 1
 
 
-def test_the_default_is_loopback_only(shared_server):
+def test_the_default_is_loopback_only(shared_server: Server) -> None:
     """Nobody from outside reaches the metrics unless metrics_host says so."""
     assert listening(shared_server.metrics_port) == ["0100007F"]
 
 
-def test_the_port_is_with_its_process_only(shared_server):
+def test_the_port_is_with_its_process_only(shared_server: Server) -> None:
     """The children of the master are the workers and one process more."""
     workers = shared_server.worker_pids()
     assert len(workers) == 2
-    assert sorted(children(shared_server.pid)) == sorted([*workers, shared_server.metrics_pid()])
+    metrics_pid = shared_server.metrics_pid()
+    assert metrics_pid is not None
+    assert sorted(children(shared_server.pid)) == sorted([*workers, metrics_pid])
 
 
-def test_what_is_off_costs_nothing(new_server):
+def test_what_is_off_costs_nothing(new_server: NewServer) -> None:
     """With metrics_enabled=false: no port, no directory, no process, and mail as usual."""
     server = new_server(metrics_enabled="false").start()
     assert server.deliver(MESSAGE).status == 200
@@ -120,7 +124,7 @@ def test_what_is_off_costs_nothing(new_server):
     assert len(server.worker_pids()) == 2
 
 
-def test_what_is_on_has_one_directory(server):
+def test_what_is_on_has_one_directory(server: Server) -> None:
     """It is for nobody else to read, and all workers count in it."""
     [directory] = directories(server.pid)
     assert directory.stat().st_mode & 0o777 == 0o700
@@ -130,12 +134,12 @@ def test_what_is_on_has_one_directory(server):
     }
 
 
-def error_lines(server):
+def error_lines(server: Server) -> list[str]:
     """Return the messages of the errors in the log."""
     return [line["message"] for line in server.log() if line["level"] == "ERROR"]
 
 
-def can_be_scraped(server):
+def can_be_scraped(server: Server) -> bool:
     """Tell whether the metrics port answers."""
     try:
         return server.get_metrics(seconds=2).status == 200
@@ -143,7 +147,7 @@ def can_be_scraped(server):
         return False
 
 
-def test_a_port_that_is_taken_delays_no_mail(new_server):
+def test_a_port_that_is_taken_delays_no_mail(new_server: NewServer) -> None:
     """The log names the address in one line; once it is free, what was counted is told."""
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         port = other.getsockname()[1]
@@ -160,7 +164,7 @@ def test_a_port_that_is_taken_delays_no_mail(new_server):
 @pytest.mark.parametrize(
     "sent", [b"", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"], ids=["none", "half"]
 )
-def test_a_scraper_that_hangs_keeps_nobody_waiting(shared_server, sent):
+def test_a_scraper_that_hangs_keeps_nobody_waiting(shared_server: Server, sent: bytes) -> None:
     """While 20 connections say nothing, or not all, a scrape takes no second."""
     address = ("127.0.0.1", shared_server.metrics_port)
     connections = [socket.create_connection(address) for _ in range(20)]

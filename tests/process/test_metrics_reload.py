@@ -3,24 +3,24 @@ import os
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
-import yaml
+from support.configured import Configured, settings_writer
 from support.linux_process import children
-from support.server import wait_for
+from support.server import NewServer, Server, wait_for
 from support.tokens import TOKEN
 from support.upload import MESSAGE
 
 
 @pytest.fixture
-def configured(new_server, tmp_path):
+def configured(new_server: NewServer, tmp_path: Path) -> Configured:
     """Return a running server, and a function that reloads it with other settings."""
     file = tmp_path / "gomail.yaml"
 
-    def write(**settings):
-        file.write_text(yaml.safe_dump({"bearer_token": [TOKEN]} | settings), encoding="utf-8")
+    write = settings_writer(file, TOKEN)
 
-    def reload(**settings):
+    def reload(**settings: object) -> None:
         write(**settings)
         os.kill(server.pid, signal.SIGHUP)
 
@@ -30,7 +30,7 @@ def configured(new_server, tmp_path):
     return server, reload
 
 
-def limit(server):
+def limit(server: Server) -> float | None:
     """Return config_limit of max_message_size; None while nothing answers to the end."""
     try:
         return server.scrape(seconds=2).value("config_limit", name="max_message_size")
@@ -38,18 +38,18 @@ def limit(server):
         return None
 
 
-def is_open(server):
+def is_open(server: Server) -> bool:
     """Tell whether something listens on the metrics port."""
     with socket.socket() as connection:
         return connection.connect_ex(("127.0.0.1", server.metrics_port)) == 0
 
 
-def stored(server):
+def stored(server: Server) -> float:
     """Return how many messages the metrics port tells of."""
     return server.scrape().value("emails_processed_total", status="success")
 
 
-def test_a_new_limit_is_told(configured):
+def test_a_new_limit_is_told(configured: Configured) -> None:
     """After SIGHUP config_limit has what is in force, and what was counted stays."""
     server, reload = configured
     assert server.deliver(MESSAGE).status == 200
@@ -59,7 +59,7 @@ def test_a_new_limit_is_told(configured):
     assert stored(server) == 2
 
 
-def test_a_refused_configuration_changes_nothing(configured):
+def test_a_refused_configuration_changes_nothing(configured: Configured) -> None:
     """The process of the port goes on with the settings that stay in force."""
     server, reload = configured
     before = limit(server), server.metrics_pid()
@@ -69,7 +69,7 @@ def test_a_refused_configuration_changes_nothing(configured):
     assert (limit(server), server.metrics_pid()) == before
 
 
-def test_metrics_are_switched_off_and_on(configured):
+def test_metrics_are_switched_off_and_on(configured: Configured) -> None:
     """SIGHUP closes the port and ends its process, and opens it again for all that come."""
     server, reload = configured
     assert is_open(server)
@@ -88,7 +88,7 @@ def test_metrics_are_switched_off_and_on(configured):
     assert stored(server) == before + 1
 
 
-def test_metrics_begin_with_a_reload(new_server, tmp_path):
+def test_metrics_begin_with_a_reload(new_server: NewServer, tmp_path: Path) -> None:
     """A server that was started without metrics has them after SIGHUP."""
     file = tmp_path / "later.yaml"
     file.write_text("metrics_enabled: false\n", encoding="utf-8")
@@ -103,7 +103,7 @@ def test_metrics_begin_with_a_reload(new_server, tmp_path):
     assert stored(server) == 1
 
 
-def test_many_reloads_leave_one_process(configured):
+def test_many_reloads_leave_one_process(configured: Configured) -> None:
     """After ten SIGHUPs in a row there are two workers and one process of the port."""
     server, reload = configured
     for number in range(10):

@@ -1,10 +1,12 @@
 import random
 import string
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
+from socket import socket
 
 import pytest
-from support.server import wait_for
+from support.server import NewServer, Server, wait_for
 
 from app.metrics.recorder import METHODS, UNMATCHED
 
@@ -14,7 +16,7 @@ FAMILIAR = 500
 SENDERS = 4
 
 
-def read_whole(connection):
+def read_whole(connection: socket) -> bool:
     """Read one answer with a body from `connection`; return whether it stays open."""
     received = connection.recv(65536)
     while b"\r\n\r\n" not in received:
@@ -27,7 +29,7 @@ def read_whole(connection):
     return b"\r\nconnection: close" not in fields
 
 
-def send_all(server, requests):
+def send_all(server: Server, requests: Sequence[tuple[str, str]]) -> None:
     """Send requests, each a method and a path, on connections that are kept open."""
     connection = server.connect()
     for method, path in requests:
@@ -38,17 +40,17 @@ def send_all(server, requests):
     connection.close()
 
 
-def send_strange(server, requests):
+def send_strange(server: Server, requests: Sequence[tuple[str, str]]) -> None:
     """Send requests from SENDERS threads."""
     with ThreadPoolExecutor(SENDERS) as pool:
         list(pool.map(send_all, [server] * SENDERS, [requests[n::SENDERS] for n in range(SENDERS)]))
 
 
-def strange_requests(count):
+def strange_requests(count: int) -> list[tuple[str, str]]:
     """Return requests with methods and paths at random."""
     word = random.Random(count)
 
-    def letters(alphabet):
+    def letters(alphabet: str) -> str:
         return "".join(word.choices(alphabet, k=word.randrange(3, 20)))
 
     methods = [*METHODS - {"HEAD"}]
@@ -64,7 +66,7 @@ def strange_requests(count):
 
 
 @pytest.mark.promise("no request can make new series")
-def test_strange_requests_make_no_new_series(new_server):
+def test_strange_requests_make_no_new_series(new_server: NewServer) -> None:
     """10,000 paths and methods at random have the series of the first 500, and all are counted."""
     server = new_server(log_level="warning").start()
     known = list(product([*METHODS - {"HEAD"}, "PURGE"], [*ENDPOINTS, "/strange"]))

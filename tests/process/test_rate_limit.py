@@ -3,13 +3,14 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 
 import pytest
 from support.flood import DENIED, connect, flood, receive, send
 from support.linux_process import kill_process, resident_bytes
-from support.server import Server, wait_for
+from support.server import NewServer, Server, wait_for
 from support.traffic import traffic
 
 from app.storage.interface import Query
@@ -27,18 +28,18 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def slow_server(tmp_path_factory):
+def slow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Return a server that gives each client ten requests, for tests with clients of their own."""
     with Server(tmp_path_factory.mktemp("slow"), **SLOW) as server:
         yield server.start()
 
 
-def real_ip(address):
+def real_ip(address: str) -> dict[str, str]:
     return {"X-Real-IP": address}
 
 
 @pytest.mark.promise("a rate limit is exact over all workers")
-def test_exactly_the_burst_passes_then_one_after_the_wait(new_server):
+def test_exactly_the_burst_passes_then_one_after_the_wait(new_server: NewServer) -> None:
     """400 requests at once at 4 workers x 8 threads: ten pass, and are the ten that are stored.
 
     The refill of the time that the flood takes may add one a second. Retry-After is right: one
@@ -60,7 +61,7 @@ def test_exactly_the_burst_passes_then_one_after_the_wait(new_server):
 
 
 @pytest.mark.promise("a rate limit is exact over all workers")
-def test_exactly_ten_of_four_hundred(slow_server):
+def test_exactly_ten_of_four_hundred(slow_server: Server) -> None:
     """Where nothing comes back in time, ten pass: not nine, not eleven."""
     result = flood(slow_server, [real_ip("203.0.113.10")] * REQUESTS)
     assert Counter(result.statuses) == {200: BURST, DENIED: REQUESTS - BURST}
@@ -69,7 +70,7 @@ def test_exactly_ten_of_four_hundred(slow_server):
 
 
 @pytest.mark.promise("each client has a limit of its own")
-def test_each_client_gets_its_own_ten(slow_server):
+def test_each_client_gets_its_own_ten(slow_server: Server) -> None:
     """50 clients behind one proxy, 12 requests each, all at once: ten pass for each of them."""
     clients = [f"192.168.1.{number}" for number in range(50)]
     requests = [real_ip(client) for client in clients * 12]
@@ -83,17 +84,17 @@ def test_each_client_gets_its_own_ten(slow_server):
     assert passed == dict.fromkeys(clients, BURST)
 
 
-def test_the_smtp_client_is_limited_and_not_the_relay(slow_server):
+def test_the_smtp_client_is_limited_and_not_the_relay(slow_server: Server) -> None:
     """On /mail/inbound X-Original-Client-Address from a trusted peer has a bucket of its own."""
     for client in ("198.51.100.1", "198.51.100.2"):
         requests = [{"X-Original-Client-Address": client}] * 15
         assert flood(slow_server, requests).passed == BURST
 
 
-def workers_at_rest(server):
+def workers_at_rest(server: Server) -> list[int]:
     """Return the process ids of all workers when none of them is still loading."""
 
-    def have_settled():
+    def have_settled() -> list[int] | None:
         pids, before = server.worker_pids(), resident_bytes(server.worker_pids())
         threading.Event().wait(0.5)
         is_complete = len(pids) == SLOW["workers"] and pids == server.worker_pids()
@@ -102,7 +103,7 @@ def workers_at_rest(server):
     return wait_for(have_settled, 30)
 
 
-def spoofed(number, length):
+def spoofed(number: int, length: int) -> dict[str, str]:
     """Return headers that name another client for each `number`, each of some `length` bytes."""
     address = f"10.{number >> 8}.{number & 255}.7, "
     return {
@@ -112,7 +113,7 @@ def spoofed(number, length):
     }
 
 
-def statuses_of(server, peer, requests):
+def statuses_of(server: Server, peer: str, requests: Sequence[dict[str, str]]) -> list[int]:
     """Return the status of each of `requests`, sent one after the other on one connection."""
     with connect(server, peer) as connection:
         statuses = []
@@ -123,7 +124,7 @@ def statuses_of(server, peer, requests):
 
 
 @pytest.mark.promise("a client cannot choose its bucket")
-def test_a_stranger_cannot_choose_its_bucket(new_server):
+def test_a_stranger_cannot_choose_its_bucket(new_server: NewServer) -> None:
     """3,000 different claims from a peer that isn't trusted share its ten requests.
 
     Nothing of the claims is kept: the workers don't grow, although they add up to 21 MB.
@@ -146,14 +147,14 @@ def test_a_stranger_cannot_choose_its_bucket(new_server):
     assert flood(server, [spoofed(1, 100)] * 15, peer="127.0.0.1").passed == BURST
 
 
-def post_nothing(server):
+def post_nothing(server: Server) -> int | None:
     """Return the status of a request without a token; None when its worker is killed."""
     with suppress(OSError, http.client.HTTPException):
         return server.request("POST", "/mail/inbound", seconds=5).status
     return None
 
 
-def seconds_until_answered(server):
+def seconds_until_answered(server: Server) -> float:
     """Return how long a client waits that sends again when its connection is cut."""
     started_at = time.monotonic()
     while time.monotonic() < started_at + 5:
@@ -164,7 +165,7 @@ def seconds_until_answered(server):
 
 
 @pytest.mark.promise("a rate limit holds when workers are killed")
-def test_killed_workers_leave_no_lock_behind(new_server):
+def test_killed_workers_leave_no_lock_behind(new_server: NewServer) -> None:
     """20 times kill -9 amid a flood: the next request is answered within a second, the limit holds.
 
     Without a token every request is 401 while the bucket isn't empty, and else 429.

@@ -1,7 +1,9 @@
 """gomail-relay does the same in each shell that may be /bin/sh, with a real GoMail."""
 
 import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from support.requirement import require_program
@@ -20,21 +22,28 @@ TAKEN_BYTES = 1024 * 1024
 TOO_LARGE = b"Subject: large\n\n" + b"y" * 40 * TAKEN_BYTES
 TRY_AGAIN = 75
 
+Run = Callable[..., tuple[int, bytes]]
+
 
 @pytest.fixture(scope="module")
-def gomail(tmp_path_factory):
+def gomail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("server")
     with Server(directory, max_message_size=TAKEN_BYTES) as server:
         yield server.start()
 
 
 @pytest.fixture(params=["dash", "bash", "busybox"])
-def run(request, gomail, tmp_path):
+def run(request: pytest.FixtureRequest, gomail: Server, tmp_path: Path) -> Run:
     """Return a function that runs the script in one shell, and returns exit code and status."""
     shell = [require_program(request.param), *(["sh"] if request.param == "busybox" else [])]
     token_file = tmp_path / "token"
 
-    def run_relay(message, queue_id=request.param, token=gomail.token, port=gomail.port):
+    def run_relay(
+        message: bytes,
+        queue_id: str = request.param,
+        token: str = gomail.token,
+        port: int = gomail.port,
+    ) -> tuple[int, bytes]:
         token_file.write_bytes(token.encode() + b"\n")
         url = f"http://127.0.0.1:{port}/mail/inbound"
         envelope = ["", "r@app.test", queue_id, "", "", ""]
@@ -51,7 +60,9 @@ def run(request, gomail, tmp_path):
     return run_relay
 
 
-def test_a_message_is_stored_as_it_was_piped(run, gomail, request):
+def test_a_message_is_stored_as_it_was_piped(
+    run: Run, gomail: Server, request: pytest.FixtureRequest
+) -> None:
     """Byte for byte, with its null sender; a proxy in the environment isn't asked."""
     assert run(MESSAGE) == (0, b"2.0.0")
     with closing(SQLiteStore(gomail.data_dir)) as store:
@@ -64,18 +75,18 @@ def test_a_message_is_stored_as_it_was_piped(run, gomail, request):
     assert message.envelope.sender == ""
 
 
-def test_an_early_refusal_of_a_large_message_is_final(run):
+def test_an_early_refusal_of_a_large_message_is_final(run: Run) -> None:
     """GoMail answers 413 while most is still to come: that is no broken connection."""
     assert [run(TOO_LARGE) for _ in range(3)] == [(65, b"5.3.4")] * 3
 
 
 @pytest.mark.parametrize("end", ["\r", " ", "\t"])
-def test_a_token_file_from_another_editor_works(run, gomail, end):
+def test_a_token_file_from_another_editor_works(run: Run, gomail: Server, end: str) -> None:
     """White space at the end of the line isn't part of the token."""
     assert run(MESSAGE, token=gomail.token + end) == (0, b"2.0.0")
 
 
-def test_outages_defer(run):
+def test_outages_defer(run: Run) -> None:
     """A wrong token and a port where nobody listens."""
     assert run(MESSAGE, token="not-the-token-of-this-server") == (TRY_AGAIN, b"4.7.8")
     assert run(MESSAGE, port=free_port()) == (TRY_AGAIN, b"4.4.1")

@@ -2,12 +2,14 @@ import os
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
+from support.configured import Configured, settings_writer
 from support.linux_process import catches, proportional_bytes
 from support.load import Load, stored_queue_ids
-from support.server import CHECKOUT, GUNICORN, wait_for
+from support.server import CHECKOUT, GUNICORN, Answer, NewServer, Server, wait_for
 from support.upload import MESSAGE, metrics
 
 OLD, NEW = "old-" + "o" * 40, "new-" + "n" * 40
@@ -17,39 +19,37 @@ REQUESTS_OF_A_WORKER = 10
 
 
 @pytest.fixture
-def configured(new_server, tmp_path):
+def configured(new_server: NewServer, tmp_path: Path) -> Configured:
     """Return a running server, and a function that rewrites its configuration file."""
     file = tmp_path / "gomail.yaml"
 
-    def write(**settings):
-        file.write_text(yaml.safe_dump({"bearer_token": [OLD]} | settings), encoding="utf-8")
-
+    write = settings_writer(file, OLD)
     write(rate_limit_per_minute=0)
     # What is in the environment would outrank the file.
     return new_server(config=file, rate_limit_per_minute=None).start(), write
 
 
-def reload(server):
+def reload(server: Server) -> None:
     """Send SIGHUP and wait until all workers are new ones."""
     old = set(server.worker_pids())
     os.kill(server.pid, signal.SIGHUP)
     wait_for(lambda: old.isdisjoint(settled_workers(server)) and len(settled_workers(server)) == 2)
 
 
-def settled_workers(server):
+def settled_workers(server: Server) -> set[int]:
     """Return the process ids of the workers, none while one of them still begins."""
     pids = server.worker_pids()
     return set() if any(catches(pid, signal.SIGHUP) for pid in pids) else set(pids)
 
 
-def deliver(server, token, **fields):
+def deliver(server: Server, token: str, **fields: str) -> Answer:
     """Post MESSAGE with `token`."""
     given = {"Authorization": f"Bearer {token}", "Content-Type": "message/rfc822"} | fields
     return server.request("POST", "/mail/inbound", MESSAGE, given)
 
 
 @pytest.mark.promise("tokens and limits are replaced without downtime")
-def test_a_token_is_replaced_without_a_restart(configured):
+def test_a_token_is_replaced_without_a_restart(configured: Configured) -> None:
     """After SIGHUP the new token is valid and the old one isn't; both are in between."""
     server, write = configured
     assert [deliver(server, token).status for token in (OLD, NEW)] == [200, 401]
@@ -62,7 +62,7 @@ def test_a_token_is_replaced_without_a_restart(configured):
 
 
 @pytest.mark.promise("tokens and limits are replaced without downtime")
-def test_a_limit_and_the_log_level_are_replaced_without_a_restart(configured):
+def test_a_limit_and_the_log_level_are_replaced_without_a_restart(configured: Configured) -> None:
     """After SIGHUP the new limit holds in every worker, and info lines are logged no more."""
     server, write = configured
     assert "X-RateLimit-Limit" not in deliver(server, OLD).headers
@@ -76,7 +76,7 @@ def test_a_limit_and_the_log_level_are_replaced_without_a_restart(configured):
 
 
 @pytest.mark.promise("an invalid configuration is never put in force")
-def test_an_invalid_configuration_is_refused(configured):
+def test_an_invalid_configuration_is_refused(configured: Configured) -> None:
     """SIGHUP logs each of its faults, and the old settings stay, in new workers too."""
     server, write = configured
     lines = len(server.log())
@@ -93,7 +93,7 @@ def test_an_invalid_configuration_is_refused(configured):
     assert [deliver(server, token).status for token in (OLD, NEW)] == [401, 200]
 
 
-def test_what_needs_a_restart_is_refused(configured):
+def test_what_needs_a_restart_is_refused(configured: Configured) -> None:
     """SIGHUP doesn't move the port, says so for each such key, and changes nothing else either."""
     server, write = configured
     lines = len(server.log())
@@ -106,14 +106,14 @@ def test_what_needs_a_restart_is_refused(configured):
     assert [deliver(server, token).status for token in (OLD, NEW)] == [200, 401]
 
 
-def calm_bytes(server, reloads):
+def calm_bytes(server: Server, reloads: int) -> int:
     """Return the memory of master and workers when `reloads` of them are done.
 
     What processes share counts once. The least of several samples is free of workers that are
     about to end.
     """
     wait_for(lambda: count_reloads(server) == reloads, 30)
-    samples = []
+    samples: list[int] = []
     while len(samples) < 10:
         wait_for(lambda: len(settled_workers(server)) == 2)
         with suppress(OSError):  # a worker may end at this moment
@@ -122,13 +122,13 @@ def calm_bytes(server, reloads):
     return min(samples)
 
 
-def count_reloads(server):
+def count_reloads(server: Server) -> int:
     """Return how many SIGHUPs the master has begun to handle."""
     return sum("Handling signal: hup" in line for line in server.output())
 
 
 @pytest.mark.promise("a reload loses no request")
-def test_reloads_under_load_lose_no_request(new_server):
+def test_reloads_under_load_lose_no_request(new_server: NewServer) -> None:
     """20 SIGHUPs while 8 clients deliver: every request is answered 200, and no memory leaks."""
     server = new_server().start()
     with Load(server) as load:
@@ -151,11 +151,11 @@ def test_reloads_under_load_lose_no_request(new_server):
 
 
 @pytest.mark.promise("counters stay exact when workers are replaced")
-def test_recycled_workers_leave_no_slot_behind(new_server):
+def test_recycled_workers_leave_no_slot_behind(new_server: NewServer) -> None:
     """When workers end after some requests each, nothing is lost and all counts are exact."""
     server = new_server(workers=6)
     server.start((*GUNICORN, "--max-requests", str(REQUESTS_OF_A_WORKER)), CHECKOUT)
-    seen = set()
+    seen = set[int]()
     with Load(server) as load:
         deadline = time.monotonic() + 60
         while len(seen) < RECYCLED_WORKERS and time.monotonic() < deadline:
@@ -170,7 +170,7 @@ def test_recycled_workers_leave_no_slot_behind(new_server):
     print(f"{len(seen)} workers, {len(load.acknowledged)} messages")
 
 
-def calm_metrics(server):
+def calm_metrics(server: Server) -> Any:
     """Return /metrics; None when the worker ended before it could answer."""
     with suppress(OSError, ValueError):
         return metrics(server)

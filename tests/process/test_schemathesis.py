@@ -1,5 +1,7 @@
 """Requests that schemathesis draws from the description of the API, sent to a real server."""
 
+from typing import Any
+
 import pytest
 import schemathesis
 import yaml
@@ -13,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from support.rounds import rounds
-from support.server import CHECKOUT
+from support.server import CHECKOUT, Server
 
 pytestmark = pytest.mark.promise("the API does what its description says")
 
@@ -36,13 +38,15 @@ api = schemathesis.openapi.from_dict(document)
 @pytest.mark.parametrize("with_token", rounds([True, False], [True]))
 @api.parametrize()
 @settings(max_examples=rounds(150, 10), suppress_health_check=list(HealthCheck))
-def test_every_answer_is_as_described(case, shared_server, with_token):
+def test_every_answer_is_as_described(
+    case: schemathesis.Case[Any], shared_server: Server, with_token: bool
+) -> None:
     """Status, headers, type and body are those of the description, and none is a 500."""
     headers = {"Authorization": f"Bearer {shared_server.token}"} if with_token else None
     case.call_and_validate(base_url=shared_server.url, headers=headers, checks=CHECKS)
 
 
-def test_the_requests_got_everywhere(shared_server):
+def test_the_requests_got_everywhere(shared_server: Server) -> None:
     """What was drawn before was taken in as well as refused."""
     statuses = shared_server.scrape().by("status", "http_requests_total", endpoint="/mail/inbound")
     assert {"200", "400", "422"} <= statuses.keys()

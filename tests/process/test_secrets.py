@@ -2,13 +2,14 @@
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from support.linux_process import children
 from support.rounds import rounds
-from support.server import CHECKOUT, FLASK, Server, free_port
+from support.server import CHECKOUT, FLASK, Answer, Server, free_port
 
 pytestmark = pytest.mark.promise("no token and no password gets into an output")
 
@@ -21,12 +22,12 @@ MESSAGE = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: secret\r\n\r\nH
 LIMITS = {"rate_limit_per_minute": 6000, "rate_limit_burst": 1000}
 
 
-def redis_url():
+def redis_url() -> str:
     """Return the address of a Redis that isn't there, so that each request runs into it."""
     return f"redis://gomail:{PASSWORD}@127.0.0.1:{free_port()}/0"
 
 
-def configured_by_environment(directory):
+def configured_by_environment(directory: Path) -> Server:
     """Return a server whose secrets are in MAIL_* variables."""
     tokens = f"{TOKEN},{SECOND_TOKEN}"
     server = Server(
@@ -35,7 +36,7 @@ def configured_by_environment(directory):
     return server.start()
 
 
-def configured_by_secret_files(directory):
+def configured_by_secret_files(directory: Path) -> Server:
     """Return a server whose secrets are in files that variables name."""
     (directory / "url").write_text(redis_url())
     (directory / "token").write_text(TOKEN)
@@ -50,7 +51,7 @@ def configured_by_secret_files(directory):
     return server.start()
 
 
-def configured_by_file(directory):
+def configured_by_file(directory: Path) -> Server:
     """Return a server whose secrets are in the configuration file."""
     secrets = {"bearer_token": [TOKEN, SECOND_TOKEN], "rate_limit_url": redis_url()}
     config = directory / "gomail.json"
@@ -58,7 +59,7 @@ def configured_by_file(directory):
     return Server(directory, log_level="debug", config=config, **LIMITS).start()
 
 
-def configured_by_flags(directory):
+def configured_by_flags(directory: Path) -> Server:
     """Return a server whose secrets are flags of the command that starts it."""
     command = (FLASK, "gomail", "server", "--token", TOKEN, "--rate-limit-url", redis_url())
     return Server(directory, log_level="debug", **LIMITS).start(command, CHECKOUT)
@@ -73,25 +74,29 @@ WAYS = [
 
 
 @pytest.fixture(scope="module", params=rounds(WAYS, WAYS[1::2]))
-def server(request, tmp_path_factory):
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """Return a running server that has been told its secrets in one of the ways."""
     started = request.param(tmp_path_factory.mktemp("secrets"))
     with started:
         yield started
 
 
-def check_hidden(text):
+def check_hidden(text: str | bytes) -> None:
     """Check that no secret is in `text`."""
     assert [secret for secret in SECRETS if secret in text] == []
 
 
-def deliver(server, token, path="/mail/inbound", body=MESSAGE):
+def deliver(
+    server: Server, token: str, path: str = "/mail/inbound", body: bytes = MESSAGE
+) -> Answer:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "message/rfc822"}
     return server.request("POST", path, body, headers)
 
 
 @contextmanager
-def broken_database(server):
+def broken_database(server: Server) -> Iterator[None]:
     """Take the tables away, so that storing fails as nobody has foreseen."""
     with closing(sqlite3.connect(server.data_dir / "gomail.db")) as database:
         found = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
@@ -105,11 +110,11 @@ def broken_database(server):
                 database.execute(f"ALTER TABLE {name}_away RENAME TO {name}")
 
 
-def told(answer):
+def told(answer: Answer) -> str:
     return f"{answer.headers}{answer.body.decode()}"
 
 
-def test_answers_hold_no_secret(server):
+def test_answers_hold_no_secret(server: Server) -> None:
     """Success, refusal, description, summary, and both metrics."""
     assert deliver(server, TOKEN).status == 200
     answers = [
@@ -126,7 +131,7 @@ def test_answers_hold_no_secret(server):
         check_hidden(told(answer))
 
 
-def test_process_arguments_hold_no_secret(server):
+def test_process_arguments_hold_no_secret(server: Server) -> None:
     """Whoever may list processes sees none, whichever way it was configured."""
     pids = [server.pid, *children(server.pid)]
     assert len(pids) == 4  # master, two workers, the metrics port
@@ -134,7 +139,7 @@ def test_process_arguments_hold_no_secret(server):
         check_hidden(Path(f"/proc/{pid}/cmdline").read_text())
 
 
-def test_a_failure_tells_no_secret(server):
+def test_a_failure_tells_no_secret(server: Server) -> None:
     """Neither does the problem document, nor the traceback that is logged."""
     with broken_database(server):
         answer = deliver(server, TOKEN, body=MESSAGE + b"another")
@@ -144,7 +149,7 @@ def test_a_failure_tells_no_secret(server):
     assert str(server.data_dir) not in told(answer)
 
 
-def test_commands_tell_no_secret(server):
+def test_commands_tell_no_secret(server: Server) -> None:
     """Neither `validate` nor the list of what is stored."""
     commands = [["validate", "--json"], ["validate"], ["messages", "list", "--json"]]
     for arguments in commands[: rounds(3, 1)]:
@@ -153,7 +158,7 @@ def test_commands_tell_no_secret(server):
         check_hidden((done.stdout + done.stderr).decode())
 
 
-def test_logs_hold_no_secret(server):
+def test_logs_hold_no_secret(server: Server) -> None:
     """At debug, with Redis missing, wrong tokens, and failures behind it."""
     deliver(server, TOKEN)
     deliver(server, WRONG_TOKEN)
@@ -167,7 +172,7 @@ def test_logs_hold_no_secret(server):
     ("key", "value"),
     [("bearer_token", f"{TOKEN}\n é"), ("rate_limit_url", f"http://x:{PASSWORD}@y")],
 )
-def test_a_wrong_secret_is_refused_unseen(tmp_path, key, value):
+def test_a_wrong_secret_is_refused_unseen(tmp_path: Path, key: str, value: str) -> None:
     """A start that fails for a secret's form doesn't show it, and neither does `validate`."""
     server = Server(tmp_path, **{key: value})
     for arguments in (["validate"], ["validate", "--json"], ["server"])[rounds(0, 1) :]:

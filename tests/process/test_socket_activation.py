@@ -3,7 +3,7 @@ import signal
 import sys
 
 import pytest
-from support.server import CHECKOUT, GUNICORN, wait_for
+from support.server import CHECKOUT, GUNICORN, NewServer, wait_for
 from support.upload import MESSAGE, uploads_in_flight
 
 # What systemd does: the socket is descriptor 3, and the environment says so (sd_listen_fds(3)).
@@ -19,7 +19,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 @pytest.mark.promise("a socket of systemd is served, and a stop loses nothing")
-def test_the_socket_of_systemd_is_served_and_drained(new_server):
+def test_the_socket_of_systemd_is_served_and_drained(new_server: NewServer) -> None:
     """With `mode: socket` the port is the one that was handed over, and a stop loses nothing."""
     server = new_server(mode="socket", port=1)  # nobody may listen there
     server.start((sys.executable, "-c", ACTIVATE, str(server.port), *GUNICORN), CHECKOUT)
@@ -31,7 +31,7 @@ def test_the_socket_of_systemd_is_served_and_drained(new_server):
     assert server.wait() == 0
 
 
-def test_without_a_socket_the_start_is_refused(new_server):
+def test_without_a_socket_the_start_is_refused(new_server: NewServer) -> None:
     """`mode: socket` outside of systemd ends with 1, and the reason."""
     server = new_server(mode="socket")
     server.launch()

@@ -3,11 +3,12 @@ import socket
 import statistics
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 
 import pytest
-from support.server import Server, wait_for
+from support.server import NewServer, Server, wait_for
 from support.upload import MESSAGE, Upload, metrics, uploads_in_flight
 
 from app.server.gunicorn_internals.worker import ANSWER_GRACE_SECONDS
@@ -22,7 +23,7 @@ LARGE = bytes(24 * 1024 * 1024)
 
 
 @pytest.fixture(scope="module")
-def impatient_server(tmp_path_factory):
+def impatient_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Return a running server whose clients have a second or two."""
     with Server(
         tmp_path_factory.mktemp("impatient"),
@@ -34,7 +35,7 @@ def impatient_server(tmp_path_factory):
         yield server.start()
 
 
-def seconds_until_closed(connection, began):
+def seconds_until_closed(connection: socket.socket, began: float) -> tuple[float, bytes]:
     """Read until the server closes; return the seconds since `began`, and what came."""
     connection.settimeout(20)
     received = b""
@@ -48,7 +49,7 @@ def seconds_until_closed(connection, began):
         received += data
 
 
-def send_slowly(connection, data, stop):
+def send_slowly(connection: socket.socket, data: bytes, stop: threading.Event) -> None:
     """Send a byte five times a second until the server has had enough, or `stop` is set."""
     try:
         for byte in data:
@@ -59,7 +60,7 @@ def send_slowly(connection, data, stop):
         return
 
 
-def is_empty(server):
+def is_empty(server: Server) -> bool:
     """Tell whether nothing is stored."""
     with closing(SQLiteStore(server.data_dir)) as store:
         return store.count(Query()) == 0
@@ -74,7 +75,9 @@ def is_empty(server):
         pytest.param(b"GET /health HTTP/1.1\r\n", b"X-Slow: " + b"x" * 1000, id="slow"),
     ],
 )
-def test_a_head_that_does_not_come_ends_the_connection(impatient_server, beginning, rest):
+def test_a_head_that_does_not_come_ends_the_connection(
+    impatient_server: Server, beginning: bytes, rest: bytes
+) -> None:
     """After read_timeout a client that sent nothing, half a head, or a byte at a time is gone."""
     stop = threading.Event()
     with closing(impatient_server.connect()) as connection, ThreadPoolExecutor(1) as pool:
@@ -88,7 +91,7 @@ def test_a_head_that_does_not_come_ends_the_connection(impatient_server, beginni
 
 @pytest.mark.promise("timeouts are kept: read, handler, idle, write")
 @pytest.mark.parametrize("goes_on", [False, True], ids=["stalled", "slow"])
-def test_a_body_that_does_not_come_is_answered_408(impatient_server, goes_on):
+def test_a_body_that_does_not_come_is_answered_408(impatient_server: Server, goes_on: bool) -> None:
     """After handler_timeout the client hears why, nothing is kept, and it is counted."""
     counted = metrics(impatient_server)["total_timeouts"]
     stop = threading.Event()
@@ -111,7 +114,7 @@ def test_a_body_that_does_not_come_is_answered_408(impatient_server, goes_on):
 
 
 @pytest.mark.promise("timeouts are kept: read, handler, idle, write")
-def test_a_slow_disk_is_not_the_clients_fault(impatient_server):
+def test_a_slow_disk_is_not_the_clients_fault(impatient_server: Server) -> None:
     """Once a message has arrived its client is never cut off: it learns what came of it."""
     counted = metrics(impatient_server)["total_timeouts"]
     lock_file = impatient_server.data_dir / "commit.lock"
@@ -126,7 +129,7 @@ def test_a_slow_disk_is_not_the_clients_fault(impatient_server):
 
 
 @pytest.mark.promise("timeouts are kept: read, handler, idle, write")
-def test_a_connection_without_a_next_request_is_closed(impatient_server):
+def test_a_connection_without_a_next_request_is_closed(impatient_server: Server) -> None:
     """A kept-alive connection ends idle_timeout after its last answer."""
     request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with closing(impatient_server.connect()) as connection:
@@ -138,7 +141,7 @@ def test_a_connection_without_a_next_request_is_closed(impatient_server):
 
 
 @pytest.mark.promise("timeouts are kept: read, handler, idle, write")
-def test_a_client_that_does_not_take_its_answers_is_cut_off(impatient_server):
+def test_a_client_that_does_not_take_its_answers_is_cut_off(impatient_server: Server) -> None:
     """When the buffers between are full, an answer may wait for write_timeout, no longer."""
     with closing(socket.socket()) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
@@ -146,9 +149,9 @@ def test_a_client_that_does_not_take_its_answers_is_cut_off(impatient_server):
         connection.setblocking(False)
         requests = bytearray(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200_000)
 
-        def is_stuck():
+        def is_stuck() -> bool:
             send_what_goes(connection, requests)
-            return metrics(impatient_server)["active_requests"] == 2
+            return bool(metrics(impatient_server)["active_requests"] == 2)
 
         wait_for(is_stuck, 20)
         stuck = time.monotonic()
@@ -156,7 +159,7 @@ def test_a_client_that_does_not_take_its_answers_is_cut_off(impatient_server):
         assert time.monotonic() - stuck <= WRITE + SLACK_SECONDS
 
 
-def send_what_goes(connection, data):
+def send_what_goes(connection: socket.socket, data: bytearray) -> None:
     """Send as much of `data` as the buffers between take, and remove it."""
     with suppress(BlockingIOError):
         while data:
@@ -166,12 +169,12 @@ def send_what_goes(connection, data):
 class SlowClient:
     """Sends a byte a second, in the head or in the body, and connects again when it is cut off."""
 
-    def __init__(self, server, in_body):
+    def __init__(self, server: Server, in_body: bool) -> None:
         self._server = server
         self._in_body = in_body
-        self.lifetimes = []
+        self.lifetimes: list[float] = []
 
-    def run(self, until):
+    def run(self, until: float) -> None:
         """Note for each connection begun before `until` how many seconds it lived."""
         while time.monotonic() < until:
             began = time.monotonic()
@@ -179,14 +182,14 @@ class SlowClient:
                 self._send_until_closed(connection, began + 20)
             self.lifetimes.append(time.monotonic() - began)
 
-    def _begin(self):
+    def _begin(self) -> socket.socket:
         if self._in_body:
             return Upload(self._server).socket
         connection = self._server.connect()
         connection.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
         return connection
 
-    def _send_until_closed(self, connection, give_up_at):
+    def _send_until_closed(self, connection: socket.socket, give_up_at: float) -> None:
         connection.settimeout(1)
         while time.monotonic() < give_up_at:
             try:
@@ -201,14 +204,14 @@ class SlowClient:
 
 
 @pytest.mark.promise("slow clients keep nobody waiting")
-def test_slow_clients_keep_nobody_waiting(new_server):
+def test_slow_clients_keep_nobody_waiting(new_server: NewServer) -> None:
     """50 clients with a byte a second: an honest one is served within a second all the time."""
     server = new_server(read_timeout=4, handler_timeout=3).start()
     slow = [SlowClient(server, in_body=number % 2 == 0) for number in range(50)]
     until = time.monotonic() + 6
     with ThreadPoolExecutor(len(slow)) as pool:
         running = [pool.submit(client.run, until) for client in slow]
-        waits = []
+        waits: list[float] = []
         while not all(each.done() for each in running):
             began = time.monotonic()
             answer = server.deliver(MESSAGE, X_Original_Queue_Id=f"honest{len(waits)}")
@@ -225,7 +228,7 @@ def test_slow_clients_keep_nobody_waiting(new_server):
 
 
 @pytest.mark.promise("slow clients keep nobody waiting")
-def test_a_probe_is_answered_while_every_thread_is_busy(shared_server):
+def test_a_probe_is_answered_while_every_thread_is_busy(shared_server: Server) -> None:
     """/health takes less than 100 ms beside as many stalled uploads as messages are worked on."""
     workers, threads = 2, 8
     waits = []
@@ -240,7 +243,7 @@ def test_a_probe_is_answered_while_every_thread_is_busy(shared_server):
 
 
 @pytest.fixture(scope="module")
-def narrow_server(tmp_path_factory):
+def narrow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Return a running server that takes messages of at most 1 MiB."""
     with Server(tmp_path_factory.mktemp("narrow"), max_message_size=1024 * 1024) as server:
         yield server.start()
@@ -254,7 +257,9 @@ def narrow_server(tmp_path_factory):
         pytest.param({"Content-Type": "image/png"}, 415, id="no message"),
     ],
 )
-def test_a_large_upload_that_is_refused_gets_its_answer(narrow_server, fields, status):
+def test_a_large_upload_that_is_refused_gets_its_answer(
+    narrow_server: Server, fields: dict[str, str], status: int
+) -> None:
     """24 MiB of which nothing is wanted: the client can send them and then reads why, each time."""
     for _ in range(10):
         answer = narrow_server.request("POST", "/mail/inbound", LARGE, head(narrow_server) | fields)
@@ -263,6 +268,6 @@ def test_a_large_upload_that_is_refused_gets_its_answer(narrow_server, fields, s
     assert is_empty(narrow_server)
 
 
-def head(server):
+def head(server: Server) -> dict[str, str]:
     """Return the header fields of a delivery."""
     return {"Authorization": f"Bearer {server.token}", "Content-Type": "message/rfc822"}

@@ -5,6 +5,7 @@ import json
 from contextlib import closing
 
 import pytest
+from support.server import Server
 
 LONG = b"x" * 20_000
 
@@ -35,7 +36,9 @@ LONG = b"x" * 20_000
     ],
     ids=["header", "TLS", "line", "field", "fields", "expectation", "version", "coding", "gzip"],
 )
-def test_what_cannot_be_parsed_gets_a_problem_document(shared_server, data, status, code, detail):
+def test_what_cannot_be_parsed_gets_a_problem_document(
+    shared_server: Server, data: bytes, status: int, code: str, detail: str
+) -> None:
     """It says what is wrong like every other, and its id is found in the log."""
     with closing(shared_server.connect()) as connection:
         connection.sendall(data + b"\r\n")

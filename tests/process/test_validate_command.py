@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ from support.tokens import TOKEN
 
 FLASK = Path(sys.executable).with_name("flask")
 
+Gomail = Callable[..., subprocess.CompletedProcess[str]]
+
 
 @pytest.fixture
-def gomail(tmp_path):
+def gomail(tmp_path: Path) -> Gomail:
     """Run `flask gomail …` in an empty directory with nothing configured."""
     environ = {
         name: value
@@ -19,7 +22,7 @@ def gomail(tmp_path):
         if not name.startswith(("MAIL_", "FLASK_"))
     }
 
-    def run(*arguments, **variables):
+    def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [FLASK, "gomail", *map(str, arguments)],
             cwd=tmp_path,
@@ -34,7 +37,7 @@ def gomail(tmp_path):
 
 
 @pytest.fixture
-def bad(tmp_path):
+def bad(tmp_path: Path) -> Path:
     path = tmp_path / "bad.json"
     path.write_text('{"port": -1, "bearer_token": "weak"}\n', encoding="utf-8")
     path.chmod(0o600)
@@ -42,7 +45,7 @@ def bad(tmp_path):
 
 
 @pytest.mark.promise("every fault of a configuration is reported, not the first")
-def test_every_fault_of_a_file_is_named_and_the_exit_code_is_1(gomail, bad):
+def test_every_fault_of_a_file_is_named_and_the_exit_code_is_1(gomail: Gomail, bad: Path) -> None:
     """Both faults are lines of their own, without a traceback and without the token."""
     result = gomail("validate", "--config", bad)
     assert result.returncode == 1
@@ -51,7 +54,7 @@ def test_every_fault_of_a_file_is_named_and_the_exit_code_is_1(gomail, bad):
     assert "weak" not in result.stderr.replace("well-known", "")
 
 
-def test_defaults_are_valid_without_any_configuration(gomail):
+def test_defaults_are_valid_without_any_configuration(gomail: Gomail) -> None:
     """Nothing configured is fine: one line, no warning of Flask's."""
     result = gomail("validate")
     assert (result.returncode, result.stderr) == (0, "")
@@ -59,7 +62,7 @@ def test_defaults_are_valid_without_any_configuration(gomail):
     assert gomail("validate", "--config", "/dev/null").returncode == 0
 
 
-def test_json_holds_the_effective_configuration_with_secrets_masked(gomail):
+def test_json_holds_the_effective_configuration_with_secrets_masked(gomail: Gomail) -> None:
     """The four members are there, the environment is applied, the token isn't shown."""
     result = gomail(
         "validate", "--json", MAIL_PORT="4000", MAIL_BEARER_TOKEN=f"{TOKEN},{TOKEN}{TOKEN}"
@@ -73,7 +76,7 @@ def test_json_holds_the_effective_configuration_with_secrets_masked(gomail):
     assert TOKEN not in result.stdout
 
 
-def test_json_holds_each_error_as_key_and_message(gomail, bad):
+def test_json_holds_each_error_as_key_and_message(gomail: Gomail, bad: Path) -> None:
     """A script reads the faults without parsing lines."""
     result = gomail("validate", "--json", "--config", bad)
     document = json.loads(result.stdout)
@@ -86,7 +89,7 @@ def test_json_holds_each_error_as_key_and_message(gomail, bad):
     assert document["config"]["bearer_token"] == "***"
 
 
-def test_strict_makes_warnings_errors(gomail):
+def test_strict_makes_warnings_errors(gomail: Gomail) -> None:
     """A short token passes with a warning, and fails when warnings count."""
     loose = gomail("validate", MAIL_BEARER_TOKEN="test-token")
     strict = gomail("validate", "--strict", "--json", MAIL_BEARER_TOKEN="test-token")
@@ -97,14 +100,14 @@ def test_strict_makes_warnings_errors(gomail):
     assert [error["key"] for error in document["errors"]] == ["bearer_token"]
 
 
-def test_show_schema_prints_the_schema_alone(gomail):
+def test_show_schema_prints_the_schema_alone(gomail: Gomail) -> None:
     """The output is the JSON Schema, even while the configuration is broken."""
     result = gomail("validate", "--show-schema", MAIL_PORT="broken")
     assert (result.returncode, result.stderr) == (0, "")
     assert "port" in json.loads(result.stdout)["properties"]
 
 
-def test_wrong_usage_is_2_and_a_missing_file_is_1(gomail, tmp_path):
+def test_wrong_usage_is_2_and_a_missing_file_is_1(gomail: Gomail, tmp_path: Path) -> None:
     """The command line's own faults differ from those of the configuration."""
     missing = tmp_path / "missing.yaml"
     assert gomail("validate", "--nope").returncode == 2
@@ -113,14 +116,16 @@ def test_wrong_usage_is_2_and_a_missing_file_is_1(gomail, tmp_path):
     assert result.stderr == f"config: {missing} does not exist\n"
 
 
-def test_a_broken_wsgi_module_in_the_directory_does_not_matter(gomail, tmp_path):
+def test_a_broken_wsgi_module_in_the_directory_does_not_matter(
+    gomail: Gomail, tmp_path: Path
+) -> None:
     """The command never loads an application."""
     (tmp_path / "wsgi.py").write_text("raise SystemExit('loaded')\n", encoding="utf-8")
     assert gomail("validate").returncode == 0
 
 
 @pytest.mark.promise("the server refuses what validate refuses, with the same lines")
-def test_the_server_refuses_with_the_lines_of_validate(gomail, bad):
+def test_the_server_refuses_with_the_lines_of_validate(gomail: Gomail, bad: Path) -> None:
     """Nothing starts on an invalid configuration, and the reasons are the same."""
     refused = gomail("server", "--config", bad)
     assert refused.returncode == 1
@@ -128,7 +133,7 @@ def test_the_server_refuses_with_the_lines_of_validate(gomail, bad):
     assert refused.stderr == gomail("validate", "--config", bad).stderr
 
 
-def test_a_flag_of_the_server_outranks_variable_and_file(gomail, bad):
+def test_a_flag_of_the_server_outranks_variable_and_file(gomail: Gomail, bad: Path) -> None:
     """The flag's value is the one that is judged."""
     result = gomail("server", "--config", bad, "--port", "70000", MAIL_PORT="-5")
     assert "port: 70000 is above the maximum (allowed: 1 to 65535)\n" in result.stderr

@@ -2,7 +2,10 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+
+Damage = Callable[[Path], None]
 
 GARBAGE = bytes(range(256)) * 64
 
@@ -90,7 +93,7 @@ def directory_as_token(data_dir: Path) -> None:
     (data_dir / "token").mkdir()
 
 
-REFUSED = [
+REFUSED: list[Damage] = [
     missing_database,
     garbage_database,
     empty_token,

@@ -168,14 +168,16 @@ class Server:
         self,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: bytes | str | None = None,
         headers: Mapping[str, str] | None = None,
         seconds: float = 30,
     ) -> Answer:
         """Return the answer to one request on a connection of its own."""
         return _exchange(self.port, seconds, method, path, body, dict(headers or {}))
 
-    def deliver(self, raw: bytes, content_type: str = "message/rfc822", **headers: str) -> Answer:
+    def deliver(
+        self, raw: bytes | str, content_type: str = "message/rfc822", **headers: str
+    ) -> Answer:
         """Post `raw` with the token; the header X-Original-Sender is written X_Original_Sender."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         fixed = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
@@ -253,7 +255,7 @@ NewServer = Callable[..., Server]
 
 
 def _exchange(
-    port: int, seconds: float, *request: *tuple[str, str, bytes | None, dict[str, str]]
+    port: int, seconds: float, *request: *tuple[str, str, bytes | str | None, dict[str, str]]
 ) -> Answer:
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)) as connection:
         connection.request(*request)

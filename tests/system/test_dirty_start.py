@@ -1,11 +1,14 @@
 import shutil
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from support.damage import (
     GARBAGE,
     OPENED,
     REFUSED,
+    Damage,
     add_foreign_things,
     database_without_end,
     garbage_in_the_log,
@@ -23,7 +26,7 @@ from support.dirt import (
     untouched,
 )
 from support.rounds import rounds
-from support.server import Server, wait_for
+from support.server import NewServer, Server, wait_for
 
 from app.errors import StorageUnavailable
 from app.storage.sqlite.store import SQLiteStore
@@ -31,9 +34,11 @@ from app.storage.sqlite.store import SQLiteStore
 MESSAGES = 20
 with_all_rounds = pytest.mark.skipif(rounds(False, True), reason="only with GOMAIL_ALL_ROUNDS=1")
 
+Used = tuple[Path, dict[str, bytes]]
+
 
 @pytest.fixture(scope="module")
-def used(tmp_path_factory):
+def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
     """Return a data directory that a killed server left, and its messages by id."""
     with Server(tmp_path_factory.mktemp("used"), workers=1) as server:
         server.start()
@@ -50,7 +55,7 @@ def used(tmp_path_factory):
 
 
 @pytest.fixture
-def dirty(used, new_server):
+def dirty(used: Used, new_server: NewServer) -> Iterator[Server]:
     """Return a server that wasn't started yet, on a copy of that directory."""
     server = new_server(workers=1)
     shutil.copytree(used[0], server.data_dir, copy_function=shutil.copy2)
@@ -58,12 +63,12 @@ def dirty(used, new_server):
     server.kill()  # what a stop does is tested elsewhere, and takes its time
 
 
-def segment(data_dir):
+def segment(data_dir: Path) -> Path:
     """Return the largest segment."""
     return max((data_dir / "segments").iterdir(), key=lambda path: path.stat().st_size)
 
 
-def assert_serves(server):
+def assert_serves(server: Server) -> None:
     """Check that a message is taken, and stored."""
     answer = server.deliver(message(100))
     assert answer.status == 200, answer.body
@@ -72,7 +77,9 @@ def assert_serves(server):
 
 @pytest.mark.promise("a start deletes nothing that the server did not make")
 @pytest.mark.parametrize("damage", rounds(REFUSED, REFUSED[:2]))
-def test_what_cannot_be_used_is_refused_and_left_alone(dirty, used, damage):
+def test_what_cannot_be_used_is_refused_and_left_alone(
+    dirty: Server, used: Used, damage: Damage
+) -> None:
     """One line, code 1, and not a byte is changed: put back what was lost, and all mail is there.
 
     Above all no new database beside the old segments: the next start would sweep them.
@@ -90,7 +97,7 @@ def test_what_cannot_be_used_is_refused_and_left_alone(dirty, used, damage):
 @pytest.mark.parametrize(
     "damage", rounds([truncated_log, garbage_log, garbage_in_the_log], [truncated_log])
 )
-def test_a_damaged_log_costs_only_what_was_in_it(dirty, used, damage):
+def test_a_damaged_log_costs_only_what_was_in_it(dirty: Server, used: Used, damage: Damage) -> None:
     """SQLite takes the whole commits before the damage: what it has, can be read as it was sent."""
     damage(dirty.data_dir)
     assert Outcome(dirty).refusal is None
@@ -101,7 +108,7 @@ def test_a_damaged_log_costs_only_what_was_in_it(dirty, used, damage):
 
 
 @with_all_rounds
-def test_a_database_without_its_end_never_makes_up_a_message(dirty, used):
+def test_a_database_without_its_end_never_makes_up_a_message(dirty: Server, used: Used) -> None:
     """The server refuses or serves; either way the segments of what was stored stay."""
     database_without_end(dirty.data_dir)
     before = tree(dirty.data_dir)
@@ -113,7 +120,7 @@ def test_a_database_without_its_end_never_makes_up_a_message(dirty, used):
 
 
 @pytest.mark.promise("a start deletes nothing that the server did not make")
-def test_foreign_files_are_left_alone(dirty, used):
+def test_foreign_files_are_left_alone(dirty: Server, used: Used) -> None:
     """Files, directories, links, pipes and open modes: the server starts, stops, and keeps all."""
     add_foreign_things(dirty.data_dir)
     before = tree(dirty.data_dir)
@@ -132,7 +139,9 @@ LINKED = ["segments", "gomail.db", "token", "."]
 
 @with_all_rounds
 @pytest.mark.parametrize("name", LINKED)
-def test_a_link_to_what_was_moved_is_followed(dirty, used, name, tmp_path):
+def test_a_link_to_what_was_moved_is_followed(
+    dirty: Server, used: Used, name: str, tmp_path: Path
+) -> None:
     """An operator may put it on another disk: all mail is there, and the link stays one."""
     moved, linked = tmp_path / "moved", dirty.data_dir / name
     if name == "gomail.db":  # its log goes along
@@ -150,7 +159,7 @@ def test_a_link_to_what_was_moved_is_followed(dirty, used, name, tmp_path):
 
 
 @with_all_rounds
-def test_a_segment_that_is_a_link_is_not_read(dirty, used, tmp_path):
+def test_a_segment_that_is_a_link_is_not_read(dirty: Server, used: Used, tmp_path: Path) -> None:
     """Its messages can't be read; the others can, and what it points to stays as it is."""
     linked = segment(dirty.data_dir)
     linked.rename(tmp_path / "moved")
@@ -166,7 +175,7 @@ def test_a_segment_that_is_a_link_is_not_read(dirty, used, tmp_path):
     assert tree(tmp_path)["moved"] == before["moved"]
 
 
-def is_readable(store, message_id, raw):
+def is_readable(store: SQLiteStore, message_id: str, raw: bytes) -> bool:
     """Tell whether the message can be read; if so it is the one that was sent."""
     try:
         return store.read(message_id) == raw
@@ -175,7 +184,7 @@ def is_readable(store, message_id, raw):
 
 
 @contextmanager
-def mode(path, bits):
+def mode(path: Path, bits: int) -> Iterator[None]:
     """Give `path` the mode `bits` for a while."""
     before = path.stat().st_mode
     path.chmod(bits)
@@ -198,7 +207,7 @@ WRONG_MODES = [
 
 @pytest.mark.promise("a start that could store nothing is refused in one line")
 @pytest.mark.parametrize(("name", "bits"), rounds(WRONG_MODES, WRONG_MODES[:1]))
-def test_what_may_not_be_used_is_refused(dirty, used, name, bits):
+def test_what_may_not_be_used_is_refused(dirty: Server, used: Used, name: str, bits: int) -> None:
     """Modes that keep the server out are said in one line; set right, all is as it was."""
     before = tree(dirty.data_dir)
     with mode(dirty.data_dir / name, bits):
@@ -218,7 +227,7 @@ BROKEN_RECORDS = [
 
 @with_all_rounds
 @pytest.mark.parametrize("content", BROKEN_RECORDS)
-def test_a_damaged_record_of_shutdowns_counts_as_none(dirty, content):
+def test_a_damaged_record_of_shutdowns_counts_as_none(dirty: Server, content: bytes) -> None:
     """The server serves, tells its metrics, and the next stop is the first that counts."""
     (dirty.data_dir / "shutdowns.json").write_bytes(content)
     assert Outcome(dirty).refusal is None
@@ -229,7 +238,9 @@ def test_a_damaged_record_of_shutdowns_counts_as_none(dirty, content):
 
 
 @pytest.mark.promise("two servers on one directory store each message once")
-def test_two_servers_on_one_directory_both_serve(dirty, used, new_server):
+def test_two_servers_on_one_directory_both_serve(
+    dirty: Server, used: Used, new_server: NewServer
+) -> None:
     """The second start sweeps, yet takes nothing from the first; each message is stored once."""
     first = dirty.start()
     begun = first.deliver(message(200)).json()["message_id"]

@@ -1,14 +1,15 @@
 import re
 import resource
 import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 
 import pytest
-from support.failing_calls import database_files, failing_calls
+from support.failing_calls import FailingCalls, database_files, failing_calls
 from support.known_mail import Mail, standing_still
 from support.rounds import rounds
-from support.server import wait_for
+from support.server import Answer, NewServer, Server, wait_for
 
 pytestmark = pytest.mark.promise(
     "what cannot be stored is answered 503, said by /health, and healed without a restart"
@@ -31,7 +32,7 @@ FAULTS = [
 
 
 @pytest.fixture(scope="module")
-def mail(shared_server):
+def mail(shared_server: Server) -> Iterator[Mail]:
     """Return the messages to a server that all tests of this module share.
 
     A reader that sees the database as it was at the start keeps the checkpoints from doing
@@ -43,18 +44,20 @@ def mail(shared_server):
         yield Mail(shared_server)
 
 
-def failing(mail, rules, where=None):
+def failing(
+    mail: Mail, rules: Sequence[str], where: str | None = None
+) -> AbstractContextManager[FailingCalls]:
     """Return the context in which `rules` hold for all workers."""
     paths = database_files(mail.server.data_dir) if where == DATABASE else ()
     return failing_calls(mail.server.worker_pids(), rules, mail.log, paths)
 
 
-def with_open_segments(mail):
+def with_open_segments(mail: Mail) -> None:
     """Let every worker append to a segment that it has."""
     mail.deliver_to_each_worker(SMALL)
 
 
-def with_new_segments(mail):
+def with_new_segments(mail: Mail) -> None:
     """Let every worker begin a new segment with the next message: this is what a fault leaves."""
     mail.deliver_to_each_worker(SMALL)
     workers = mail.server.worker_pids()
@@ -64,7 +67,7 @@ def with_new_segments(mail):
                 assert_refused(*mail.send(SMALL))
 
 
-def assert_refused(queue_id, answer):
+def assert_refused(queue_id: str, answer: Answer) -> None:
     """Check that the answer says that nothing was stored, and nothing else."""
     assert answer.status == 503, (queue_id, answer.body)
     assert answer.json()["code"] == "storage_unavailable"
@@ -72,7 +75,7 @@ def assert_refused(queue_id, answer):
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def is_sync_that_sqlite_ignores(mail, hits):
+def is_sync_that_sqlite_ignores(mail: Mail, hits: Sequence[str]) -> bool:
     """Tell whether `hits` is SQLite's attempt to sync the directory, of which it says nothing.
 
     GoMail has done so before with an fsync, which is one of the calls that fail here as well.
@@ -82,7 +85,7 @@ def is_sync_that_sqlite_ignores(mail, hits):
     return len(hits) == 1 and re.search(attempt, hits[0]) is not None
 
 
-def send_while_one_call_fails(mail, rule, where, size):
+def send_while_one_call_fails(mail: Mail, rule: str, where: str | None, size: int) -> bool:
     """Deliver while `rule` holds; return whether that has hit anything."""
     with failing(mail, [rule], where) as calls:
         queue_id, answer = mail.send(size)
@@ -105,7 +108,9 @@ CASES = [
 
 @pytest.mark.parametrize(("size", "prepare"), CASES)
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_whichever_call_fails_nothing_is_acknowledged(mail, fault, size, prepare):
+def test_whichever_call_fails_nothing_is_acknowledged(
+    mail: Mail, fault: tuple[str, str, str | None], size: int, prepare: Callable[[Mail], None]
+) -> None:
     """Each call of one kind that a delivery makes fails in turn: 503, and nothing is visible.
 
     The next message to each worker is stored, by the same processes.
@@ -122,7 +127,7 @@ def test_whichever_call_fails_nothing_is_acknowledged(mail, fault, size, prepare
     assert mail.server.worker_pids() == workers
 
 
-def test_the_name_of_the_write_ahead_log_is_synced_too(mail):
+def test_the_name_of_the_write_ahead_log_is_synced_too(mail: Mail) -> None:
     """SQLite ignores that the directory can't be synced: GoMail doesn't, and answers 503."""
     with_new_segments(mail)
     workers, rules = mail.server.worker_pids(), ["fsync:error=EIO", "fdatasync:error=EIO"]
@@ -133,7 +138,7 @@ def test_the_name_of_the_write_ahead_log_is_synced_too(mail):
     mail.deliver_to_each_worker(SMALL)
 
 
-def test_a_tail_that_cannot_be_cut_off_stays_invisible(mail):
+def test_a_tail_that_cannot_be_cut_off_stays_invisible(mail: Mail) -> None:
     """The disk refuses bytes, and then the truncation as well: 503, and the next one is stored."""
     with_open_segments(mail)
     with failing(mail, ["fdatasync:error=EIO:when=1", "ftruncate:error=EIO"]) as calls:
@@ -144,7 +149,7 @@ def test_a_tail_that_cannot_be_cut_off_stays_invisible(mail):
     mail.assert_all_is_whole()
 
 
-def test_no_file_can_be_opened_for_a_while(mail):
+def test_no_file_can_be_opened_for_a_while(mail: Mail) -> None:
     """All opens fail, as when the limit of a process is reached; then all is well again."""
     with_new_segments(mail)
     with failing(mail, ["openat:error=EMFILE"]):
@@ -157,7 +162,7 @@ def test_no_file_can_be_opened_for_a_while(mail):
 
 
 @contextmanager
-def file_size_limit(pid, size):
+def file_size_limit(pid: int, size: int) -> Iterator[None]:
     """Let the process `pid` write no file beyond `size`: the last write is a short one."""
     before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, before[1]))
@@ -167,13 +172,13 @@ def file_size_limit(pid, size):
         resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
 
 
-def segment_sizes(server):
+def segment_sizes(server: Server) -> list[int]:
     """Return the size of each segment."""
     return [path.stat().st_size for path in (server.data_dir / "segments").iterdir()]
 
 
 @pytest.fixture
-def one_worker(new_server):
+def one_worker(new_server: NewServer) -> Mail:
     """Return the messages to a server with one worker, whose files are few and short."""
     mail = Mail(new_server(workers=1).start())
     mail.deliver_to_each_worker(LARGE // 2)
@@ -188,11 +193,14 @@ SHORT = [
 
 
 @pytest.mark.parametrize(("size", "limit"), SHORT[: rounds(2, 1)])
-def test_a_short_write_before_a_failing_one_leaves_nothing(one_worker, size, limit):
+def test_a_short_write_before_a_failing_one_leaves_nothing(
+    one_worker: Mail, size: int, limit: int
+) -> None:
     """Part of the message is written, the rest isn't: 503, and it is gone from the files too."""
     server = one_worker.server
     before = segment_sizes(server)
-    with file_size_limit(*server.worker_pids(), limit):
+    [pid] = server.worker_pids()
+    with file_size_limit(pid, limit):
         assert_refused(*one_worker.send(size))
     assert segment_sizes(server) == before
     one_worker.assert_only_acknowledged_are_visible()
@@ -201,7 +209,7 @@ def test_a_short_write_before_a_failing_one_leaves_nothing(one_worker, size, lim
 
 
 @pytest.mark.parametrize(("size", "limit"), SHORT[: rounds(2, 1)])
-def test_a_short_write_is_continued(one_worker, size, limit):
+def test_a_short_write_is_continued(one_worker: Mail, size: int, limit: int) -> None:
     """The kernel takes a part first, and the rest when asked again: stored byte by byte."""
     [pid] = one_worker.server.worker_pids()
     # The call returns late, so that the limit is gone before the next one.

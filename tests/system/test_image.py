@@ -5,15 +5,17 @@ import os
 import signal
 import stat
 import subprocess
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 from support.container import DATA_DIR, USER, Container, Image, checkout_copy, new_volume
 from support.linux_process import children
-from support.server import CHECKOUT, free_port, wait_for
+from support.server import CHECKOUT, Answer, free_port, wait_for
 from support.upload import MESSAGE, uploads_in_flight
 
 from app.version import __version__
@@ -41,7 +43,7 @@ MOST_MEGABYTES = 250
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory):
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     """Return the image, built from a checkout that holds more than belongs into it."""
     checkout = checkout_copy(tmp_path_factory.mktemp("checkout"))
     for name in SECRETS:
@@ -52,28 +54,35 @@ def image(tmp_path_factory):
 
 
 @contextmanager
-def new_container(directory, image, volume=None, **options):
+def new_container(
+    directory: Path,
+    image: Image,
+    volume: Path | None = None,
+    mounts: dict[Path, str] | None = None,
+    **settings: object,
+) -> Iterator[Container]:
     """Yield a container of `image` that isn't started; its log is in `directory`."""
     directory.mkdir(exist_ok=True)
-    with Container(directory, image, volume or new_volume(directory), **options) as container:
+    volume = volume or new_volume(directory)
+    with Container(directory, image, volume, mounts, **settings) as container:
         yield container
 
 
 @pytest.fixture(scope="module")
-def container(image, tmp_path_factory):
+def container(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     """Return a running container for the tests that don't mind each other."""
     with new_container(tmp_path_factory.mktemp("container"), image) as container:
         yield container.start()
 
 
-def listed(container):
+def listed(container: Container) -> Any:
     """Return what `flask gomail messages list` in the container lists, each by its id."""
     done = container.gomail("messages", "list", "--json")
     assert done.returncode == 0, done.stderr
     return {message["id"]: message for message in json.loads(done.stdout)}
 
 
-def request(container, path, method):
+def request(container: Container, path: str, method: str) -> Answer:
     """Return the answer to a request that the route takes."""
     if method != "POST":
         return container.request(method, path)
@@ -82,7 +91,7 @@ def request(container, path, method):
 
 
 @pytest.mark.parametrize(("path", "method"), ROUTES)
-def test_each_route_answers(container, path, method):
+def test_each_route_answers(container: Container, path: str, method: str) -> None:
     """Each method of each path gets its 200, with the headers and the body that are described."""
     answer = request(container, path, method)
     described = DOCUMENT["paths"][path][method.lower()]["responses"]["200"]
@@ -96,20 +105,20 @@ def test_each_route_answers(container, path, method):
     Draft202012Validator(whole).validate(answer.json())
 
 
-def test_it_serves_its_own_description(container):
+def test_it_serves_its_own_description(container: Container) -> None:
     """GET /openapi.json is the description in the checkout; another path is a problem, 404."""
     assert container.request("GET", "/openapi.json").json() == DOCUMENT
     missing = container.request("GET", "/nothing")
     assert (missing.status, missing.json()["code"]) == (404, "not_found")
 
 
-def test_it_tells_the_version_that_was_built(container):
+def test_it_tells_the_version_that_was_built(container: Container) -> None:
     """GET /health says that it can store, and which version it is."""
     health = container.request("GET", "/health").json()
     assert (health["status"], health["version"]) == ("healthy", __version__)
 
 
-def test_the_metrics_port_counts_what_came(container):
+def test_the_metrics_port_counts_what_came(container: Container) -> None:
     """A message more is a message more there; the port has no other path."""
     before = container.scrape().value("emails_processed_total", status="success")
     assert container.deliver(MESSAGE, X_Original_Queue_Id="counted").status == 200
@@ -118,7 +127,7 @@ def test_the_metrics_port_counts_what_came(container):
     assert container.get_metrics("/health").status == 404
 
 
-def test_what_curl_delivers_is_listed(container):
+def test_what_curl_delivers_is_listed(container: Container) -> None:
     """With the generated token; a second process in the container lists it, and has its bytes."""
     done = subprocess.run(
         [
@@ -138,7 +147,7 @@ def test_what_curl_delivers_is_listed(container):
     assert container.gomail("messages", "show", message_id, "--raw").stdout == MESSAGE
 
 
-def test_the_commands_work_beside_the_server(container):
+def test_the_commands_work_beside_the_server(container: Container) -> None:
     """`check` sends a message the whole way, `validate` finds no fault, the relay is there."""
     checked = container.gomail("check")
     assert (checked.returncode, b"ok: " in checked.stdout) == (0, True), checked.stderr
@@ -151,7 +160,7 @@ def test_the_commands_work_beside_the_server(container):
     assert container.run("test", "-x", relay).returncode == 0
 
 
-def test_no_process_has_more_than_it_needs(container):
+def test_no_process_has_more_than_it_needs(container: Container) -> None:
     """Master, workers and metrics port run as the image's user, and without capabilities."""
     pids = [container.pid, *children(container.pid)]
     assert len(pids) == 1 + 2 + 1
@@ -162,13 +171,13 @@ def test_no_process_has_more_than_it_needs(container):
         assert int(fields["CapEff"], 16) == 0
 
 
-def status(pid):
+def status(pid: int) -> dict[str, str]:
     """Return what Linux tells of the process `pid`."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def test_what_is_stored_is_for_its_owner_only(container):
+def test_what_is_stored_is_for_its_owner_only(container: Container) -> None:
     """Every file in the volume belongs to the image's user: directories 0700, files 0600."""
     assert container.deliver(MESSAGE, X_Original_Queue_Id="owned").status == 200
     paths = [container.data_dir, *container.data_dir.rglob("*")]
@@ -179,7 +188,7 @@ def test_what_is_stored_is_for_its_owner_only(container):
         assert stat.S_IMODE(facts.st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
-def test_it_writes_nothing_beside_the_volume(image, tmp_path):
+def test_it_writes_nothing_beside_the_volume(image: Image, tmp_path: Path) -> None:
     """So Compose and Kubernetes can have the root file system read-only, but for /tmp."""
     with new_container(tmp_path / "run", image) as container:
         before = written(container.root)
@@ -190,7 +199,7 @@ def test_it_writes_nothing_beside_the_volume(image, tmp_path):
         assert written(container.root) == before
 
 
-def written(root):
+def written(root: Path) -> set[tuple[Path, int]]:
     """Return the files below `root` that aren't links, with their time; /tmp is left out."""
     return {
         (path, path.stat().st_mtime_ns)
@@ -199,7 +208,7 @@ def written(root):
     }
 
 
-def test_the_health_check_tells_a_server_from_none(image, container):
+def test_the_health_check_tells_a_server_from_none(image: Image, container: Container) -> None:
     """The image's own command succeeds beside the server, and fails where nothing listens."""
     kind, *command = image.config["Healthcheck"]["Test"]
     assert kind == "CMD"
@@ -207,7 +216,7 @@ def test_the_health_check_tells_a_server_from_none(image, container):
     assert container.run(*command, port=free_port()).returncode != 0
 
 
-def test_the_image_tells_engines_how_to_run_it(image):
+def test_the_image_tells_engines_how_to_run_it(image: Image) -> None:
     """Its user, its two ports, its volume, and addresses that can be reached from outside."""
     assert image.config["User"] == str(USER)
     assert image.config["ExposedPorts"].keys() == {"3000/tcp", "9090/tcp"}
@@ -217,7 +226,9 @@ def test_the_image_tells_engines_how_to_run_it(image):
     assert image.environment["MAIL_DATA_DIR"] == DATA_DIR
 
 
-def test_the_image_holds_nothing_of_the_checkout_but_gomail(image, container):
+def test_the_image_holds_nothing_of_the_checkout_but_gomail(
+    image: Image, container: Container
+) -> None:
     """No secret that lay in the checkout, no test, no installer; an empty data directory."""
     place = container.root / image.config["WorkingDir"].lstrip("/")
     assert (place / "app" / "web" / "openapi.yaml").is_file()
@@ -231,14 +242,14 @@ def test_the_image_holds_nothing_of_the_checkout_but_gomail(image, container):
     assert (data.stat().st_uid, stat.S_IMODE(data.stat().st_mode)) == (USER, 0o700)
 
 
-def test_the_image_is_small(image, capsys):
+def test_the_image_is_small(image: Image, capsys: pytest.CaptureFixture[str]) -> None:
     """Its size, with that of the base, is bounded; whoever runs this sees it."""
     with capsys.disabled():
         print(f" The image has {image.megabytes:.0f} MB ", end="")
     assert image.megabytes < MOST_MEGABYTES
 
 
-def test_a_stop_drains_and_the_next_container_finds_the_mail(image, tmp_path):
+def test_a_stop_drains_and_the_next_container_finds_the_mail(image: Image, tmp_path: Path) -> None:
     """What is in flight finishes with 200, the rest gets 503; all that got 200 is there later."""
     volume = new_volume(tmp_path)
     with new_container(tmp_path / "first", image, volume) as first:
@@ -260,7 +271,9 @@ def test_a_stop_drains_and_the_next_container_finds_the_mail(image, tmp_path):
         assert second.stop() == 0
 
 
-def test_settings_and_token_are_found_where_kubernetes_mounts_them(image, tmp_path):
+def test_settings_and_token_are_found_where_kubernetes_mounts_them(
+    image: Image, tmp_path: Path
+) -> None:
     """The ConfigMap of config/kubernetes.yaml and a token from a file are what counts."""
     settings, secret = tmp_path / "gomail.yaml", tmp_path / "token"
     settings.write_text(config_map()["gomail.yaml"], encoding="utf-8")
@@ -287,8 +300,9 @@ def test_settings_and_token_are_found_where_kubernetes_mounts_them(image, tmp_pa
         assert container.stop() == 0
 
 
-def config_map():
+def config_map() -> dict[str, str]:
     """Return the files of the ConfigMap."""
     text = (CHECKOUT / "config" / "kubernetes.yaml").read_text(encoding="utf-8")
     [found] = [each for each in yaml.safe_load_all(text) if each["kind"] == "ConfigMap"]
-    return found["data"]
+    data: dict[str, str] = found["data"]
+    return data

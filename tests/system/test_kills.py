@@ -3,15 +3,18 @@ import http.client
 import random
 import threading
 from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
+from threading import Event
+from typing import Any
 
 import pytest
 from support.linux_process import children, kill_process
 from support.plain_mail import random_mail
 from support.rounds import rounds
-from support.server import wait_for
+from support.server import NewServer, Server, wait_for
 
 from app.storage.interface import Query
 from app.storage.sqlite.store import SQLiteStore
@@ -35,7 +38,7 @@ OWN_FILES = {
 }
 
 
-def message(number):
+def message(number: int) -> bytes:
     """Return a message of its own for each number; one in 50 is larger than 1 MiB."""
     return random_mail(number, one_large_in=50, small_bytes=20_000)
 
@@ -43,18 +46,18 @@ def message(number):
 class Clients:
     """Some clients that share MESSAGES, and send each until it is answered 200."""
 
-    def __init__(self, server):
+    def __init__(self, server: Server) -> None:
         self._server = server
         self._answered = count(1)
         self.answered = 0
         self.unanswered = 0
 
-    def run(self):
+    def run(self) -> list[Any]:
         """Return the answers, one for each number."""
         with ThreadPoolExecutor(CLIENTS) as pool:
             return list(pool.map(self.deliver, range(MESSAGES)))
 
-    def deliver(self, number):
+    def deliver(self, number: int) -> Any:
         """Send as a client that knows no better: again, with the same key, until it is told."""
         raw = message(number)
         for _ in range(ATTEMPTS):
@@ -71,9 +74,9 @@ class Clients:
         raise AssertionError(f"message {number} was not answered in {ATTEMPTS} attempts")
 
 
-def kill_amid(server, clients, done):
+def kill_amid(server: Server, clients: Clients, done: Event) -> Counter[str]:
     """Kill a worker or the master KILLS times, spread over all messages; return what was hit."""
-    dice, hit = random.Random(SEED), Counter()
+    dice, hit = random.Random(SEED), Counter[str]()
     for number in range(1, KILLS + 1):
         begun = number * MESSAGES // (KILLS + 1)
         while clients.answered < begun and not done.wait(0.002):
@@ -95,7 +98,9 @@ def kill_amid(server, clients, done):
 
 
 @pytest.mark.promise("no kill loses, doubles or cuts an acknowledged message")
-def test_no_kill_loses_doubles_or_cuts_a_message(new_server, record_property):
+def test_no_kill_loses_doubles_or_cuts_a_message(
+    new_server: NewServer, record_property: Callable[[str, object], None]
+) -> None:
     """SIGKILL at workers and the master: each acknowledged message is there once, whole.
 
     No row is there beside them. The next start leaves no byte and no file that nobody names.
@@ -126,7 +131,7 @@ def test_no_kill_loses_doubles_or_cuts_a_message(new_server, record_property):
     )
 
 
-def plant_leavings(server):
+def plant_leavings(server: Server) -> None:
     """Leave behind what a kill at the worst of moments does."""
     segments = server.data_dir / "segments"
     largest = max(segments.iterdir(), key=lambda path: path.stat().st_size)
@@ -138,7 +143,7 @@ def plant_leavings(server):
     (server.data_dir / "token.new").write_bytes(b"half a tok")
 
 
-def check_stored(server, receipts):
+def check_stored(server: Server, receipts: Sequence[Any]) -> None:
     """Compare every row and its bytes with what was sent and acknowledged."""
     with closing(SQLiteStore(server.data_dir)) as store:
         rows = {row.message_id: row for row in store.search(Query())}
@@ -150,7 +155,7 @@ def check_stored(server, receipts):
             assert (row.size, row.sha256) == (len(raw), hashlib.sha256(raw).digest())
 
 
-def check_nothing_else(server):
+def check_nothing_else(server: Server) -> None:
     """Check that segments are as large as their rows say, and that no other file is there."""
     with closing(SQLiteStore(server.data_dir)) as store:
         bytes_of_rows = sum(row.size for row in store.search(Query()))
@@ -160,7 +165,7 @@ def check_nothing_else(server):
     assert {path.name for path in server.data_dir.iterdir()} <= OWN_FILES
 
 
-def check_answered_alike(clients, receipts):
+def check_answered_alike(clients: Clients, receipts: Sequence[Any]) -> None:
     """Send some once more, as if their answers had been lost: they get the first one's id."""
     for number in range(0, MESSAGES, MESSAGES // 50):
         again = clients.deliver(number)

@@ -3,17 +3,22 @@
 import hashlib
 import random
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Self
 
 import pytest
 from support.front import HANG, HTML, INTERNAL_ERROR, WRONG_SUCCESS, Front
-from support.postfix_server import SENDER, PostfixServer
-from support.server import Server, wait_for
+from support.postfix_server import SENDER, Outcome, PostfixServer
+from support.server import NewServer, Server, wait_for
 from support.small_disk import full
 
 from app.storage.interface import Query
+from app.storage.message import StoredMessage
 from app.storage.sqlite.store import SQLiteStore
 
 MESSAGES = 500
@@ -60,20 +65,24 @@ class Way:
     earlier_outcomes: int = 0
     earlier_ids: frozenset[str] = frozenset()
 
-    def begin(self):
+    def begin(self) -> Self:
         """Return the same way for a new test."""
         ids = frozenset(message.message_id for message, _ in self.stored())
         return replace(self, earlier_outcomes=len(self.postfix.outcomes()), earlier_ids=ids)
 
-    def outcomes(self):
+    def outcomes(self) -> list[Outcome]:
         """Return the attempts to deliver since the test began."""
         return self.postfix.outcomes()[self.earlier_outcomes :]
 
-    def statuses(self):
+    def has_outcomes(self, count: int) -> bool:
+        """Tell whether there were so many."""
+        return len(self.outcomes()) >= count
+
+    def statuses(self) -> set[str]:
         """Return what became of them."""
         return {outcome.status for outcome in self.outcomes()}
 
-    def stored(self):
+    def stored(self) -> list[tuple[StoredMessage, bytes]]:
         """Return the messages stored since the test began, each with its bytes."""
         with closing(SQLiteStore(self.server.data_dir)) as store:
             return [
@@ -82,13 +91,13 @@ class Way:
                 if message.message_id not in self.earlier_ids
             ]
 
-    def assert_stored_once(self, deliveries):
+    def assert_stored_once(self, deliveries: int) -> None:
         """Check that so many deliveries are stored, and none of them twice."""
         envelopes = [message.envelope for message, _ in self.stored()]
         assert len({(each.queue_id, each.recipient) for each in envelopes}) == deliveries
         assert len(envelopes) == deliveries
 
-    def assert_delivered_after_outage(self, count=FEW):
+    def assert_delivered_after_outage(self, count: int = FEW) -> None:
         """Check that nothing has bounced, and that all is stored once when the queue is flushed."""
         assert self.statuses() == {"deferred"}
         self.postfix.deliver_all()
@@ -97,7 +106,7 @@ class Way:
 
 
 @contextmanager
-def way_through(server):
+def way_through(server: Server) -> Iterator[Way]:
     """Yield the way through a Postfix whose script has little patience to a running `server`."""
     with Front(server.port) as front, PostfixServer(server, front.url) as postfix:
         script = postfix.relay.read_text()
@@ -107,7 +116,7 @@ def way_through(server):
 
 
 @pytest.fixture(scope="module")
-def shared_way(tmp_path_factory):
+def shared_way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
     settings = {"allowed_recipient_domains": "app.test", "blocked_domains": "blocked.test"}
     server = Server(tmp_path_factory.mktemp("server"), **settings)
     with server, way_through(server.start()) as way:
@@ -118,7 +127,7 @@ def shared_way(tmp_path_factory):
 
 
 @pytest.fixture
-def way(shared_way):
+def way(shared_way: Way) -> Iterator[Way]:
     """Return the way that the tests of this module share; nothing is on it."""
     yield shared_way.begin()
     shared_way.front.answer = None
@@ -126,7 +135,7 @@ def way(shared_way):
 
 
 @pytest.fixture
-def kept(way):
+def kept(way: Way) -> Iterator[Path]:
     """Return where the messages are kept as Postfix has piped them."""
     kept = way.postfix.home / "kept"
     kept.mkdir()
@@ -139,7 +148,7 @@ def kept(way):
     way.postfix.relay.write_text(script)
 
 
-def make_message(number, chooser):
+def make_message(number: int, chooser: random.Random) -> bytes:
     """Return a message unlike any other: short or long, with 8-bit bytes, with NUL."""
     size = LARGE_BYTES if number == 0 else chooser.choice([0, 40, 4_000, 60_000])
     odd = chooser.choice([b"plain", b"8-bit \xe4\xf6\xfc \xff", b"NUL \x00 inside", b"\n\n\n"])
@@ -147,7 +156,7 @@ def make_message(number, chooser):
     return b"Subject: number %d\r\n\r\n%s\r\n%s" % (number, odd, filling)
 
 
-def send(postfix, number):
+def send(postfix: PostfixServer, number: int) -> int:
     """Send one message and return how many recipients it has."""
     chooser = random.Random(SEED + number)
     recipients = chooser.sample(RECIPIENTS, chooser.choice([1, 1, 1, 2, 4]))
@@ -156,7 +165,7 @@ def send(postfix, number):
     return len(recipients)
 
 
-def send_some(postfix, count=FEW):
+def send_some(postfix: PostfixServer, count: int = FEW) -> None:
     """Send `count` small messages with two recipients each."""
     for number in range(count):
         raw = b"Subject: number %d\r\n\r\n8-bit \xe4\r\n" % number
@@ -164,7 +173,7 @@ def send_some(postfix, count=FEW):
 
 
 @pytest.mark.promise("each recipient gets a copy, once and byte for byte")
-def test_each_recipient_gets_its_copy_once_and_byte_for_byte(way, kept):
+def test_each_recipient_gets_its_copy_once_and_byte_for_byte(way: Way, kept: Path) -> None:
     """500 messages of every odd kind: each (queue id, recipient) is stored once, as piped."""
     with ThreadPoolExecutor(SMTP_CLIENTS) as pool:
         deliveries = sum(pool.map(lambda number: send(way.postfix, number), range(MESSAGES)))
@@ -180,7 +189,7 @@ def test_each_recipient_gets_its_copy_once_and_byte_for_byte(way, kept):
     assert way.statuses() <= {"sent", "deferred"}
 
 
-def test_a_canary_goes_the_whole_way_and_leaves_nothing(way):
+def test_a_canary_goes_the_whole_way_and_leaves_nothing(way: Way) -> None:
     """`gomail check --smtp` ends with 0 and the store is as empty as before."""
     checked = way.server.gomail("check", "--smtp", f"127.0.0.1:{way.postfix.port}")
     assert checked.returncode == 0, checked.stdout
@@ -188,7 +197,7 @@ def test_a_canary_goes_the_whole_way_and_leaves_nothing(way):
     assert way.stored() == []
 
 
-def test_a_canary_says_that_the_mail_waits_in_the_queue(way):
+def test_a_canary_says_that_the_mail_waits_in_the_queue(way: Way) -> None:
     """When Postfix takes it and GoMail never sees it, `gomail check` ends with 2 and says so."""
     way.front.answer = INTERNAL_ERROR
     smtp = f"127.0.0.1:{way.postfix.port}"
@@ -198,7 +207,7 @@ def test_a_canary_says_that_the_mail_waits_in_the_queue(way):
 
 
 @pytest.mark.promise("Postfix loses and bounces nothing by accident")
-def test_a_stopped_gomail_bounces_nothing(way):
+def test_a_stopped_gomail_bounces_nothing(way: Way) -> None:
     """Mail waits while nobody listens, and arrives afterwards."""
     way.server.stop()
     send_some(way.postfix)
@@ -211,7 +220,7 @@ def test_a_stopped_gomail_bounces_nothing(way):
 @pytest.mark.parametrize(
     "answer", [INTERNAL_ERROR, HTML, WRONG_SUCCESS, HANG], ids=["500", "html", "wifi", "hang"]
 )
-def test_what_comes_between_bounces_nothing(way, answer):
+def test_what_comes_between_bounces_nothing(way: Way, answer: bytes) -> None:
     """A proxy's own pages and a connection that hangs are outages."""
     way.front.answer = answer
     send_some(way.postfix)
@@ -221,7 +230,7 @@ def test_what_comes_between_bounces_nothing(way, answer):
 
 
 @pytest.mark.promise("Postfix loses and bounces nothing by accident")
-def test_a_wrong_token_bounces_nothing(way):
+def test_a_wrong_token_bounces_nothing(way: Way) -> None:
     """401 waits for an operator, who has days."""
     way.postfix.set_token("not-the-token-of-this-server")
     send_some(way.postfix)
@@ -232,7 +241,7 @@ def test_a_wrong_token_bounces_nothing(way):
 
 
 @pytest.mark.promise("Postfix loses and bounces nothing by accident")
-def test_an_unreadable_token_file_bounces_nothing(way):
+def test_an_unreadable_token_file_bounces_nothing(way: Way) -> None:
     """The script runs as a user without privileges, who can't read root's files."""
     shutil.chown(way.postfix.token_file, "root")
     send_some(way.postfix)
@@ -242,14 +251,14 @@ def test_an_unreadable_token_file_bounces_nothing(way):
 
 
 @pytest.mark.promise("Postfix loses and bounces nothing by accident")
-def test_a_gomail_killed_in_mid_request_bounces_nothing(way):
+def test_a_gomail_killed_in_mid_request_bounces_nothing(way: Way) -> None:
     """kill -9 while messages are on their way: each arrives, and none twice."""
     for _ in range(KILLS):
         seen = len(way.outcomes())
         with ThreadPoolExecutor(SMTP_CLIENTS) as pool:
             for _ in range(MESSAGES_A_KILL):
                 pool.submit(send_some, way.postfix, 1)
-            wait_for(lambda enough=seen + 3: len(way.outcomes()) >= enough, 60)
+            wait_for(partial(way.has_outcomes, seen + 3), 60)
             way.server.kill()
         way.server.start()
     way.postfix.deliver_all()
@@ -258,7 +267,7 @@ def test_a_gomail_killed_in_mid_request_bounces_nothing(way):
 
 
 @pytest.mark.promise("Postfix loses and bounces nothing by accident")
-def test_full_disks_and_rate_limits_bounce_nothing(new_server, small_disk):
+def test_full_disks_and_rate_limits_bounce_nothing(new_server: NewServer, small_disk: Path) -> None:
     """503 while nothing can be written and 429 beyond the burst both defer."""
     settings = {"rate_limit_per_minute": 600, "rate_limit_burst": 2, "primary_domain": "app.test"}
     server = new_server(data_dir=small_disk / "data", **settings).start()
@@ -282,7 +291,9 @@ def test_full_disks_and_rate_limits_bounce_nothing(new_server, small_disk):
         ("a@app.test", SENDER, 30_000_000, "5.3.4"),
     ],
 )
-def test_a_refusal_bounces_with_its_reason(way, recipient, sender, size, code):
+def test_a_refusal_bounces_with_its_reason(
+    way: Way, recipient: str, sender: str, size: int, code: str
+) -> None:
     """What GoMail refuses for good goes back at once, with the enhanced status that fits."""
     raw = b"Subject: no\r\n\r\n" + b"eighteen bytes....\r\n" * (size // 20)
     way.postfix.send(raw, [recipient], sender)

@@ -2,17 +2,20 @@ import random
 import sqlite3
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 
 import pytest
-from support.disk_image import mounted_disk_image
-from support.numbered_mail import Senders, message
+from support.disk_image import DiskImage, mounted_disk_image
+from support.numbered_mail import Receipt, Senders, message
 from support.requirement import require_program
 from support.rounds import rounds
-from support.server import GUNICORN, wait_for
+from support.server import GUNICORN, NewServer, Server, wait_for
 
 from app.errors import GoMailError
 from app.storage.interface import Query
+from app.storage.message import StoredMessage
 from app.storage.sqlite.store import SQLiteStore
 
 pytestmark = pytest.mark.promise("an acknowledged message survives a power cut")
@@ -21,19 +24,19 @@ MOST_ANSWERS = 60  # before a cut
 
 
 @pytest.fixture
-def disk(tmp_path):
+def disk(tmp_path: Path) -> Iterator[DiskImage]:
     """Return a file system of its own whose power can be cut."""
     with mounted_disk_image(tmp_path / "disk") as image:
         yield image
 
 
 @pytest.fixture
-def server(disk, new_server):
+def server(disk: DiskImage, new_server: NewServer) -> Server:
     """Return a server on that disk, which has never been started."""
     return new_server(data_dir=disk.directory / "data", bearer_token="power-cut-4711")
 
 
-def send_until_the_power_fails(server, disk, senders):
+def send_until_the_power_fails(server: Server, disk: DiskImage, senders: Senders) -> None:
     """Cut the power at a random moment under load, end all processes, and switch it on again.
 
     The clients go on until the server has said that it can't store. What was answered while the
@@ -54,22 +57,22 @@ def send_until_the_power_fails(server, disk, senders):
     disk.mount_again()
 
 
-def stored_rows(server):
+def stored_rows(server: Server) -> dict[int, StoredMessage]:
     """Return the rows by the number of their message; each number may occur once."""
     with closing(SQLiteStore(server.data_dir)) as store:
         rows = list(store.search(Query()))
-    numbered = {int(row.envelope.queue_id.removeprefix("queue")): row for row in rows}
+    numbered = {int(str(row.envelope.queue_id).removeprefix("queue")): row for row in rows}
     assert len(numbered) == len(rows), "a message is stored twice"
     return numbered
 
 
-def damaged(server, rows):
+def damaged(server: Server, rows: dict[int, StoredMessage]) -> list[int]:
     """Return the numbers of the rows whose bytes aren't those that were sent."""
     with closing(SQLiteStore(server.data_dir)) as store:
         return [n for n, row in rows.items() if store.read(row.message_id) != message(n)]
 
 
-def lost(rows, receipts):
+def lost(rows: dict[int, StoredMessage], receipts: Mapping[int, list[Receipt]]) -> list[int]:
     """Return the acknowledged numbers that have no row under the ids that clients were told."""
     return [
         number
@@ -78,13 +81,15 @@ def lost(rows, receipts):
     ]
 
 
-def integrity(server):
+def integrity(server: Server) -> list[tuple[str]]:
     """Return what SQLite says of its database."""
     with closing(sqlite3.connect(server.data_dir / "gomail.db")) as connection:
         return connection.execute("PRAGMA integrity_check").fetchall()
 
 
-def test_no_power_cut_loses_acknowledged_mail(server, disk, record_property):
+def test_no_power_cut_loses_acknowledged_mail(
+    server: Server, disk: DiskImage, record_property: Callable[[str, object], None]
+) -> None:
     """Cut after cut, on the same disk: each 200 is there, whole, once, and all goes on.
 
     What had no answer is there whole or not at all, and can be sent again.
@@ -110,7 +115,7 @@ def test_no_power_cut_loses_acknowledged_mail(server, disk, record_property):
     record_property("rounds", f"{cuts} power cuts, {acknowledged} messages acknowledged, 0 lost")
 
 
-def test_the_power_cut_would_show_a_missing_sync(server, disk):
+def test_the_power_cut_would_show_a_missing_sync(server: Server, disk: DiskImage) -> None:
     """The control: with fsync and fdatasync that do nothing the same cut loses mail."""
     command = (require_program("eatmydata"), *GUNICORN)
     senders, lost_mail = Senders(server), set()

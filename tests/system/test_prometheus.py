@@ -2,13 +2,17 @@
 
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self
 
 import pytest
 from support.plain_mail import plain_mail
 from support.prometheus_server import PrometheusServer
 from support.promql import expressions, metric, metric_names, recorded
 from support.requirement import require_program
+from support.server import Answer, Server
 
 CLIENTS = 6
 ROUNDS = 40
@@ -17,13 +21,13 @@ ROUNDS = 40
 class Client:
     """Sends a mix of requests and counts what it was answered."""
 
-    def __init__(self, server, number):
+    def __init__(self, server: Server, number: int) -> None:
         self.server = server
         self.number = number
-        self.counts = Counter()
+        self.counts = Counter[str | tuple[str, str, str]]()
         self.stored_bytes = 0
 
-    def run(self):
+    def run(self) -> Self:
         for number in range(ROUNDS):
             self._deliver(number)
             self._note("GET", "/health", self.server.request("GET", "/health"))
@@ -32,7 +36,7 @@ class Client:
             self._note("POST", "/mail/inbound", refused)
         return self
 
-    def _deliver(self, number):
+    def _deliver(self, number: int) -> None:
         raw = plain_mail(f"{self.number}-{number}", bytes(700 * number))
         for _ in range(2):  # the second is a duplicate
             answer = self.server.deliver(raw)
@@ -42,12 +46,12 @@ class Client:
                 self.counts["duplicate" if duplicate else "success"] += 1
                 self.stored_bytes += 0 if duplicate else len(raw)
 
-    def _note(self, method, endpoint, answer):
+    def _note(self, method: str, endpoint: str, answer: Answer) -> None:
         self.counts[method, endpoint, str(answer.status)] += 1
 
 
 @pytest.fixture
-def prometheus(server, tmp_path):
+def prometheus(server: Server, tmp_path: Path) -> Iterator[PrometheusServer]:
     directory = tmp_path / "prometheus"
     directory.mkdir()
     with PrometheusServer(directory, server) as prometheus:
@@ -55,7 +59,9 @@ def prometheus(server, tmp_path):
 
 
 @pytest.mark.promise("counters equal what the clients have counted")
-def test_prometheus_counts_what_the_clients_have_counted(server, prometheus):
+def test_prometheus_counts_what_the_clients_have_counted(
+    server: Server, prometheus: PrometheusServer
+) -> None:
     """PromQL's answers after a load equal the clients' own counts, to the request."""
     clients = [Client(server, number) for number in range(CLIENTS)]
     with ThreadPoolExecutor(CLIENTS) as pool:
@@ -79,7 +85,7 @@ def test_prometheus_counts_what_the_clients_have_counted(server, prometheus):
     assert prometheus.value("min_over_time(up[1h])") == 1
 
 
-def test_promtool_has_nothing_to_say_against_the_metrics(server):
+def test_promtool_has_nothing_to_say_against_the_metrics(server: Server) -> None:
     """Names, types and help texts are as Prometheus wants them."""
     server.deliver(plain_mail("one", b"body"))
     checked = subprocess.run(
@@ -92,7 +98,7 @@ def test_promtool_has_nothing_to_say_against_the_metrics(server):
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
-def test_whatever_is_asked_about_is_exported(server):
+def test_whatever_is_asked_about_is_exported(server: Server) -> None:
     """Each metric in a dashboard, a rule or an alert is one that a server really tells."""
     server.deliver(plain_mail("one", b"body"))
     exported = {metric(name) for name, _ in server.scrape().values}

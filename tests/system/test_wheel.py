@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 from support.container import checkout_copy
-from support.server import CHECKOUT
+from support.server import CHECKOUT, NewServer
 from support.upload import MESSAGE
 
 pytestmark = pytest.mark.image
@@ -15,7 +16,7 @@ DOCUMENT = CHECKOUT / "app" / "web" / "openapi.yaml"
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory):
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the directory with the programs of an environment that has the wheel."""
     directory = tmp_path_factory.mktemp("wheel")
     checkout = checkout_copy(directory / "checkout")
@@ -29,12 +30,14 @@ def programs(tmp_path_factory):
     return programs
 
 
-def run(*command):
+def run(*command: str | Path) -> None:
     """Run a command that has to succeed."""
     subprocess.run(command, check=True, timeout=300)
 
 
-def test_a_wheel_brings_all_that_the_server_reads(programs, new_server, tmp_path):
+def test_a_wheel_brings_all_that_the_server_reads(
+    programs: Path, new_server: NewServer, tmp_path: Path
+) -> None:
     """Settings, Gunicorn's configuration, migrations and the API's description are with it."""
     server = new_server().start((programs / "flask", "gomail", "server"), tmp_path)
     described = yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))
@@ -44,7 +47,7 @@ def test_a_wheel_brings_all_that_the_server_reads(programs, new_server, tmp_path
     assert server.stop() == 0
 
 
-def test_a_wheel_brings_the_relay(programs, new_server, tmp_path):
+def test_a_wheel_brings_the_relay(programs: Path, new_server: NewServer, tmp_path: Path) -> None:
     """`flask gomail postfix-config` names a script in the environment, and it can be run."""
     server = new_server().start((programs / "flask", "gomail", "server"), tmp_path)
     printed = subprocess.run(
