@@ -18,8 +18,8 @@ HEAD = """\
 | [alerts.yml](../config/prometheus/alerts.yml) | the alerts below |
 | [gomail.json](../config/grafana/gomail.json) | the dashboard, for Grafana 10.1 or later |
 
-Rules and dashboard find the servers by the job's name, `gomail`; any number of servers can be
-scraped, and each alert names its own. The dashboard shows what recording.yml records, so load both.
+Rules and dashboard find servers by the job name `gomail`. You can scrape any number of servers;
+each alert names the one it is about. The dashboard uses the rules in recording.yml, so load both.
 
 Prometheus listens on port 9090 unless told otherwise, and so do GoMail's metrics. On one host:
 
@@ -33,13 +33,13 @@ After a change of the rules: `promtool test rules config/prometheus/tests/*.yml`
 
 ### Alerts
 
-No alert tells that a message is nearly as large as `max_message_size`, or a client near its rate
-limit: sizes are counted in buckets that double, and clients aren't counted one by one. Mail that is
-refused because of these limits is seen by GoMailMessagesTooLarge and GoMailClientsRateLimited.
+No alert warns that messages come close to `max_message_size`, or a client to its rate limit: size
+buckets double each time, and clients aren't counted one by one. GoMailMessagesTooLarge and
+GoMailClientsRateLimited fire when mail is refused because of these limits.
 
-GoMailStuckDraining waits 5 minutes: with a `shutdown_timeout` of more than 4, raise its `for`.
-GoMailHandlerTimeoutNear can't see beyond 25 seconds, where the longest bucket ends: with a
-`handler_timeout` of more than 31, rely on GoMailTimeouts.
+- GoMailStuckDraining waits 5 minutes. If `shutdown_timeout` is over 4 minutes, raise its `for`.
+- GoMailHandlerTimeoutNear can't see beyond 25 seconds, where the last bucket ends. If
+  `handler_timeout` is over 31 seconds, rely on GoMailTimeouts.
 
 | alert | severity | fires when | for | what to do |
 |---|---|---|---|---|

@@ -13,42 +13,58 @@ HEAD = """\
 
 This page is generated from the code by `make docs`.
 
-Every answer carries `X-Request-ID`: the client's own if it is printable and at most 128
-characters long, else a new one. It stands on every log line of the request.
+How to deliver a message, and what every answer means.
+
+Every answer has the header `X-Request-ID`: the client's own if it is printable and at most 128
+characters long, otherwise a new one. Every log line of the request has it too.
 
 ## POST /mail/inbound
 
-Also at `/email`, the older path. `Authorization: Bearer TOKEN` is needed.
+Delivers one message. `/email` is the same, under an older path. The request needs
+`Authorization: Bearer TOKEN`.
 
-| type of the body | what it is |
+| Content-Type | body |
 |---|---|
 | `message/rfc822`, `message/global` | the raw message, any bytes |
 | `application/json` | an object with the members below |
 | none, or `application/x-www-form-urlencoded` (curl's own) | JSON if the first byte that is not \
 white space is `{`, else a raw message |
 
-A message may have up to `max_message_size` bytes; as JSON, the body may be a third larger and
-64 KiB, since Base64 makes four bytes of three; at most 64 KiB of it may lie outside of texts. The
-head of a message has to end within its first 256 KiB.
+Limits:
+
+- A message may have up to `max_message_size` bytes.
+- A JSON body may be a third larger plus 64 KiB, because Base64 turns three bytes into four. At most
+  64 KiB of it may be outside strings.
+- The header section of a message must end within its first 256 KiB.
 
 ### Headers
 
 | header | what it is |
 |---|---|
-| `X-Original-Sender` | envelope sender; present but empty: the null sender of a bounce |
-| `X-Original-Mail-From` | the sender that the SMTP client gave; stands in for the one above |
+| `X-Original-Sender` | envelope sender; present but empty means the null sender of a bounce |
+| `X-Original-Mail-From` | the sender that the SMTP client gave; used when the one above is absent |
 | `X-Original-Recipient` | envelope recipient, one address |
 | `X-Original-Client-Address`, `X-Original-Client-Hostname`, `X-Original-Helo` | the SMTP client |
 | `X-Original-Queue-Id` | the relay's queue id |
-| `Idempotency-Key` | what makes this message one; without it the queue id does |
+| `Idempotency-Key` | identifies this message; see [Repeated messages](#repeated-messages) |
 
-A sender or recipient that is given nowhere is taken from the message's From and To.
+If neither the headers nor the JSON body give the sender or the recipient, it is taken from the
+message's From or To.
 
-The same message for the same recipient again is answered with the first `message_id` and
-`"duplicate": true`, and stored once. It is the same when `Idempotency-Key` and recipient are;
-without that header, when queue id and recipient are; without that, when sender, recipient and
-bytes are, or sender, recipient, subject and body of JSON without a raw message. For events whose
-words repeat, a daily report say, send an `Idempotency-Key` for each.
+### Repeated messages
+
+A message that is sent again is stored once: the second answer is 200 with the first `message_id`
+and `"duplicate": true`. Two requests are the same message when these are equal:
+
+| the request has | what must be equal |
+|---|---|
+| an `Idempotency-Key` | the key and the recipient |
+| no key, but an `X-Original-Queue-Id` | the queue id and the recipient |
+| neither, and a raw message | sender, recipient, and every byte of the message |
+| neither, and JSON without a raw message | sender, recipient, `subject` and `body` |
+
+Some messages have the same content each time, such as a daily report: send a different
+`Idempotency-Key` with each of them.
 """
 
 JSON_RULES = """\
@@ -62,7 +78,7 @@ UTF-8 byte order mark before the JSON is ignored.
 PROBES = """\
 ## GET /health
 
-200 while the process serves and can store, 503 otherwise. No token is needed.
+200 while the server can store messages, 503 otherwise. No token is needed.
 """
 
 READY = """\
@@ -75,21 +91,21 @@ token is needed.
 OPENAPI = """\
 ## GET /openapi.json
 
-This API as OpenAPI 3.1 describes it, the same as
-[openapi.yaml](../app/web/openapi.yaml). No token is needed.
+The OpenAPI 3.1 description of this API, the same as [openapi.yaml](../app/web/openapi.yaml). No
+token is needed.
 """
 
 METRICS = """\
 ## GET /metrics
 
-A summary for people; Prometheus has a port of its own. No token is needed.
+Totals for people; Prometheus uses a separate port ([metrics.md](metrics.md)). No token is needed.
 """
 
 PROBLEMS = """\
 ## Errors
 
-Every error is a document of type `application/problem+json` (RFC 9457). `code` is stable: branch
-on it, never on words.
+Every error is a document of type `application/problem+json` (RFC 9457). `code` is stable, so let
+your program depend on it; titles and details may change.
 """
 
 

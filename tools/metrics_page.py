@@ -24,23 +24,24 @@ FIGURES = {
 HEAD = """\
 # Metrics
 
-This page is generated from the code by `make docs`.
+Every metric and what a rise means, then the alerts. This page is generated from the code by
+`make docs`.
 
-Prometheus reads `http://127.0.0.1:9090/metrics`. `metrics_host`, `metrics_port` and `metrics_path`
-change that address. Whoever can reach it can read everything here, without a token: open it to the
-network of Prometheus only. Every other path is answered 404.
+Prometheus scrapes `http://127.0.0.1:9090/metrics`; `metrics_host`, `metrics_port` and
+`metrics_path` change that address. No token is needed, so make the port reachable only for
+Prometheus. Any other path is answered 404.
 
 ```console
 $ curl http://127.0.0.1:9090/metrics
 $ curl --globoff 'http://127.0.0.1:9090/metrics?name[]=build_info&name[]=config_limit'
 ```
 
-The answer is in the text format of Prometheus, or in OpenMetrics for a client that prefers it. With
-`name[]`, once or several times, it has those metrics only.
+The answer is in Prometheus's text format, or in OpenMetrics for a client that prefers it. `name[]`,
+once or several times, selects metrics.
 
-A process of its own answers, so that a scrape takes no time from mail, and is answered while every
-worker is busy. If it ends, the master starts it anew, and no number is lost. With
-`metrics_enabled: false` there is no port, no process, and no request is counted.
+A separate process answers, so scrapes don't slow down mail, and work while every worker is busy. If
+that process ends, the master restarts it, and no number is lost. With `metrics_enabled: false`
+there is no port and no process, and nothing is counted.
 
 ## All metrics
 """
@@ -48,35 +49,34 @@ worker is busy. If it ends, the master starts it anew, and no number is lost. Wi
 LABELS = """\
 ## Labels
 
-Each value of a label that a client can choose comes from a fixed list, so nobody can fill the
-memory of Prometheus.
+Label values that a client influences come from a fixed list, so no client can fill the memory of
+Prometheus.
 """
 
 COUNTING = """\
 ## How it counts
 
-Each worker has a place, its slot, and adds to numbers in that slot's files; a scrape adds up the
-files of all slots. A worker that is killed leaves its numbers to its successor, so no counter falls
-before GoMail is restarted. A reload (SIGHUP) keeps them as well. Only the shutdowns are kept over a
+Each worker has a slot, and adds to the numbers in its slot's files; a scrape adds up the files of
+all slots. When a worker ends, its successor takes over the slot, so no counter falls until GoMail
+is restarted. A reload (SIGHUP) keeps the counters too. Only the shutdown metrics are kept across a
 restart.
 
-The files are in shared memory, in a directory `gomail-metrics-…` below `/dev/shm` that goes away at
-the end. They are not in the data directory: a process that writes to a mapped file is ended by
-the kernel when its disk is full or broken, and then mail would be lost for the sake of counting it.
-Each slot takes 1088 KiB.
+The files are in shared memory, in a directory `gomail-metrics-…` in `/dev/shm`, which is removed at
+the end. They are not in the data directory, because the kernel kills a process that writes to a
+mapped file on a full or broken disk: counting mail must not cost mail. Each slot takes 1088 KiB.
 
-What can be found out when Prometheus asks costs no request anything. These follow from others or
-are read from the system then: `http_requests_total`, `emails_processed_total{{status="success"}}`,
+Some metrics are worked out only when Prometheus asks, so they cost requests nothing:
+`http_requests_total`, `emails_processed_total{{status="success"}}`,
 `storage_operations_total{{operation="add",status="success"}}`, `http_active_requests`, the disk,
 the configuration, and everything about processes.
 
 ## prometheus-flask-exporter
 
-The library answers on the metrics port: it adds the path, chooses the format that the client
-prefers, and picks what `name[]` asks for. It doesn't count requests here. Its default hooks add
-{hooks} to a request that costs a bare Flask application {bare}, they know nothing of messages, and
-they put every path that a client makes up into a label of its own. So the hooks are off
-(`export_defaults=False`), and one hook of GoMail's own does the counting.
+This library answers on the metrics port: it adds the path, chooses the format that the client
+prefers, and applies `name[]`. It doesn't count requests here. Its default hooks add {hooks} to a
+request that costs a bare Flask application {bare}, they don't count messages, and they make a new
+label value of every path that a client invents. So they are off (`export_defaults=False`), and one
+hook of GoMail's own (`app/web/hooks/counts.py`) counts instead.
 
 ## What it costs
 

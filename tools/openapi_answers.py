@@ -87,17 +87,19 @@ COMPONENTS = {
     "headers": {
         "X-Request-ID": _header(
             {"type": "string", "minLength": 1, "maxLength": 128},
-            "Stands on every line of the log about this request.",
+            "Also on every log line of this request.",
             required=True,
         ),
-        "Allow": _header({"type": "string"}, "The methods that there are.", required=True),
+        "Allow": _header({"type": "string"}, "The methods that this path supports.", required=True),
         "WWW-Authenticate": _header(
             {"type": "string", "const": "Bearer"}, "How to authenticate.", required=True
         ),
         "Retry-After": _header(_NUMBER, "Seconds to wait.", required=True),
-        "X-RateLimit-Limit": _limit(_NUMBER, "Requests a minute."),
-        "X-RateLimit-Remaining": _limit(_NUMBER, "Requests left at this moment."),
-        "X-RateLimit-Reset": _limit(_NUMBER, "When all of them are there again, in Unix seconds."),
+        "X-RateLimit-Limit": _limit(_NUMBER, "Requests per minute."),
+        "X-RateLimit-Remaining": _limit(_NUMBER, "Requests left right now."),
+        "X-RateLimit-Reset": _limit(
+            _NUMBER, "When the full burst is available again, in Unix seconds."
+        ),
         "RateLimit-Policy": _limit({"type": "string"}, "draft-ietf-httpapi-ratelimit-headers."),
         "RateLimit": _limit({"type": "string"}, "draft-ietf-httpapi-ratelimit-headers."),
     },

@@ -1,4 +1,4 @@
-"""The API as OpenAPI 3.1 describes it: app/web/openapi.yaml, which GET /openapi.json serves."""
+"""The OpenAPI 3.1 description of the API: app/web/openapi.yaml, which GET /openapi.json serves."""
 
 from copy import deepcopy
 from typing import Any
@@ -15,10 +15,10 @@ from app.web.inbound import RULES
 from app.web.schemas import HealthSchema, ProblemSchema, ReadySchema, ReceiptSchema, TotalsSchema
 
 ABOUT = """\
-Takes in mail, makes it durable, then answers. Every error is a problem document (RFC 9457), whose
-`code` is stable. An unknown path is answered 404 `not_found`, a method that isn't described here
-405 `method_not_allowed` with the header `Allow`, and a request that isn't framed as HTTP/1.1
-demands 400 `bad_request` or 415 `unsupported_media_type`, whatever its path.
+Receives mail, makes it durable, then answers. Every error is a problem document (RFC 9457), whose
+`code` is stable. An unknown path is answered 404 `not_found`, a method that is not described here
+405 `method_not_allowed` with the header `Allow`, and a request that is not valid HTTP/1.1
+400 `bad_request` or 415 `unsupported_media_type`, whatever its path.
 """
 SCHEMAS: dict[str, type[Schema]] = {
     "JSONMail": JSONMailSchema,
@@ -29,18 +29,19 @@ SCHEMAS: dict[str, type[Schema]] = {
     "Problem": ProblemSchema,
 }
 OPTIONAL = {"reasons", "errors"}
-TAKEN_FROM = "Without it: what the JSON body says, else {}."
+TAKEN_FROM = "If absent: the value in the JSON body, else {}."
 ENVELOPE = {
-    "X-Original-Sender": "Envelope sender; present but empty: the null sender. "
+    "X-Original-Sender": "Envelope sender; present but empty means the null sender. "
     + TAKEN_FROM.format("X-Original-Mail-From, else the message's From"),
     "X-Original-Mail-From": "The sender that the SMTP client gave.",
     "X-Original-Recipient": "Envelope recipient, one address. "
     + TAKEN_FROM.format("the message's To"),
     "X-Original-Client-Address": "Address of the SMTP client.",
     "X-Original-Client-Hostname": "Name of the SMTP client.",
-    "X-Original-Helo": "What the SMTP client said in HELO or EHLO.",
-    "X-Original-Queue-Id": "The relay's queue id; with the recipient, it makes the message one.",
-    "Idempotency-Key": "What makes this message one, with the recipient.",
+    "X-Original-Helo": "The SMTP client's argument to HELO or EHLO.",
+    "X-Original-Queue-Id": "The relay's queue id; with the recipient, it identifies the message "
+    "if there is no Idempotency-Key.",
+    "Idempotency-Key": "With the recipient, it identifies the message.",
 }
 REQUEST_ID = {
     "name": "X-Request-ID",
@@ -110,7 +111,7 @@ def _inbound(path: str) -> dict[str, Any]:
     ]
     return {
         "operationId": "inbound" if path == RULES[0] else "email",
-        "summary": "Take one message in",
+        "summary": "Receive one message",
         "deprecated": path != RULES[0],
         "security": [{"bearer": []}],
         "parameters": [*headers, REQUEST_ID],
@@ -145,17 +146,17 @@ def _probes() -> dict[str, dict[str, Any]]:
     return {
         "/health": _probe(
             "health",
-            "Tell whether this process serves and can store",
+            "Report whether this process serves and can store",
             {"200": answer("Health", "Healthy"), "503": unhealthy},
         ),
         "/ready": _probe(
             "ready",
-            "Tell whether mail should be sent here now",
+            "Report whether mail should be sent here now",
             {"200": answer("Ready", "Yes"), "503": unavailable},
         ),
         "/metrics": _probe(
             "metrics",
-            "Tell a person what the server has done; Prometheus has a port of its own",
+            "Show people what the server has done; Prometheus uses a separate port",
             {"200": answer("Totals", "Summed over all workers"), "503": draining},
         ),
         "/openapi.json": _probe(
@@ -178,7 +179,7 @@ def _options(path: str) -> dict[str, Any]:
     is_limited = path in RULES
     limits = LIMIT_HEADERS if is_limited else []
     allowed = {
-        "description": "No content; the header says which methods there are",
+        "description": "No content; the Allow header lists the methods",
         "headers": {
             name: reference("headers", name) for name in ["X-Request-ID", "Allow", *limits]
         },
@@ -192,7 +193,7 @@ def _options(path: str) -> dict[str, Any]:
         failures["429"] = problem("rate_limited", headers=[*limits, "Retry-After"])
     return {
         "operationId": f"options{path.title().translate({47: None, 46: None})}",
-        "summary": "Tell which methods there are",
+        "summary": "List the methods of this path",
         "parameters": [REQUEST_ID],
         "responses": dict(sorted(({"200": allowed} | failures).items())),
     }
