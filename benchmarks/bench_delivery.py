@@ -33,20 +33,22 @@ _RUNS = count()
 HEAD = """\
 # Benchmarks
 
-Written by `make bench`, which takes about ten minutes; don't edit it.
+How fast GoMail is, compared with a bare Flask view and with storing each message in a file.
+`make bench` writes this page in about ten minutes; don't edit it.
 
-All in one run on one machine, in turns, {rounds} rounds of {seconds} seconds each, medians. Compare
-the ratios; the figures themselves are those of this machine. The load (wrk) shares its cores.
+The three take turns in one run on one machine: {rounds} rounds of {seconds} seconds each, of which
+the medians are shown. Compare the ratios, since the figures depend on the machine. The load
+generator (wrk) runs on the same cores.
 
 - A, the floor: a Flask view that reads the body and answers.
-- B, the usual way: the same, and the message in a file: fsync, rename, fsync of the directory.
+- B, the usual way: the same, plus a file for each message: fsync, rename, fsync of the directory.
 - C, GoMail with everything on: token, rate limit, metrics, JSON log; durable, stored once.
 
 {date}, {cores} cores, Linux {kernel}, Python {python}, Gunicorn {gunicorn}, Flask {flask}, SQLite
 {sqlite}; {workers} workers with {threads} threads each, for all three.
 
-CPU seconds are those of the server's processes for 1,000 requests; MiB is what they have in memory
-together.
+"C / this" is how many requests GoMail handles for each one of that row. CPU s is the CPU time of
+the server's processes for 1,000 requests; MiB is the memory they use together.
 """
 TABLE_HEAD = (
     "| | requests/s (from, to) | C / this | p50 ms | p99 ms | CPU s | MiB | not 200 |",
@@ -168,7 +170,8 @@ def table(size: str, connections: int, found: dict[str, list[Figures]]) -> str:
     """Return the medians, the spread of the rates, and what C is in the units of each."""
     medians = {name: median(rounds) for name, rounds in found.items()}
     gomail = medians["C GoMail"].rate
-    lines = [f"## {size}, {connections} connections", "", *TABLE_HEAD]
+    noun = "connection" if connections == 1 else "connections"
+    lines = [f"## {size}, {connections} {noun}", "", *TABLE_HEAD]
     for name, one in medians.items():
         rates = [each.rate for each in found[name]]
         cells = [

@@ -91,8 +91,8 @@ def page(results: Results) -> str:
     lines = [
         "# What is promised, and the tests that prove it",
         "",
-        "Written by `make reliability`, which runs these tests with all of their rounds; don't"
-        " edit it. A test that proves a promise fails when the promise is broken.",
+        "Each promise, the tests that prove it, and how often they ran. Each test fails when its"
+        " promise is broken. `make reliability` runs them and writes this page; don't edit it.",
         "",
         _tested(),
         rounds("All rounds.", "**Not all rounds**: GOMAIL_ALL_ROUNDS=1 wasn't set."),
