@@ -190,8 +190,10 @@ def _options(path: str) -> dict[str, Any]:
         "503": problem("shutting_down", headers=["Retry-After"]),
     }
     if is_limited:
+        failures["401"] = problem("unauthorized", headers=[*limits, "WWW-Authenticate"])
         failures["429"] = problem("rate_limited", headers=[*limits, "Retry-After"])
     return {
+        **({"security": [{"bearer": []}]} if is_limited else {}),
         "operationId": f"options{path.title().translate({47: None, 46: None})}",
         "summary": "List the methods of this path",
         "parameters": [REQUEST_ID],

@@ -3,7 +3,7 @@
 from flask import Flask
 
 from app.services import Services
-from app.web import inbound, probes, problems
+from app.web import access, inbound, probes, problems
 from app.web.hooks import (
     counts,
     log_line,
@@ -27,6 +27,7 @@ def make_application(services: Services) -> Flask:
     write_deadline.register(app)
     shutting_down.register(app)
     rate_limit.register(app)
+    access.register(app)
     problems.register(app)
     app.register_blueprint(inbound.blueprint)
     app.register_blueprint(probes.blueprint)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 
-from app.auth.bearer import authenticate
 from app.errors import UnsupportedMediaType
 from app.intake.envelope import PartialEnvelope
 from app.intake.receive import BodyKind, Received, Upload
@@ -40,14 +39,6 @@ _ADVICE = {
 # How bytes that aren't UTF-8 are read: as backslashes, so that different keys stay different; or as
 # a character that no address may have.
 _KEEPS_APART, _MAKES_NO_ADDRESS = "backslashreplace", "replace"
-
-
-@blueprint.before_request
-def require_token() -> None:
-    """Require a token for everything but OPTIONS: the supported methods are not secret."""
-    if request.method != "OPTIONS":
-        given = _header_bytes(request.environ, "HTTP_AUTHORIZATION")
-        authenticate(given, current_services().bearer_tokens)
 
 
 @blueprint.post(RULES[0])

@@ -12,6 +12,7 @@ from marshmallow import Schema
 
 from app.errors import StorageUnavailable
 from app.version import __version__
+from app.web.access import public
 from app.web.request_context import current_services
 from app.web.schemas import HealthSchema, ReadySchema, TotalsSchema
 
@@ -25,6 +26,7 @@ _TOTALS_SCHEMA = TotalsSchema()
 
 
 @blueprint.get("/health")
+@public
 def health() -> Response:
     """Report whether this process serves and can store.
 
@@ -42,6 +44,7 @@ def health() -> Response:
 
 
 @blueprint.get("/ready")
+@public
 def ready() -> Response:
     """Report whether mail should be sent here now.
 
@@ -54,6 +57,7 @@ def ready() -> Response:
 
 
 @blueprint.get("/metrics")
+@public
 def metrics() -> Response:
     """Summarize for people what the server has done since its start, over all workers.
 
@@ -77,6 +81,7 @@ def metrics() -> Response:
 
 
 @blueprint.get("/openapi.json")
+@public
 def openapi() -> Response:
     """Describe the API in OpenAPI 3.1: openapi.yaml beside this file, which tools/pages.py writes.
 

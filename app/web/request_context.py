@@ -20,7 +20,8 @@ class RequestContext:
     `deadline` is None outside Gunicorn. `started_at` is when the head had been read, on the clock
     of time.perf_counter. `is_admitted` is False for a request that came after the drain began.
     `rule` is the rule of the route that matches the path, whatever the method, else UNMATCHED.
-    `code` is the code of the error that is answered, if any.
+    `is_public` says that the route needs no token and has no limit (app.web.access). `code` is the
+    code of the error that is answered, if any.
     """
 
     deadline: Deadline | None = None
@@ -28,6 +29,7 @@ class RequestContext:
     is_admitted: bool = True
     request_id: str = ""
     rule: str = UNMATCHED
+    is_public: bool = False
     decision: Decision | None = None
     received: Received | None = None
     code: str | None = None

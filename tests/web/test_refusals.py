@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from support.application import Post
+from support.application import AUTHORIZATION, Post
 from support.tokens import TOKEN
 from werkzeug.test import TestResponse
 
@@ -252,7 +252,9 @@ def test_an_unexpected_failure_tells_nothing(app: Flask, caplog: pytest.LogCaptu
     def fail() -> str:
         raise KeyError("/secret/path")
 
-    document = check_problem(app.test_client().get("/fail"), 500, "internal_error")
+    document = check_problem(
+        app.test_client().get("/fail", headers=AUTHORIZATION), 500, "internal_error"
+    )
     assert "secret" not in str(document)
     assert "KeyError" not in str(document)
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
@@ -267,5 +269,7 @@ def test_damaged_bytes_are_an_internal_error(app: Flask) -> None:
     def corrupt() -> str:
         raise MessageCorrupt("The stored bytes of message X are damaged.")
 
-    document = check_problem(app.test_client().get("/corrupt"), 500, "internal_error")
+    document = check_problem(
+        app.test_client().get("/corrupt", headers=AUTHORIZATION), 500, "internal_error"
+    )
     assert "damaged" not in str(document)

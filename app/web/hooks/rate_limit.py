@@ -7,7 +7,6 @@ from flask import Flask, Response, request
 
 from app.errors import RateLimited
 from app.ratelimit.client import Claims, client_of
-from app.web.inbound import RULES
 from app.web.request_context import current_request, current_services
 
 if TYPE_CHECKING:
@@ -15,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def register(app: Flask) -> None:
-    """Limit the inbound routes of `app`, for every method."""
+    """Limit every request of `app` but those for public routes: what matches no route, too."""
     app.before_request(_take_token)
     app.after_request(_add_headers)
 
 
 def _take_token() -> None:
     services, context = current_services(), current_request()
-    if services.limiter is None or context.rule not in RULES:
+    if services.limiter is None or context.is_public:
         return
     environ = request.environ
     peer = environ.get("REMOTE_ADDR", "")

@@ -7,7 +7,8 @@ from flask import Flask, Response, request
 
 from app import logs
 from app.web import request_context
-from app.web.matched_rule import matched_rule
+from app.web.access import is_public
+from app.web.matched_route import matched_route
 from app.web.request_context import RequestContext, current_request
 
 _SANE_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
@@ -24,7 +25,9 @@ def _begin() -> None:
     if not request_context.has_begun():
         request_context.begin_request(RequestContext())
     context = current_request()
-    context.rule = matched_rule()
+    route = matched_route()
+    if route is not None:
+        context.rule, context.is_public = route.rule, is_public(route.endpoint)
     context.request_id = _request_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
     logs.request_id.set(context.request_id)
 

@@ -2,23 +2,22 @@
 
 from flask import current_app, request
 from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.routing import Rule
 
-from app.metrics.recorder import UNMATCHED
 
+def matched_route() -> Rule | None:
+    """Return the route whose path the current request has, whatever its method.
 
-def matched_rule() -> str:
-    """Return the rule of the current request's route, such as `/mail/inbound`.
-
-    Also when the route exists but not for this method; UNMATCHED when there is no such route.
+    None when there is no such path.
     """
     rule = request.url_rule
     if rule is not None:
-        return rule.rule
+        return rule
     error = request.routing_exception
     if not isinstance(error, MethodNotAllowed) or not error.valid_methods:
-        return UNMATCHED
+        return None
     adapter = current_app.create_url_adapter(request)
     if adapter is None:
-        return UNMATCHED
-    rule, _ = adapter.match(method=next(iter(error.valid_methods)), return_rule=True)
-    return rule.rule
+        return None
+    found, _ = adapter.match(method=next(iter(error.valid_methods)), return_rule=True)
+    return found
