@@ -28,7 +28,7 @@ class CountingLimiter:
     def __init__(self) -> None:
         self.taken = 0
 
-    def take(self, client: str) -> Decision:
+    def take(self, _client: str, /) -> Decision:
         """Take one token."""
         self.taken += 1
         return Decision(True, 1, 0, 0)

@@ -38,7 +38,7 @@ class Segments:
         """
         if not messages:
             return []
-        segment = self._current or self.open_file()
+        segment = self._segment_with_room()
         self._current = None  # after a failure nothing may follow in this file (see _abandon)
         offset = segment.size
         try:
@@ -47,11 +47,15 @@ class Segments:
         except OSError:
             _abandon(segment, offset)
             raise
-        if segment.size < self._segment_bytes:
-            self._current = segment
-        else:
-            segment.close()
+        self._current = segment
         return list(_spans(segment.name, offset, messages))
+
+    def _segment_with_room(self) -> SegmentFile:
+        # A full segment is closed no earlier: a sweep would take bytes whose rows are just being
+        # committed for leftovers, once nobody holds the lock on their file.
+        if self._current is not None and self._current.size >= self._segment_bytes:
+            self.close()
+        return self._current or self.open_file()
 
     def take_back(self, span: Span) -> None:
         """Cut off a message that got no row, if it is the last in the segment; raises OSError."""

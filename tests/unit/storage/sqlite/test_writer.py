@@ -10,6 +10,7 @@ from app.storage.ids import new_message_id
 from app.storage.interface import Query
 from app.storage.message import Envelope, Message, Receipt
 from app.storage.segments.directory import Segments
+from app.storage.segments.segment_file import SegmentFile
 from app.storage.segments.spooled_body import LARGE_MESSAGE_BYTES, SpooledBody
 from app.storage.sqlite.database import connect
 from app.storage.sqlite.store import SQLiteStore
@@ -233,3 +234,45 @@ def test_rows_of_an_interrupted_group_are_never_called_stored(
     repeat = addition(segments, b"x", "key")
     assert commit(writer, [repeat]) == [first(repeat)]
     assert store.read(repeat.message.message_id) == b"x"
+
+
+@pytest.mark.parametrize("size", [10, LARGE])
+def test_no_sweep_takes_bytes_whose_rows_are_on_their_way(
+    store: SQLiteStore,
+    engine: Engine,
+    data_dir: Path,
+    size: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another server that starts at any step of a commit, of a full segment too, removes nothing."""
+    sweeps = []
+
+    def and_sweep(owner: type, name: str) -> None:
+        original = getattr(owner, name)
+
+        def wrapped(*arguments: object) -> object:
+            result = original(*arguments)
+            sweeps.append(name)
+            store.sweep()
+            return result
+
+        monkeypatch.setattr(owner, name, wrapped)
+
+    for owner, name in (
+        (SegmentFile, "write"),
+        (SegmentFile, "sync"),
+        (Segments, "append"),
+        (Writer, "_write_bytes"),
+        (Writer, "_insert"),
+        (Writer, "_store"),
+    ):
+        and_sweep(owner, name)
+    segments = Segments(data_dir / "segments", segment_bytes=1)  # every segment is full at once
+    writer = Writer(engine, segments, data_dir / "commit.lock")
+    for number in range(3):
+        [receipt] = commit(writer, [addition(segments, b"x" * size, f"{number}")])
+        assert receipt is not None
+        assert store.read(receipt.message_id) == b"x" * size
+    assert {"append", "_write_bytes", "_insert", "_store"} <= set(sweeps)
+    writer.close()
+    segments.close()
