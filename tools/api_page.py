@@ -5,7 +5,15 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from app.errors import ERRORS
-from app.intake.json_schemas import AttachmentSchema, ConnectionSchema, JSONMailSchema
+from app.intake.addresses import MAX_ADDRESS_CHARACTERS
+from app.intake.bounds import MAX_CHARACTERS
+from app.intake.headers import MAX_SUBJECT_CHARACTERS
+from app.intake.json_schemas import (
+    MAX_NAME_CHARACTERS,
+    AttachmentSchema,
+    ConnectionSchema,
+    JSONMailSchema,
+)
 from app.web.schemas import HealthSchema, ProblemSchema, ReceiptSchema, TotalsSchema
 
 HEAD = """\
@@ -75,6 +83,16 @@ other member is refused (400) and named, so that a 200 means that all that was s
 UTF-8 byte order mark before the JSON is ignored.
 """
 
+BOUNDS = """\
+### Bounds
+
+What is said of a message is kept with it and shown in listings, so it has bounds. Beyond them the
+request is refused (400) and the field named.
+
+| text | characters at most |
+|---|---|
+"""
+
 PROBES = """\
 ## GET /health
 
@@ -118,6 +136,7 @@ def api_page() -> str:
         f"`connection` holds {_names(ConnectionSchema())}. Each of `attachments` holds:\n",
         _members(AttachmentSchema()),
         JSON_RULES,
+        BOUNDS + _bounds(),
         "### Answer 200\n",
         _members(ReceiptSchema()),
         PROBES,
@@ -131,6 +150,16 @@ def api_page() -> str:
         _codes(),
     ]
     return "\n".join(parts)
+
+
+def _bounds() -> str:
+    rows = [f"| `{name}` | {limit} |" for name, limit in MAX_CHARACTERS.items()]
+    others = [
+        f"| an address | {MAX_ADDRESS_CHARACTERS} |",
+        f"| `subject` in JSON, and what a listing shows of one | {MAX_SUBJECT_CHARACTERS} |",
+        f"| `filename`, `content_type`, `content_id` of an attachment | {MAX_NAME_CHARACTERS} |",
+    ]
+    return "\n".join([*rows, *others, ""])
 
 
 def _names(schema: Schema) -> str:

@@ -61,8 +61,10 @@ def named_address(text: str) -> str | None:
 
     None when there is no such address, more than one, or anything that would have to be left out.
     """
+    if len(text) > MAX_FIELD_CHARACTERS:
+        return None
     elements = list(_elements(list(_tokens(text))))
-    if len(text) > MAX_FIELD_CHARACTERS or len(elements) != 1 or _has_group(text):
+    if len(elements) != 1 or _has_group(text):
         return None
     address = _address_in(elements[0][0])
     return address if address is not None and address in text else None

@@ -12,7 +12,7 @@ from typing import Any, Never
 from marshmallow import ValidationError
 
 from app.errors import BadRequest, FieldFault
-from app.intake.addresses import find_addresses, named_address
+from app.intake.addresses import MAX_FIELD_CHARACTERS, find_addresses, named_address
 from app.intake.compose import Attachment
 from app.intake.envelope import PartialEnvelope
 from app.intake.headers import BOM
@@ -164,8 +164,8 @@ def _envelope(given: Mapping[str, Any]) -> PartialEnvelope:
 
 def _address(field: str, text: str | None) -> str | None:
     """Return `text` without the display name that it may have here."""
-    if not text:
-        return text
+    if not text or len(text) > MAX_FIELD_CHARACTERS:
+        return text  # too long for any address: app.intake.bounds says so
     if len(find_addresses(text)) > 1:
         raise BadRequest(
             f"The {field} must be one address: send one {field} per request.",

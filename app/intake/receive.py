@@ -14,6 +14,7 @@ from itertools import chain
 from queue import SimpleQueue
 
 from app.errors import MessageTooLarge
+from app.intake.bounds import check_bounds
 from app.intake.envelope import PartialEnvelope, complete
 from app.intake.headers import BOM, parse_head
 from app.intake.policy import check_policy
@@ -127,6 +128,7 @@ class Receiver:
 
     def _check(self, submission: Submission, client_key: str | None, body: Body) -> Message:
         settings = self._settings
+        check_bounds(submission.envelope)
         head = parse_head(body.head, is_whole=len(body.head) == body.size)
         envelope = complete(submission.envelope, head)
         check_policy(envelope, settings.blocked_domains, settings.allowed_recipient_domains)

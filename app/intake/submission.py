@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.errors import BadRequest
+from app.intake.bounds import check_bounds
 from app.intake.compose import DEFAULT_HOSTNAME, Parts, compose, content_digest
 from app.intake.envelope import PartialEnvelope, complete, merge
 from app.intake.headers import Head
@@ -43,6 +44,7 @@ def from_json(
     given = merge(headers, mail.envelope)
     if mail.raw is not None:
         return Submission(given), mail.raw
+    check_bounds(given)
     envelope = complete(given, Head())
     parts = Parts(mail.subject, mail.text, mail.html, mail.attachments)
     raw = compose(envelope, parts, now, hostname or DEFAULT_HOSTNAME)

@@ -13,11 +13,15 @@ from app.storage.message import Connection, Envelope, Message, StoredMessage
 from app.storage.segments.segment_file import Span
 from app.storage.sqlite.tables import messages
 
+# A StoredMessage has what is left.
+_LOOKED_UP = {"idempotency_key", "recipient_key", "segment", "segment_offset"}
+_SHOWN = [column for column in messages.columns if column.name not in _LOOKED_UP]
+
 
 def selection(query: Query, after: str | None = None) -> Select[Any]:
     """Return the statement for `query`, without its limit; the rows after the id `after` only."""
     identity = messages.c.id
-    statement = select(messages).order_by(identity if query.oldest_first else identity.desc())
+    statement = select(*_SHOWN).order_by(identity if query.oldest_first else identity.desc())
     if query.recipient is not None:
         key = comparable_address(query.recipient)
         statement = statement.where(messages.c.recipient_key == key)

@@ -28,7 +28,7 @@ from app.storage.sqlite.rows import selection, stored_message
 from app.storage.sqlite.tables import messages
 from app.storage.sqlite.writer import Addition, Writer
 
-_PAGE_ROWS = 500
+_PAGE_ROWS = 100
 MOST_IN_A_COMMIT = 64
 
 

@@ -244,7 +244,7 @@ def test_no_sweep_takes_bytes_whose_rows_are_on_their_way(
     size: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Another server that starts at any step of a commit, of a full segment too, removes nothing."""
+    """Another server that starts at any step of a commit, full segment or not, removes nothing."""
     sweeps = []
 
     def and_sweep(owner: type, name: str) -> None:
