@@ -69,7 +69,7 @@ and `"duplicate": true`. Two requests are the same message when these are equal:
 | an `Idempotency-Key` | the key and the recipient |
 | no key, but an `X-Original-Queue-Id` | the queue id and the recipient |
 | neither, and a raw message | sender, recipient, and every byte of the message |
-| neither, and JSON without a raw message | sender, recipient, `subject` and `body` |
+| neither, and JSON without a raw message | sender, recipient, subject, text, HTML and attachments |
 
 Some messages have the same content each time, such as a daily report: send a different
 `Idempotency-Key` with each of them.

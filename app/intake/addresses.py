@@ -2,7 +2,7 @@
 
 docs/addresses.md has the rules as a table. They are RFC 5322's with what real mail has beside it,
 and they are the same on every Python: email.utils changed what it finds with the fix of
-CVE-2023-27043. An address is taken as it stands or not at all; nothing is made of its parts.
+CVE-2023-27043. An address is used exactly as written or not at all; none is made up from parts.
 """
 
 import re
@@ -74,7 +74,7 @@ def find_addresses(text: str) -> list[str]:
     """Return the bare addresses in a header value such as `Ann <ann@example.com>, bob@…`.
 
     Never raises. What can't be understood, or is longer than MAX_FIELD_CHARACTERS, holds no
-    addresses. An address stands in `text` as it is returned, but for the white space and
+    addresses. An address occurs in `text` as it is returned, except for the white space and
     the comments that RFC 5322 section 4.4 allows around its dots and its @.
     """
     bare = whole_address(text)
@@ -130,7 +130,7 @@ def _end_of_comment(text: str, start: int) -> int:
 
 
 def _elements(tokens: Sequence[_Token]) -> Iterator[tuple[list[_Token], bool]]:
-    """Yield what stands between commas and semicolons, and whether a separator joins it.
+    """Yield what is between commas and semicolons, and whether a separator joins it.
 
     A separator joins two elements that it stands between without white space. The name of a group
     is part of none (RFC 5322 section 3.4).
@@ -157,7 +157,7 @@ def _elements(tokens: Sequence[_Token]) -> Iterator[tuple[list[_Token], bool]]:
 
 
 def _closes(tokens: Sequence[_Token], start: int) -> bool:
-    """Tell whether the angle bracket at `start` has its other half before the next one opens."""
+    """Return whether the angle bracket at `start` is closed before the next one opens."""
     for token in tokens[start + 1 :]:
         if token.kind == "special" and token.text in {"<", ">"}:
             return token.text == ">"

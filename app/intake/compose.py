@@ -71,7 +71,7 @@ def compose(envelope: Envelope, parts: Parts, received_at: datetime, hostname: s
 
 
 def content_digest(envelope: Envelope, parts: Parts) -> bytes:
-    """Return a SHA-256 by which composed messages are told apart, whenever they arrive."""
+    """Return a SHA-256 that identifies a composed message, whenever it arrives."""
     digest = hashlib.sha256()
     told = [envelope.sender, envelope.recipient, parts.subject, parts.text or ""]
     pieces = [each.encode() for each in told]
@@ -103,7 +103,7 @@ def _content(parts: Parts, identity: str) -> _Entity:
 def _multipart(subtype: str, entities: Sequence[_Entity], identity: str) -> _Entity:
     if len(entities) == 1:
         return entities[0]
-    # "=_" stands in no line of quoted-printable or Base64 (RFC 2045 section 6.7).
+    # "=_" can't occur in quoted-printable or Base64 (RFC 2045 section 6.7).
     boundary = f"=_{subtype}_{identity}"
     opening = f"--{boundary}\r\n".encode()
     body = b"\r\n".join(opening + bytes(entity) for entity in entities)

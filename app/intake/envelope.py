@@ -62,7 +62,7 @@ def _is_same(one: str, other: str) -> bool:
 def complete(given: PartialEnvelope, head: Head) -> Envelope:
     """Return the complete envelope, with the message's From and To for what wasn't given.
 
-    A given but empty sender is the null sender. Raises MessageRejected when there is no
+    A sender that is present but empty is the null sender. Raises MessageRejected when there is no
     usable address, and when a given one is not one address and nothing else.
     """
     sender = given.mail_from if given.sender is None else given.sender

@@ -1,7 +1,7 @@
-"""The header section of a message, read so that no message can make it raise or run for long.
+"""The header section of a message, read in bounded time whatever the message is.
 
-The message's own bytes are stored as they came; what is taken from here serves the listing, and
-the envelope where the relay didn't give one. There is no MIME walk.
+The message itself is stored unchanged. What is read here is for listings, and for the envelope when
+the relay didn't give one. MIME parts are not parsed.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Mail handed over as JSON: the request's members, and what they mean."""
+"""Mail sent as JSON: the members of the request, and what they mean."""
 
 import base64
 import binascii
@@ -112,7 +112,7 @@ def _refuse_constant(name: str) -> Never:
 
 
 def _says_something(name: str, value: object) -> bool:
-    """Tell null and "" from what was given; only a sender is given when it is empty."""
+    """Return whether a member was given: null and "" count as absent, except for a sender."""
     return value is not None and (value not in ("", []) or name in {"sender", "from_"})
 
 

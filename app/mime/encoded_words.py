@@ -15,7 +15,7 @@ _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
 
 
 class _Piece(NamedTuple):
-    """A stretch of a value; `codec` is None for what stands there as it is."""
+    """A stretch of a value; `codec` is None for text that is not encoded."""
 
     codec: str | None
     data: bytes
@@ -23,7 +23,7 @@ class _Piece(NamedTuple):
 
 
 def decode_words(value: bytes) -> str:
-    """Return an unfolded header value as text. Never raises; takes time in proportion to it.
+    """Return an unfolded header value as text. Never raises; takes time proportional to its length.
 
     Words that stand beside each other are joined before they are decoded, since some software cuts
     characters in two. A word whose charset is unknown, or that doesn't decode, stays as it is.
