@@ -88,7 +88,7 @@ def merge(*sources: Source) -> dict[str, Any]:
 
 
 def located(fault: Fault, environment: Mapping[str, str]) -> Fault:
-    """Return `fault` with the name of the variable, that the value came from."""
+    """Return `fault` with the name of the variable that the value came from."""
     name = variable(fault.key)
     is_link = _SERVICE_LINK_VALUE.match(environment.get(name, ""))
     cause = f", which {_SERVICE_LINK}" if is_link else ""
