@@ -1,6 +1,6 @@
-"""Who may use a route: whoever shows a bearer token, unless the route is declared public.
+"""Who may use a route: clients with a bearer token, unless the route is declared public.
 
-A route that says nothing is closed, so that none is left open by forgetting.
+Routes are closed by default, so that none is left open by mistake.
 """
 
 from collections.abc import Callable
@@ -17,23 +17,23 @@ _MARK = "_is_public"
 
 
 def public(view: View) -> View:
-    """Let anybody use the routes of `view`, as often as they like."""
+    """Let anyone use the routes of `view`, without a rate limit."""
     setattr(view, _MARK, True)
     return view
 
 
 def is_public(endpoint: str | None) -> bool:
-    """Tell whether the view of `endpoint` is declared public; what matches nothing isn't."""
+    """Return whether the view of `endpoint` is declared public; no endpoint is not public."""
     return getattr(current_app.view_functions.get(endpoint or ""), _MARK, False)
 
 
 def register(app: Flask) -> None:
-    """Ask for a token on every route of `app` that isn't public, whatever the method."""
+    """Require a token for every route of `app` that isn't public, for every method."""
     app.before_request(_require_token)
 
 
 def _require_token() -> None:
-    # Without a route there is nothing to guard: 404 and 405 follow.
+    # Without a route there is nothing to protect: 404 or 405 follows.
     if request.url_rule is not None and not current_request().is_public:
         given: str | None = request.environ.get("HTTP_AUTHORIZATION")
         # As WSGI has decoded it (PEP 3333).

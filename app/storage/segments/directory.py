@@ -51,8 +51,8 @@ class Segments:
         return list(_spans(segment.name, offset, messages))
 
     def _segment_with_room(self) -> SegmentFile:
-        # A full segment is closed no earlier: a sweep would take bytes whose rows are just being
-        # committed for leftovers, once nobody holds the lock on their file.
+        # A full segment is closed only here, at the next append: without the lock on the file, a
+        # sweep would remove bytes whose rows are just being committed.
         if self._current is not None and self._current.size >= self._segment_bytes:
             self.close()
         return self._current or self.open_file()

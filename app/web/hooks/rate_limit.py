@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def register(app: Flask) -> None:
-    """Limit every request of `app` but those for public routes: what matches no route, too."""
+    """Limit every request of `app` except those for public routes; unknown paths count too."""
     app.before_request(_take_token)
     app.after_request(_add_headers)
 
