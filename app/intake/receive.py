@@ -6,7 +6,7 @@ HTTP comes before it (app.web.inbound), durable storage after it (app.storage).
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -15,6 +15,7 @@ from queue import SimpleQueue
 
 from app.errors import MessageTooLarge
 from app.intake.bounds import check_bounds
+from app.intake.byte_budget import JSON_AT_ONCE_BYTES, ByteBudget
 from app.intake.envelope import PartialEnvelope, complete
 from app.intake.headers import BOM, parse_head
 from app.intake.policy import check_policy
@@ -77,48 +78,59 @@ class Receiver:
         self._store = store
         self._settings = settings
         self._clock = clock
+        self._json_budget = ByteBudget(JSON_AT_ONCE_BYTES)
         self._free_turns: SimpleQueue[None] = SimpleQueue()  # threading.Semaphore is slow
         for _ in range(at_once):
             self._free_turns.put(None)
 
     def receive(self, upload: Upload) -> Received:
         """Receive one message; raises an error of app.errors, and then nothing was stored."""
-        body = self._store.new_body()
-        try:
-            json = self._read(upload, body)
+        with ExitStack() as bodies:
+            body = self._new_body(bodies)
+            is_json = self._read(upload, body)
             arrived_at = time.perf_counter()
+            submission = Submission(upload.envelope)
+            if is_json:
+                submission, body = self._decode(upload, body, self._new_body(bodies))
             with self._turn():
-                submission = self._decode(upload, json, body)
                 message = self._check(submission, upload.idempotency_key, body)
             size = body.size
             receipt = self._store.add(message, body)
-        finally:
-            body.discard()
         return Received(receipt, message.envelope, size, time.perf_counter() - arrived_at)
 
-    def _read(self, upload: Upload, body: Body) -> bytes | None:
-        """Read a raw message into `body`; return a JSON body, which isn't a message yet."""
+    def _new_body(self, bodies: ExitStack) -> Body:
+        body = self._store.new_body()
+        bodies.callback(body.discard)
+        return body
+
+    def _read(self, upload: Upload, body: Body) -> bool:
+        """Read a raw message, or JSON, into `body`; return whether it is JSON."""
         limit = self._settings.max_message_size
         # Base64 turns three bytes into four.
         largest = limit if upload.kind is BodyKind.RAW else limit * 4 // 3 + JSON_OVERHEAD_BYTES
         chunks = read_chunks(upload.stream, upload.content_length, largest, upload.is_late)
         first = _beginning(chunks) if upload.kind is BodyKind.UNDECLARED else next(chunks, b"")
         if _is_json(upload.kind, first):
-            return b"".join(chain([first], chunks))
+            for chunk in chain([first], chunks):
+                body.write(chunk)
+            return True
         if upload.content_length is not None and upload.content_length > limit:
             raise MessageTooLarge(limit)
         self._fill(body, chain([first], chunks))
         if upload.kind is BodyKind.UNDECLARED:
             refuse_joined_lines(body.head)
-        return None
+        return False
 
-    def _decode(self, upload: Upload, json: bytes | None, body: Body) -> Submission:
-        if json is None:
-            return Submission(upload.envelope)
-        hostname, now = self._settings.hostname, self._clock()
-        submission, raw = from_json(json, upload.envelope, hostname, now)
-        self._fill(body, [raw])
-        return submission
+    def _decode(self, upload: Upload, json: Body, body: Body) -> tuple[Submission, Body]:
+        """Turn `json` into a raw message in `body`; return that, and what else was sent."""
+        # While it waits for its turn, a large body is on disk: so memory is bounded, whatever
+        # clients send at the same time.
+        with self._json_budget.taken(json.size), self._turn():
+            hostname, now = self._settings.hostname, self._clock()
+            submission, raw = from_json(json.content(), upload.envelope, hostname, now)
+            json.discard()
+            self._fill(body, [raw])
+        return submission, body
 
     def _fill(self, body: Body, chunks: Iterable[bytes]) -> None:
         for chunk in chunks:

@@ -30,6 +30,10 @@ class Body:
         """Return the digest of everything written so far."""
         return self._hash.digest()
 
+    def content(self) -> bytes:
+        """Return everything written so far; raises StorageUnavailable."""
+        return b"".join(self.chunks)
+
     def discard(self) -> None:
         """Drop the bytes unless they are stored; may be called twice."""
         self.chunks.clear()

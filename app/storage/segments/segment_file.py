@@ -50,6 +50,12 @@ class SegmentFile:
             self.size += written
             pending = _after(pending, written)
 
+    def read(self) -> bytes:
+        """Return all of it; raises OSError."""
+        with os.fdopen(os.dup(self._descriptor), "rb") as file:
+            file.seek(0)
+            return file.read()
+
     def sync(self) -> None:
         """Make everything written durable; after an OSError the file must not be used again."""
         os.fdatasync(self._descriptor)

@@ -22,6 +22,15 @@ class SpooledBody(Body):
         self.is_named = False
         self._open_segment = open_segment
 
+    def content(self) -> bytes:
+        """Return everything written so far; raises StorageUnavailable."""
+        if self.segment is None:
+            return super().content()
+        try:
+            return self.segment.read()
+        except OSError as error:
+            raise StorageUnavailable from error
+
     def discard(self) -> None:
         """Drop the bytes, and their segment unless a row may name it; may be called twice."""
         super().discard()

@@ -32,8 +32,11 @@ def test_a_large_body_moves_to_a_segment(tmp_path: Path) -> None:
     body.write(b"z")
     assert body.segment is not None
     assert body.chunks == []
+    assert body.content() == b"x" * LARGE_MESSAGE_BYTES + b"yz"
+    body.write(b"!")
+    assert body.content().endswith(b"yz!")
     path = tmp_path / body.segment.name
-    assert path.read_bytes() == b"x" * LARGE_MESSAGE_BYTES + b"yz"
+    assert path.read_bytes() == b"x" * LARGE_MESSAGE_BYTES + b"yz!"
     body.discard()
     assert not path.exists()
 
