@@ -38,7 +38,7 @@ def recorder_operations(with_library: bool) -> dict[str, float]:
         else:
             keep_in_slot(Path(directory), 0)
         recorder = Recorder()
-        recorder.know_endpoints(["/mail/inbound"])
+        recorder.know_endpoints(["/mail/inbound"], ["/mail/inbound"])
         calls: dict[str, Callable[[], None]] = {
             "request": partial(recorder.request, "POST", "/mail/inbound", 200, 0.004, 250),
             "stored": partial(recorder.stored, 4096, 0.003),

@@ -151,7 +151,7 @@ def upload() -> dict[str, object]:
     builder = EnvironBuilder(
         "/mail/inbound",
         method="POST",
-        headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "message/rfc822"},
+        headers=[("Authorization", f"Bearer {TOKEN}"), ("Content-Type", "message/rfc822")],
         environ_base={"REMOTE_ADDR": "192.0.2.1"},
         input_stream=BytesIO(raw),
         content_length=len(raw),
