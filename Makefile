@@ -1,5 +1,15 @@
 PYTHON ?= python3
-BIN := .venv/bin
+ifeq ($(PYTHON),python3)
+VENV := .venv
+else
+# Each other Python has an environment of its own, called after its version.
+FOUND := $(shell tools/pythons.sh $(PYTHON))
+VENV := .venv-$(or $(word 1,$(FOUND)),$(error $(PYTHON) is not there, is older than 3.11, or has no venv module))
+override PYTHON := $(word 2,$(FOUND))
+endif
+BIN := $(VENV)/bin
+# uv, when it is there already, installs in a tenth of the time that pip takes.
+INSTALL = $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/python -m pip install) --quiet
 SECONDS ?= 900
 
 # Tests wait most of the time; but those that measure it can't have others beside them.
@@ -10,7 +20,7 @@ FAST := tests/unit tests/contract tests/web --numprocesses=2 --dist=worksteal -m
 # A person at a terminal reads text; a deployment logs JSON by default.
 run: export MAIL_LOG_FORMAT ?= text
 
-.PHONY: help run test test-fast coverage image-test soak reliability bench bench-bounds bench-rate-limit bench-metrics check format docs lock clean
+.PHONY: help run test test-fast test-pythons coverage image-test soak reliability bench bench-bounds bench-rate-limit bench-metrics check format docs lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +34,13 @@ test: $(BIN)/dev-installed ## Install and run all tests
 
 test-fast: $(BIN)/dev-installed ## Run those that start no server, in less than a minute
 	$(BIN)/python -m pytest $(FAST)
+
+test-pythons: $(BIN)/dev-installed ## Run those with each Python from 3.11 on that is there
+	@tools/pythons.sh | { failed=; while read -r version python; do \
+		echo "Python $$version, $$python"; \
+		$(MAKE) --no-print-directory test-fast PYTHON=$$python UV=$(BIN)/uv </dev/null \
+			|| failed="$$failed $$version"; \
+	done; test -z "$$failed" || { echo "Tests fail with Python$$failed"; exit 1; }; }
 
 coverage: $(BIN)/dev-installed ## All tests with branch coverage, which fails below 90 %
 	$(BIN)/coverage erase
@@ -75,14 +92,14 @@ lock: $(BIN)/dev-installed ## Pin the dependencies of setup.cfg anew, with hashe
 		--no-header --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf .venv build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/runtime-installed: requirements.lock setup.cfg pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) --require-hashes --requirement requirements.lock
+	$(INSTALL) --no-deps --editable .
 	touch $@
 
 $(BIN)/dev-installed: requirements-dev.lock $(BIN)/runtime-installed
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.lock
+	$(INSTALL) --require-hashes --requirement requirements-dev.lock
 	touch $@
