@@ -25,23 +25,43 @@ Each value comes from the first of these that sets it:
 3. the configuration file
 4. the default
 
-The configuration file is YAML, or JSON if its name ends in `.json`. The first of these is used:
+The configuration file is YAML 1.2, or JSON if its name ends in `.json`. The first of these is used:
 
 1. the file named by `--config`; `--config /dev/null` means no file
 2. the file named by `MAIL_CONFIG`
-3. `./gomail.yaml`
-4. `/etc/gomail/gomail.yaml`
+3. `./gomail.yaml`, or `./gomail.yml`
+4. `/etc/gomail/gomail.yaml`, or `/etc/gomail/gomail.yml`
 
-In variables and flags:
+The file in use is in the server's log at the start and after a reload, and in the output of
+`flask gomail validate`. Other commands name it on standard error when they found it in the working
+directory.
 
-- booleans are `true`, `yes`, `1` or `false`, `no`, `0`
-- the items of a list are separated by commas, and a single comma is the empty list
-- an empty value counts as not set, like `null` in the file
+| value | in the file | in variables and flags |
+|---|---|---|
+| boolean | `true`, `yes`, `on` or `false`, `no`, `off` | the same, or `1` and `0` |
+| list | a list, or one text whose items are separated by commas \
+| items separated by commas; a single comma is the empty list |
+| several tokens | a list | tokens separated by commas |
+| number of bytes | a number, or with a unit: `10k`, `25MB`, `1GB` (powers of 1000), \
+`10KiB`, `25MiB`, `1GiB` (powers of 1024) | the same |
+| one of several words | the word in any case, such as `INFO` | the same |
+| domain | in ASCII or Unicode | the same |
+| not set | `null` | an empty value |
+
+`~` at the beginning of a path is the home directory. White space at the ends of a variable, a flag
+or a secret's file is removed. In YAML 1.2, `03110` and `1:30` are text, not numbers.
 
 A secret can be kept in a separate file, which `MAIL_<KEY>_FILE` names, for example
-`MAIL_BEARER_TOKEN_FILE`. A newline at the end of that file is ignored.
+`MAIL_BEARER_TOKEN_FILE`.
 
-`flask gomail validate` reports every fault at once, and for an unknown key the nearest known one.
+`flask gomail validate` reports every fault at once. An unknown key in the file is an error that
+names the nearest known key if one is similar. An unknown variable that begins with `MAIL_` is an
+error if it is within two edits of a known one, such as `MAIL_BEARER_TOKN`; otherwise, such as
+Laravel's `MAIL_MAILER`, it is ignored with a warning. `MAIL_HOST` and `MAIL_PORT` are settings of
+GoMail: where another program uses them for its mail server, unset them for GoMail.
+
+`make run` changes the default of `log_format` to `text`.
+
 Start from `config/gomail.example.yaml`.
 
 ## Keys

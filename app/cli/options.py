@@ -8,6 +8,6 @@ config_option = click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The configuration file, YAML or JSON.  [default: $MAIL_CONFIG, ./gomail.yaml, "
-    "/etc/gomail/gomail.yaml]",
+    help="The configuration file, YAML or JSON.  [default: $MAIL_CONFIG, ./gomail.yaml "
+    "or .yml, /etc/gomail/gomail.yaml or .yml]",
 )

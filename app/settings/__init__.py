@@ -23,7 +23,13 @@ from app.settings.model import (
     assemble,
 )
 from app.settings.schema import SHARE
-from app.settings.sources import find_file, located, merge, read_environment, read_flags
+from app.settings.sources import (
+    find_file,
+    merge,
+    read_defaults,
+    read_environment,
+    read_flags,
+)
 
 __all__ = [
     "SHARE",
@@ -48,14 +54,21 @@ class Inspection:
     """The result of reading a configuration.
 
     `values` is the effective value of each key with secrets masked, `file` the configuration
-    file that was read, `settings` None when there are errors.
+    file that was read, absolute, and `file_keys` what it sets; `settings` is None when there are
+    errors.
     """
 
     values: Mapping[str, Any]
     errors: tuple[Fault, ...]
     warnings: tuple[Fault, ...]
     file: Path | None
+    file_keys: frozenset[str]
     settings: Settings | None
+
+    @property
+    def source(self) -> str:
+        """Where the settings come from, for people."""
+        return str(self.file or "defaults and environment")
 
 
 def load(
@@ -87,18 +100,23 @@ def inspect(
     file, from_file = find_file(config, environment)
     from_flags, from_environment = read_flags(flags or {}), read_environment(environment)
     sources = (from_flags, from_environment, from_file)
-    values = merge(*sources)
-    foreign = from_environment.values.keys() - from_flags.values.keys()
+    values = merge(*sources, read_defaults(environment))
+    origins = {k: v for k, v in from_environment.origins.items() if k not in from_flags.values}
     errors = [fault for source in sources for fault in source.faults] + [
-        located(fault, environment) if fault.key in foreign else fault
+        origins[fault.key].of(fault) if fault.key in origins else fault
         for fault in checks.errors(values)
+    ]
+    warnings = [
+        origins[fault.key].of(fault) if fault.key in origins and origins[fault.key].file else fault
+        for fault in checks.warnings(values, file, from_file.values)
     ]
     settings = None if errors else assemble(values)
     effective = {} if settings is None else {"data_dir": str(settings.storage.data_dir)}
     return Inspection(
         values=checks.masked(values) | effective,
         errors=tuple(errors),
-        warnings=tuple(checks.warnings(values, file, from_file.values)),
+        warnings=(*from_environment.warnings, *warnings),
         file=file,
+        file_keys=frozenset(from_file.values),
         settings=settings,
     )

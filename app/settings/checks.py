@@ -2,7 +2,7 @@
 
 import json
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from app.settings.formats import CHECKER
 from app.settings.schema import allowed, is_secret, properties, schema
 
 GOOD_TOKEN_LENGTH = 32
+_QUOTES = frozenset("\"'")
 _LARGEST_NUMBER = 10**18
 _WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
 _KINDS = {bool: "a boolean", int: "a number", float: "a number", str: "text", list: "a list"}
@@ -41,13 +42,24 @@ def errors(values: Mapping[str, Any]) -> list[Fault]:
 def warnings(values: Mapping[str, Any], file: Path | None, file_keys: Iterable[str]) -> list[Fault]:
     """Return what is allowed in `values` but unwise."""
     found = [
-        Fault("bearer_token", f"{place}is shorter than {GOOD_TOKEN_LENGTH} characters")
-        for place, token in _tokens(values["bearer_token"])
-        if properties()["bearer_token"]["minLength"] <= len(token) < GOOD_TOKEN_LENGTH
+        Fault(key, f"{place}{problem}")
+        for key, known in properties().items()
+        if known.get("format") == "gomail-token"
+        for place, token in _tokens(values[key])
+        if len(token) >= known["minLength"]
+        for problem in _unwise(token)
     ]
     if file is not None and any(map(is_secret, file_keys)):
         found += _file_warnings(file)
     return found
+
+
+def _unwise(token: str) -> Iterator[str]:
+    if len(token) < GOOD_TOKEN_LENGTH:
+        yield f"is shorter than {GOOD_TOKEN_LENGTH} characters"
+    # Docker's --env-file keeps quotation marks, which a shell would remove.
+    if token[0] in _QUOTES or token[-1] in _QUOTES:
+        yield "begins or ends with a quotation mark, which counts as part of the token"
 
 
 def flat(value: object) -> bool:
@@ -165,6 +177,9 @@ def _tokens(value: object) -> list[tuple[str, str]]:
 
 
 def _file_warnings(file: Path) -> list[Fault]:
-    mode = stat.S_IMODE(file.stat().st_mode)
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+    except OSError:  # it has gone since it was read, and a reload must not fail for that
+        return []
     readable = f"every user can read {file} (mode {mode:04o}), make it 0640"
     return [Fault("bearer_token", readable)] if mode & stat.S_IROTH else []

@@ -34,10 +34,24 @@ _SYSTEM_TREES = frozenset((
 # fmt: on
 
 
+def from_home(path: str) -> str:
+    """Return `path` with the home directory for `~` at its beginning, as shells do.
+
+    Of a user who doesn't exist it stays as it is.
+    """
+    try:
+        return os.path.expanduser(path)  # noqa: PTH111 - Path's raises for an unknown user
+    except ValueError:  # a name that no user can have
+        return path
+
+
 def real_path(path: str) -> Path:
-    """Return `path` as an absolute path without symbolic links, whether or not it exists."""
+    """Return `path` as an absolute path without symbolic links, whether or not it exists.
+
+    `~` at its beginning is the home directory.
+    """
     # POSIX keeps a double slash at the start, where Linux gives it no meaning.
-    return Path("/" + os.path.realpath(path).lstrip("/"))
+    return Path("/" + os.path.realpath(from_home(path)).lstrip("/"))
 
 
 def check_token(token: str) -> None:
@@ -51,6 +65,8 @@ def check_token(token: str) -> None:
 
 def check_data_directory(path: str) -> None:
     """Refuse directories that belong to the system."""
+    if from_home(path).startswith("~"):
+        raise ValueError("begins with ~ and a user who has no home directory")
     try:
         real = real_path(path)
     except (OSError, ValueError) as error:

@@ -1,10 +1,9 @@
 """The JSON Schema: the one source of every key's type, range, default and description."""
 
-import difflib
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,11 @@ def is_secret(key: str) -> bool:
     return bool(properties()[key].get("writeOnly"))
 
 
+def is_size(known: Property) -> bool:
+    """Return whether a key is a number of bytes, so that a size such as 25MiB is understood."""
+    return known.get("x-unit") == "bytes"
+
+
 def defaults() -> dict[str, Any]:
     """Return the default of each key, None for a key without one."""
     constants = {key: known.get("default") for key, known in properties().items()}
@@ -63,10 +67,6 @@ def allowed(known: Property) -> str:
     if "enum" in known:
         return ", ".join(known["enum"])
     if "minimum" in known:
-        return f"{known['minimum']} to {known['maximum']}"
+        limits = f"{known['minimum']} to {known['maximum']}"
+        return f"{limits}, or a size such as 25MB or 25MiB" if is_size(known) else limits
     return str(known.get("x-allowed", ""))
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return the one of `names` that looks most like `name`."""
-    return difflib.get_close_matches(name, names, n=1, cutoff=0)[0]

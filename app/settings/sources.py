@@ -3,24 +3,46 @@
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from app.settings.document import UnreadableDocument, parse, printable
 from app.settings.fault import Fault
-from app.settings.schema import Property, defaults, is_secret, nearest, properties, variable
+from app.settings.formats import from_home
+from app.settings.names import misspelled, nearest
+from app.settings.schema import defaults, is_secret, properties, variable
+from app.settings.values import from_file, from_text
 
-STANDARD_FILES = (Path("gomail.yaml"), Path("/etc/gomail/gomail.yaml"))
+STANDARD_FILES = tuple(
+    Path(directory, name)
+    for directory in ("", "/etc/gomail")
+    for name in ("gomail.yaml", "gomail.yml")
+)
 """Where to look for a configuration file when none is named, in this order."""
 
-_SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
+_LOG_FORMAT_OF_MAKE = "GOMAIL_DEFAULT_LOG_FORMAT"
+
+_SERVICE_LINK_VALUE = re.compile(r"\s*(tcp|udp|sctp)://", re.IGNORECASE)
 _SERVICE_LINK_NAME = re.compile(
     r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_[0-9]+_(TCP|UDP|SCTP)(_|$)"
 )
 _SERVICE_LINK = "looks like a Kubernetes service link: set enableServiceLinks: false"
 
-_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+@dataclass(frozen=True)
+class Origin:
+    """The variable that sets a key, and the file that it names."""
+
+    variable: str
+    file: str = ""
+    is_service_link: bool = False
+
+    def of(self, fault: Fault) -> Fault:
+        """Return `fault` with the variable or file that the value came from."""
+        where = f"in {self.file}, see {self.variable}" if self.file else f"set by {self.variable}"
+        cause = f", which {_SERVICE_LINK}" if self.is_service_link else ""
+        return Fault(fault.key, f"{fault.message}; {where}{cause}")
 
 
 @dataclass(frozen=True)
@@ -29,23 +51,13 @@ class Source:
 
     values: Mapping[str, Any]
     faults: tuple[Fault, ...] = ()
-
-
-def from_text(known: Property, text: str) -> object:
-    """Return `text` converted to the type in the schema, or unchanged when that fails."""
-    kinds = known["type"]
-    if kinds == "integer":
-        return int(text) if re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", text, re.ASCII) else text
-    if kinds == "boolean":
-        return _TRUTH.get(text.strip().lower(), text)
-    if kinds == "array" or ("array" in kinds and "," in text):
-        return [item.strip() for item in text.split(",") if item.strip()]
-    return text
+    warnings: tuple[Fault, ...] = ()
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
 
 def read_flags(flags: Mapping[str, object]) -> Source:
     """Return what the flags set; a flag that is None or empty sets nothing."""
-    given = {key: value for key, value in flags.items() if value not in (None, "")}
+    given = {key: value for key, value in flags.items() if not _is_empty(value)}
     values = {
         key: from_text(properties()[key], value) if isinstance(value, str) else value
         for key, value in _known(given).items()
@@ -56,78 +68,115 @@ def read_flags(flags: Mapping[str, object]) -> Source:
 def read_environment(environment: Mapping[str, str]) -> Source:
     """Return what the MAIL_ variables set, directly or by naming a file that holds a secret."""
     values: dict[str, Any] = {}
-    faults = _unknown_variables(environment)
+    origins: dict[str, Origin] = {}
+    faults, warnings = _unknown_variables(environment)
     for key, known in properties().items():
         text, fault = _value_of(key, environment)
         if text:
             values[key] = from_text(known, text)
+            origins[key] = _origin(key, environment)
         if fault:
             faults.append(fault)
-    return Source(values, tuple(faults))
+    return Source(values, tuple(faults), tuple(warnings), origins)
+
+
+def read_defaults(environment: Mapping[str, str]) -> Source:
+    """Return the default of each key; `make run` chooses that of log_format."""
+    chosen = environment.get(_LOG_FORMAT_OF_MAKE)
+    return Source(defaults() | ({"log_format": chosen} if chosen else {}))
 
 
 def find_file(named: Path | None, environment: Mapping[str, str]) -> tuple[Path | None, Source]:
     """Return the configuration file in use, if any, and what it sets."""
-    if named is None and environment.get("MAIL_CONFIG"):
-        named = Path(environment["MAIL_CONFIG"])
+    by_variable = environment.get("MAIL_CONFIG", "").strip()
+    if named is None and by_variable:
+        named = Path(by_variable)
     if named is not None:
-        return named, _read_file(named)
+        return _found(Path(from_home(str(named))))
     for path in STANDARD_FILES:
         # A file that exists but can't be reached is a fault, not a missing file.
-        if not _is_missing(path):
-            return path, _read_file(path)
+        if not is_missing(path):
+            return _found(path)
     return None, Source({})
 
 
 def merge(*sources: Source) -> dict[str, Any]:
     """Return a value for each key, from the first of `sources` that sets it."""
-    merged = defaults()
+    merged: dict[str, Any] = {}
     for source in reversed(sources):
         merged |= source.values
     return merged
 
 
-def located(fault: Fault, environment: Mapping[str, str]) -> Fault:
-    """Return `fault` with the name of the variable that the value came from."""
-    name = variable(fault.key)
-    is_link = _SERVICE_LINK_VALUE.match(environment.get(name, ""))
-    cause = f", which {_SERVICE_LINK}" if is_link else ""
-    return Fault(fault.key, f"{fault.message}; set by {name}{cause}")
+def is_missing(path: Path) -> bool:
+    """Return whether nothing exists at `path`; False when that can't be determined."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _origin(key: str, environment: Mapping[str, str]) -> Origin:
+    text = environment.get(variable(key), "")
+    if text.strip():
+        return Origin(variable(key), is_service_link=bool(_SERVICE_LINK_VALUE.match(text)))
+    name = f"{variable(key)}_FILE"
+    return Origin(name, file=from_home(environment[name].strip()))
 
 
 def _value_of(key: str, environment: Mapping[str, str]) -> tuple[str, Fault | None]:
-    text = environment.get(variable(key), "")
-    file = environment.get(f"{variable(key)}_FILE", "") if is_secret(key) else ""
+    text = environment.get(variable(key), "").strip()
+    file = environment.get(f"{variable(key)}_FILE", "").strip() if is_secret(key) else ""
     if text and file:
         both = f"both {variable(key)} and {variable(key)}_FILE are set (allowed: one of them)"
         return "", Fault(key, both)
-    return (_read_secret(key, Path(file))) if file else (text, None)
+    return (_read_secret(key, Path(from_home(file)))) if file else (text, None)
 
 
 def _read_secret(key: str, path: Path) -> tuple[str, Fault | None]:
     try:
-        secret = path.read_text(encoding="utf-8").rstrip("\r\n")
+        secret = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, ValueError) as error:
         return "", Fault(key, f"{variable(key)}_FILE: {path} {_reason(error)}")
     empty = Fault(key, f"{variable(key)}_FILE: {path} is empty")
     return secret, None if secret else empty
 
 
-def _unknown_variables(environment: Mapping[str, str]) -> list[Fault]:
+def _unknown_variables(environment: Mapping[str, str]) -> tuple[list[Fault], list[Fault]]:
+    """Return a fault for each misspelled variable, and a warning for each foreign one."""
     names = {"MAIL_CONFIG"}
     for key in properties():
         names |= {variable(key), f"{variable(key)}_FILE"} if is_secret(key) else {variable(key)}
-    return [
-        Fault(printable(name), _unknown_variable(name, names))
-        for name in environment
-        if name.startswith("MAIL_") and name not in names
-    ]
+    faults, warnings = [], []
+    for name in environment:
+        if not name.startswith("MAIL_") or name in names:
+            continue
+        meant = misspelled(name, names)
+        if meant:
+            faults.append(Fault(printable(name), f"is unknown (nearest: {meant})"))
+        else:
+            warnings.append(Fault(printable(name), _foreign_variable(name, names)))
+    return faults, warnings
 
 
-def _unknown_variable(name: str, names: set[str]) -> str:
+def _foreign_variable(name: str, names: set[str]) -> str:
     if _SERVICE_LINK_NAME.search(name):
-        return f"is unknown, and {_SERVICE_LINK}"
-    return _unknown(name, names)
+        return f"is unknown and ignored; it {_SERVICE_LINK}"
+    if name.removesuffix("_FILE") in names:
+        return "is unknown and ignored: only a secret can be in a file of its own"
+    near = nearest(name, names)
+    return f"is unknown and ignored (nearest: {near})" if near else "is unknown and ignored"
+
+
+def _found(path: Path) -> tuple[Path, Source]:
+    return path.absolute(), _read_file(path)
 
 
 def _read_file(path: Path) -> Source:
@@ -139,7 +188,8 @@ def _read_file(path: Path) -> Source:
     except UnreadableDocument as error:
         return Source({}, (Fault("config", f"{path} {error}"),))
     given = {key: value for key, value in values.items() if value is not None}
-    return Source(_known(given), (*repeated, *_unknown_keys(values)))
+    understood = {key: from_file(properties()[key], value) for key, value in _known(given).items()}
+    return Source(understood, (*repeated, *_unknown_keys(values)))
 
 
 def _known(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,22 +197,15 @@ def _known(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unknown_keys(keys: Iterable[str]) -> tuple[Fault, ...]:
-    names = set(properties())
-    return tuple(Fault(printable(key), _unknown(key, names)) for key in keys if key not in names)
+    return tuple(
+        Fault(printable(key), _unknown_key(key)) for key in keys if key not in properties()
+    )
 
 
-def _is_missing(path: Path) -> bool:
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _unknown(name: str, names: set[str]) -> str:
-    return f"is unknown (nearest: {nearest(name, sorted(names))})"
+def _unknown_key(key: str) -> str:
+    near = nearest(key, properties())
+    known = f"nearest: {near}" if near else "see flask gomail validate --show-schema"
+    return f"is unknown ({known})"
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -175,9 +175,11 @@ def test_faults_of_secret_files_are_named(tmp_path: Path) -> None:
 
 
 def test_only_secrets_are_read_from_files_of_their_own() -> None:
-    """MAIL_PORT_FILE is no variable."""
-    assert faults(environ={"MAIL_PORT_FILE": "/x"}) == [
-        "MAIL_PORT_FILE: is unknown (nearest: MAIL_PORT)"
+    """MAIL_PORT_FILE is not a variable, and a warning says why."""
+    inspection = inspect(environ={"MAIL_PORT_FILE": "/x"}, config=NOTHING)
+    assert inspection.errors == ()
+    assert [str(warning) for warning in inspection.warnings] == [
+        "MAIL_PORT_FILE: is unknown and ignored: only a secret can be in a file of its own"
     ]
 
 
@@ -224,8 +226,12 @@ def test_every_fault_is_reported(tmp_path: Path) -> None:
         ),
         ("metrics_enabled: 1", "metrics_enabled: 1 is a number, not true or false"),
         (
+            "log_level: true",
+            "log_level: true is a boolean, not text (allowed: debug, info, warning, error)",
+        ),
+        (
             "log_level: off",
-            "log_level: false is a boolean, not text (allowed: debug, info, warning, error)",
+            'log_level: "off" is not one of the values (allowed: debug, info, warning, error)',
         ),
         ("log_format: xml", 'log_format: "xml" is not one of the values (allowed: json, text)'),
         (
@@ -264,7 +270,7 @@ def test_a_fault_of_the_environment_names_its_variable(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("service", ["MAIL", "MAIL_METRICS"])
 def test_variables_of_a_kubernetes_service_are_named_as_such(service: str) -> None:
-    """A Service called mail sets MAIL_PORT and others; each fault says how to be rid of them."""
+    """A Service called mail sets MAIL_PORT and others; each line says how to be rid of them."""
     address = "tcp://10.0.0.1:3000"
     links = {f"{service}_PORT": address} | {
         f"{service}_{name}": value
@@ -278,16 +284,17 @@ def test_variables_of_a_kubernetes_service_are_named_as_such(service: str) -> No
             "PORT_3000_TCP_ADDR": "10.0.0.1",
         }.items()
     }
-    lines = faults(environ=links)
-    assert len(lines) == len(links)
+    inspection = inspect(environ=links, config=NOTHING)
     key = f"{service}_PORT".removeprefix("MAIL_").lower()
     link = "looks like a Kubernetes service link: set enableServiceLinks: false"
-    assert (
+    assert [str(error) for error in inspection.errors] == [
         f'{key}: "{address}" is text, not a whole number (allowed: 1 to 65535);'
         f" set by {service}_PORT, which {link}"
-    ) in lines
-    assert f"{service}_SERVICE_HOST: is unknown, and {link}" in lines
-    assert all(line.endswith(link) for line in lines)
+    ]
+    warnings = [str(warning) for warning in inspection.warnings]
+    assert len(warnings) == len(links) - 1
+    assert f"{service}_SERVICE_HOST: is unknown and ignored; it {link}" in warnings
+    assert all(warning.endswith(link) for warning in warnings)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +305,7 @@ def test_variables_of_a_kubernetes_service_are_named_as_such(service: str) -> No
         ("1: 2\n? 0x%s\n: 3\n" % ("f" * 9999), "config: a key is not text"),
         ("- port\n", "not a mapping"),
         ("just text", "not a mapping"),
-        ("port: 0x_\n", "contains a value that can't be read as YAML"),
+        ("port: !!int 0x_\n", "contains a value that can't be read as YAML"),
         ("port: !!bool perhaps\n", "contains a value that can't be read as YAML"),
         ("a: 1\n---\nb: 2\n", "is not valid YAML"),
         ("[" * 100_000, "contains a value that can't be read as YAML"),
