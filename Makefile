@@ -17,8 +17,9 @@ BESIDE := --numprocesses=3 --dist=loadfile -m "not alone and not image"
 ALONE := -m "alone and not image"
 FAST := tests/unit tests/contract tests/web --numprocesses=2 --dist=worksteal -m "not server"
 
-# A person at a terminal reads text; a deployment logs JSON by default.
-run: export MAIL_LOG_FORMAT ?= text
+# A person at a terminal reads text; a deployment logs JSON by default. A variable of another name,
+# since MAIL_LOG_FORMAT would outrank the configuration file.
+run: export GOMAIL_DEFAULT_LOG_FORMAT ?= text
 
 .PHONY: help run test test-fast test-pythons coverage image-test soak reliability bench bench-bounds bench-rate-limit bench-metrics check format docs lock clean
 

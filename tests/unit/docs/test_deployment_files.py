@@ -1,6 +1,8 @@
 import configparser
 import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -241,3 +243,21 @@ def test_the_page_names_only_files_that_exist() -> None:
     assert len(links) >= 4
     assert all((ROOT / "docs" / link).is_file() for link in links)
     assert "(docs/operations.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_make_run_leaves_the_form_of_the_log_to_the_file(tmp_path: Path) -> None:
+    """It sets a default of its own and none of the variables that outrank the file."""
+    gunicorn = tmp_path / "gunicorn"
+    gunicorn.write_text("#!/bin/sh\nenv | grep LOG_FORMAT\n", encoding="utf-8")
+    gunicorn.chmod(0o700)
+    (tmp_path / "runtime-installed").touch()
+    result = subprocess.run(
+        ["make", "--silent", "run", f"BIN={tmp_path}"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert result.stdout == "GOMAIL_DEFAULT_LOG_FORMAT=text\n"
