@@ -28,6 +28,7 @@ def when_ready(server):
     start.announce(settings)
 
 
+on_reload = hooks.announce_new_settings
 pre_fork = hooks.assign_slot
 post_fork = hooks.begin_worker
 post_worker_init = hooks.begin_serving

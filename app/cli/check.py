@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from app.auth.generated_token import token_file
-from app.cli.options import config_option
+from app.cli.options import config_option, inspect_and_name_file
 from app.cli.validate import print_faults
 from app.errors import GoMailError
 from app.relay.canary import (
@@ -21,7 +21,7 @@ from app.relay.canary import (
 )
 from app.relay.postfix import missing_domains_warning, size_limit_warning
 from app.services import bearer_tokens
-from app.settings import Settings, inspect
+from app.settings import Settings
 from app.storage.factory import has_store, open_store
 
 
@@ -67,7 +67,7 @@ def check(config: Path | None, smtp: tuple[str, int] | None, timeout: int) -> No
     The exit code is 0 when all is well, 1 for a warning, 2 when something is broken, 3 when the
     configuration is invalid.
     """
-    inspection = inspect(config=config)
+    inspection = inspect_and_name_file(config)
     if inspection.settings is None:
         print_faults(inspection)
         sys.exit(ExitCode.UNKNOWN)

@@ -12,10 +12,9 @@ from typing import Any
 import click
 
 from app.cli.export import export_as_eml, export_as_mbox, read_all
-from app.cli.options import config_option
+from app.cli.options import config_option, inspect_and_name_file
 from app.errors import GoMailError, StorageUnavailable
 from app.printable import escape
-from app.settings import InvalidSettings, load
 from app.storage.factory import has_store, open_store
 from app.storage.interface import MessageStore, Query
 from app.storage.message import StoredMessage
@@ -125,10 +124,10 @@ def export(  # noqa: PLR0913, PLR0917 -- one argument an option
 
 @contextmanager
 def _open_store(config: Path | None) -> Iterator[MessageStore]:
-    try:
-        settings = load(config=config).storage
-    except InvalidSettings as error:
-        sys.exit("\n".join(str(fault) for fault in error.faults))
+    inspection = inspect_and_name_file(config)
+    if inspection.settings is None:
+        sys.exit("\n".join(map(str, inspection.errors)))
+    settings = inspection.settings.storage
     try:
         if not has_store(settings):
             sys.exit(f"Nothing is stored in {settings.data_dir} yet.")

@@ -1,8 +1,11 @@
 """Command-line options that several commands share."""
 
+import os
 from pathlib import Path
 
 import click
+
+from app.settings import Inspection, inspect
 
 config_option = click.option(
     "--config",
@@ -11,3 +14,15 @@ config_option = click.option(
     help="The configuration file, YAML or JSON.  [default: $MAIL_CONFIG, ./gomail.yaml "
     "or .yml, /etc/gomail/gomail.yaml or .yml]",
 )
+
+
+def inspect_and_name_file(config: Path | None) -> Inspection:
+    """Return what the configuration comes to, and name a file that nobody has named.
+
+    The server may run with the one in /etc, which one in the working directory outranks.
+    """
+    inspection = inspect(config=config)
+    is_named = config is not None or os.environ.get("MAIL_CONFIG", "").strip()
+    if inspection.file and not is_named and inspection.file.parent == Path.cwd():
+        click.echo(f"Configuration: {inspection.file}", err=True)
+    return inspection

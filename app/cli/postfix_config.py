@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from app.auth import generated_token
-from app.cli.options import config_option
+from app.cli.options import config_option, inspect_and_name_file
 from app.cli.validate import print_faults
 from app.relay.postfix import (
     PipeTransport,
@@ -17,7 +17,7 @@ from app.relay.postfix import (
     missing_domains_warning,
     size_limit_warning,
 )
-from app.settings import SHARE, Settings, inspect
+from app.settings import SHARE, Settings
 from app.settings.url import base_url
 
 _HTTP_URL = re.compile(r"https?://[^/]+/")
@@ -104,7 +104,7 @@ def postfix_config(  # noqa: PLR0913, PLR0917 -- one argument an option
 
     USER runs the script; Postfix accepts neither root nor its own user.
     """
-    inspection = inspect(config=config)
+    inspection = inspect_and_name_file(config)
     print_faults(inspection)
     if inspection.settings is None:
         sys.exit(1)

@@ -58,10 +58,9 @@ def _as_json(inspection: Inspection) -> str:
 
 
 def _verdict(inspection: Inspection) -> str:
-    source = inspection.file or "defaults and environment"
     verdict = "invalid" if inspection.errors else "valid"
     errors = _count(inspection.errors, "error")
-    return f"{source}: {verdict}, {errors}, {_count(inspection.warnings, 'warning')}"
+    return f"{inspection.source}: {verdict}, {errors}, {_count(inspection.warnings, 'warning')}"
 
 
 def _count(faults: Sequence[object], noun: str) -> str:

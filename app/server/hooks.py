@@ -14,6 +14,7 @@ from app.server.gunicorn_internals.body import in_pieces
 from app.server.gunicorn_internals.master import Master
 from app.server.metrics_server import MetricsServer
 from app.server.processors import own_processor
+from app.server.reload import accept_new_settings, announce_reload
 from app.server.worker_metrics import begin_recording, metrics_directory, remove_metrics_directory
 from app.settings import Settings
 from app.state.processes import MASTER
@@ -27,8 +28,16 @@ _processes = shared_state.processes
 
 
 def take_over_signals(server: Any, settings: Settings) -> None:
-    """In the master, once it listens: make SIGTERM and SIGINT start the drain."""
-    Drain(Master(server), _slots, settings.storage.data_dir).install()
+    """In the master, once it listens: SIGTERM and SIGINT start the drain, SIGHUP checks first."""
+    master = Master(server)
+    master.reload_only_if(accept_new_settings)
+    # Installed last, and so asked first: nothing is reloaded during the drain.
+    Drain(master, _slots, settings.storage.data_dir).install()
+
+
+def announce_new_settings(_server: Any) -> None:
+    """In the master, at a reload, before its new workers start."""
+    announce_reload()
 
 
 def open_metrics_port(server: Any) -> None:

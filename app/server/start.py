@@ -4,13 +4,13 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterable
 
 from app.auth.generated_token import token_file
 from app.errors import GoMailError
-from app.server.configuration import keep_settings, load_settings, loaded_settings
+from app.server.configuration import load_settings, loaded_inspection, loaded_settings
+from app.server.ports import port_faults
 from app.services import prepare
-from app.settings import Fault, InvalidSettings, Settings, inspect
+from app.settings import InvalidSettings, Settings, inspect
 from app.settings.url import address, base_url
 from app.version import __version__
 
@@ -18,49 +18,29 @@ _log = logging.getLogger("gomail")
 
 
 def settings_or_exit() -> Settings:
-    """Return the settings.
+    """Return the settings in force.
 
-    If they have faults, a start prints a line for each and exits with 1; a reload logs them and
-    keeps the settings in force.
+    Before the first load, load them; if they have faults, print a line for each and exit with 1.
     """
     in_force = loaded_settings()
+    if in_force is not None:  # a reload, which app.server.reload has accepted
+        return in_force
     try:
-        settings = load_settings()
+        return load_settings()
     except InvalidSettings as error:
-        if in_force is None:
-            sys.exit("\n".join(str(fault) for fault in error.faults))
-        return _refuse(error.faults, in_force)
-    faults = [] if in_force is None else _needing_restart(in_force, settings)
-    return _refuse(faults, in_force) if in_force and faults else settings
-
-
-def _refuse(faults: Iterable[Fault], in_force: Settings) -> Settings:
-    for fault in faults:
-        _log.error("The new configuration is refused, the old one stays in force: %s", fault)
-    keep_settings(in_force)
-    return in_force
-
-
-def _needing_restart(old: Settings, new: Settings) -> list[Fault]:
-    # Gunicorn would close the old port before it knows whether it can open the new one, and nothing
-    # would prepare a new data directory.
-    pairs = {
-        "mode": (old.server.mode, new.server.mode),
-        "host": (old.server.host, new.server.host),
-        "port": (old.server.port, new.server.port),
-        "data_dir": (old.storage.data_dir, new.storage.data_dir),
-    }
-    return [
-        Fault(key, f"can only be changed by a restart, not by a reload ({before} to {after})")
-        for key, (before, after) in pairs.items()
-        if before != after
-    ]
+        sys.exit("\n".join(str(fault) for fault in error.faults))
 
 
 def prepare_or_exit(settings: Settings) -> None:
-    """Prepare the data directory; when that fails, print why and exit with 1."""
+    """Check the ports, then prepare the data directory; when that fails, print why and exit with 1.
+
+    In this order, since the port may be in use by another server with the same data directory.
+    """
     if settings.server.mode == "socket" and "LISTEN_FDS" not in os.environ:
         sys.exit("mode: socket needs a socket from systemd, but LISTEN_FDS is not set")
+    faults = port_faults(settings)
+    if faults:
+        sys.exit("\n".join(map(str, faults)))
     try:
         prepare(settings)
     except GoMailError as error:
@@ -69,10 +49,12 @@ def prepare_or_exit(settings: Settings) -> None:
 
 
 def announce(settings: Settings) -> None:
-    """Log where the server listens, and a curl line that works when pasted."""
+    """Log the source of the settings, the address, and a curl line that works when pasted."""
     server = settings.server
-    for warning in inspect().warnings:
+    inspection = loaded_inspection() or inspect()
+    for warning in inspection.warnings:
         _log.warning("%s", warning)
+    _log.info("Configuration: %s", inspection.source)
     listens_on = address(server.host, server.port)
     _log.info("GoMail %s listens on http://%s", __version__, listens_on)
     _log.info("Try it: %s", _curl_line(settings))

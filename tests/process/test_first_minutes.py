@@ -196,6 +196,30 @@ def test_a_store_that_cannot_be_read_is_said_in_a_line(
     assert "Run this as the user of the server" in refused.output
 
 
+def test_a_file_that_nobody_named_is_named_where_it_cannot_be_missed(
+    filled: tuple[Server, list[str]], tmp_path: Path
+) -> None:
+    """The file of the working directory outranks that of the server; the output stays JSON."""
+    server, ids = filled
+    file = tmp_path / "gomail.yml"
+    file.write_text("log_level: debug\n", encoding="utf-8")
+    command = [str(FLASK), "gomail", "messages", "list", "--json"]
+    found, named = (
+        subprocess.run(
+            [*command, *options],
+            cwd=tmp_path,
+            env=server.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        for options in ((), ("--config", str(file)))
+    )
+    assert (found.stderr, named.stderr) == (f"Configuration: {file}\n", "")
+    assert len(json.loads(found.stdout)) == len(ids)
+
+
 def test_an_unknown_id_is_said_in_a_line(filled: tuple[Server, list[str]]) -> None:
     """No traceback, and a code that a script sees."""
     server, _ = filled

@@ -1,11 +1,12 @@
 import os
+import signal
 import socket
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from support.linux_process import children
+from support.linux_process import children, kill_process
 from support.server import NewServer, Server, wait_for
 from support.upload import MESSAGE
 
@@ -147,18 +148,36 @@ def can_be_scraped(server: Server) -> bool:
         return False
 
 
-def test_a_port_that_is_taken_delays_no_mail(new_server: NewServer) -> None:
+def test_a_port_that_is_lost_delays_no_mail(new_server: NewServer) -> None:
     """The log names the address in one line; once it is free, what was counted is told."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as other:
-        port = other.getsockname()[1]
-        server = new_server(metrics_port=port).start()
+    server = new_server().start()
+    with closing(take_metrics_port(server)):
         [line] = wait_for(lambda: error_lines(server))
-        assert f"127.0.0.1:{port}" in line
+        assert f"127.0.0.1:{server.metrics_port}" in line
         assert server.deliver(MESSAGE).status == 200
         threading.Event().wait(3 * RETRY_SECONDS)  # attempts that are to leave no line
     wait_for(lambda: can_be_scraped(server), 5)
     assert server.scrape().value("emails_processed_total", status="success") == 1
     assert error_lines(server) == [line]
+
+
+def take_metrics_port(server: Server) -> socket.socket:
+    """Return a socket that listens on the metrics port, whose process has been killed."""
+    os.kill(server.pid, signal.SIGSTOP)  # it would start another process at once
+    try:
+        pid = server.metrics_pid()
+        assert pid is not None
+        kill_process(pid)
+        return wait_for(lambda: listener(server.metrics_port))
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def listener(port: int) -> socket.socket | None:
+    """Return a socket that listens on `port`; None while it is in use."""
+    with suppress(OSError):
+        return socket.create_server(("127.0.0.1", port))
+    return None
 
 
 @pytest.mark.parametrize(

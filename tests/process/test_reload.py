@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,26 @@ def reload(server: Server) -> None:
     old = set(server.worker_pids())
     os.kill(server.pid, signal.SIGHUP)
     wait_for(lambda: old.isdisjoint(settled_workers(server)) and len(settled_workers(server)) == 2)
+
+
+def refused_reload(server: Server, count: int) -> list[str]:
+    """Send SIGHUP; return the `count` lines that refuse it, once it has replaced no worker."""
+    lines, workers = len(server.log()), set(server.worker_pids())
+    os.kill(server.pid, signal.SIGHUP)
+    refusals = wait_for(lambda: errors_since(server, lines))
+    time.sleep(1.5)  # more than a round of the master, which would replace workers by then
+    assert set(server.worker_pids()) == workers
+    assert errors_since(server, lines) == refusals
+    assert len(refusals) == count
+    beginning = "The new configuration is refused, the old one stays in force: "
+    assert all(refusal.startswith(beginning) for refusal in refusals)
+    assert not [line for line in server.log()[lines:] if "reloaded" in line["message"]]
+    return sorted(refusal.removeprefix(beginning) for refusal in refusals)
+
+
+def errors_since(server: Server, lines: int) -> list[str]:
+    """Return the errors in the log after its first `lines`."""
+    return [line["message"] for line in server.log()[lines:] if line["level"] == "ERROR"]
 
 
 def settled_workers(server: Server) -> set[int]:
@@ -77,16 +98,11 @@ def test_a_limit_and_the_log_level_are_replaced_without_a_restart(configured: Co
 
 @pytest.mark.promise("an invalid configuration is never put in force")
 def test_an_invalid_configuration_is_refused(configured: Configured) -> None:
-    """SIGHUP logs each of its faults, and the old settings stay, in new workers too."""
+    """SIGHUP logs each of its faults, replaces no worker, and the old settings stay."""
     server, write = configured
-    lines = len(server.log())
     write(bearer_token=[NEW], threads="many", colour="blue")
-    reload(server)
-    refusals = [line["message"] for line in server.log()[lines:] if line["level"] == "ERROR"]
-    assert len(refusals) == 2
-    for refusal, key in zip(sorted(refusals), ("colour", "threads"), strict=True):
-        assert refusal.startswith("The new configuration is refused, the old one stays in force: ")
-        assert f"{key}: " in refusal
+    refusals = refused_reload(server, 2)
+    assert [refusal.split(":")[0] for refusal in refusals] == ["colour", "threads"]
     assert [deliver(server, token).status for token in (OLD, NEW)] == [200, 401]
     write(bearer_token=[NEW], rate_limit_per_minute=0)
     reload(server)
@@ -96,14 +112,74 @@ def test_an_invalid_configuration_is_refused(configured: Configured) -> None:
 def test_what_needs_a_restart_is_refused(configured: Configured) -> None:
     """SIGHUP doesn't move the port, says so for each such key, and changes nothing else either."""
     server, write = configured
-    lines = len(server.log())
     write(bearer_token=[NEW], mode="socket", host="127.0.0.2")
-    reload(server)
-    refusals = [line["message"] for line in server.log()[lines:] if line["level"] == "ERROR"]
-    assert len(refusals) == 2
-    for refusal, key in zip(sorted(refusals), ("host", "mode"), strict=True):
-        assert f"{key}: can only be changed by a restart" in refusal
+    refusals = refused_reload(server, 2)
+    for refusal, key in zip(refusals, ("host", "mode"), strict=True):
+        assert refusal.startswith(f"{key}: can only be changed by a restart")
     assert [deliver(server, token).status for token in (OLD, NEW)] == [200, 401]
+
+
+@pytest.mark.parametrize("text", [None, "", "# all of it is commented out\n"])
+@pytest.mark.promise("an invalid configuration is never put in force")
+def test_a_file_that_is_lost_is_refused(
+    configured: Configured, tmp_path: Path, text: str | None
+) -> None:
+    """A missing or empty file would open a server that takes mail for its own domains only."""
+    server, write = configured
+    write(allowed_recipient_domains=["example.com"], rate_limit_per_minute=0)
+    reload(server)
+    file = tmp_path / "gomail.yaml"
+    file.unlink()
+    if text is not None:
+        file.write_text(text, encoding="utf-8")
+    [refusal] = refused_reload(server, 1)
+    assert refusal.startswith(f"config: {file} ")
+    elsewhere = {"X-Original-Recipient": "a@other.example"}
+    assert deliver(server, OLD, **elsewhere).status == 422
+
+
+def test_a_file_that_nobody_named_is_refused_when_it_is_lost(
+    new_server: NewServer, tmp_path: Path
+) -> None:
+    """The file of the working directory is no longer found then, and no file is no fault."""
+    file = tmp_path / "gomail.yaml"
+    file.write_text(f"bearer_token: {OLD}\n", encoding="utf-8")
+    server = new_server()
+    server.start((*GUNICORN, "--config", str(CHECKOUT / "gunicorn.conf.py")), cwd=tmp_path)
+    file.rename(tmp_path / "gomail.old")
+    [refusal] = refused_reload(server, 1)
+    assert refusal.startswith(f"config: {file} does not exist")
+    assert deliver(server, OLD).status == 200
+
+
+def test_a_metrics_port_in_use_is_refused(new_server: NewServer, tmp_path: Path) -> None:
+    """Prometheus would find somebody else there."""
+    file = tmp_path / "gomail.yaml"
+    server = new_server(config=file, metrics_port=None)
+    file.write_text(f"metrics_port: {server.metrics_port}\n", encoding="utf-8")
+    server.start()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        file.write_text(f"metrics_port: {taken}\n", encoding="utf-8")
+        [refusal] = refused_reload(server, 1)
+    assert refusal == f"metrics_port: {taken} is in use on 127.0.0.1 (allowed: a free port)"
+
+
+def test_a_reload_names_the_file_and_what_is_unwise(configured: Configured, tmp_path: Path) -> None:
+    """Whoever sent the signal sees that it was heard, and of which file."""
+    server, write = configured
+    assert f"Configuration: {tmp_path / 'gomail.yaml'}" in messages_since(server, 0)
+    lines = len(server.log())
+    write(bearer_token=["short-token"], rate_limit_per_minute=0)
+    reload(server)
+    said = messages_since(server, lines)
+    assert f"Configuration reloaded: {tmp_path / 'gomail.yaml'}" in said
+    assert "bearer_token: item 1: is shorter than 32 characters" in said
+
+
+def messages_since(server: Server, lines: int) -> list[str]:
+    """Return the messages of the log after its first `lines`."""
+    return [line["message"] for line in server.log()[lines:]]
 
 
 def calm_bytes(server: Server, reloads: int) -> int:
