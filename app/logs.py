@@ -29,9 +29,9 @@ class RequestIdFilter(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """Lines for a person at a terminal: time, level, message, then the other members."""
+    """Lines for a person at a terminal: date and time, level, message, the other members."""
 
-    default_time_format = "%H:%M:%S"
+    default_time_format = "%Y-%m-%d %H:%M:%S"
     default_msec_format = "%s.%03d"
 
     def format(self, record: logging.LogRecord) -> str:

@@ -16,8 +16,9 @@ from queue import SimpleQueue
 from app.errors import MessageTooLarge
 from app.intake.bounds import check_bounds
 from app.intake.byte_budget import JSON_AT_ONCE_BYTES, ByteBudget
-from app.intake.envelope import PartialEnvelope, complete
+from app.intake.envelope import complete
 from app.intake.headers import BOM, parse_head
+from app.intake.known import Known
 from app.intake.policy import check_policy
 from app.intake.read import Stream, read_chunks
 from app.intake.submission import Submission, from_json, refuse_joined_lines
@@ -42,14 +43,15 @@ class BodyKind(Enum):
 class Upload:
     """One request, reduced to what receiving a message needs.
 
-    `content_length` is in bytes, None for a chunked body. `is_late` returns whether the server
-    has stopped reading because the client's time is up.
+    `content_length` is in bytes, None for a chunked body. `known` is what the request's head says
+    about the message, and learns the rest. `is_late` returns whether the server has stopped reading
+    because the client's time is up.
     """
 
     stream: Stream
     content_length: int | None
     kind: BodyKind
-    envelope: PartialEnvelope
+    known: Known
     idempotency_key: str | None = None
     is_late: Callable[[], bool] = lambda: False
 
@@ -88,12 +90,13 @@ class Receiver:
         with ExitStack() as bodies:
             body = self._new_body(bodies)
             is_json = self._read(upload, body)
+            upload.known.size = body.size
             arrived_at = time.perf_counter()
-            submission = Submission(upload.envelope)
+            submission = Submission(upload.known.given)
             if is_json:
                 submission, body = self._decode(upload, body, self._new_body(bodies))
             with self._turn():
-                message = self._check(submission, upload.idempotency_key, body)
+                message = self._check(submission, upload, body)
             size = body.size
             receipt = self._store.add(message, body)
         return Received(receipt, message.envelope, size, time.perf_counter() - arrived_at)
@@ -127,7 +130,7 @@ class Receiver:
         # clients send at the same time.
         with self._json_budget.taken(json.size), self._turn():
             hostname, now = self._settings.hostname, self._clock()
-            submission, raw = from_json(json.content(), upload.envelope, hostname, now)
+            submission, raw = from_json(json.content(), upload.known, hostname, now)
             json.discard()
             self._fill(body, [raw])
         return submission, body
@@ -138,13 +141,15 @@ class Receiver:
             if body.size > self._settings.max_message_size:
                 raise MessageTooLarge(self._settings.max_message_size)
 
-    def _check(self, submission: Submission, client_key: str | None, body: Body) -> Message:
+    def _check(self, submission: Submission, upload: Upload, body: Body) -> Message:
         settings = self._settings
         check_bounds(submission.envelope)
         head = parse_head(body.head, is_whole=len(body.head) == body.size)
+        upload.known.head = head
         envelope = complete(submission.envelope, head)
         check_policy(envelope, settings.blocked_domains, settings.allowed_recipient_domains)
-        key = _idempotency_key(client_key, envelope, submission.digest or body.sha256())
+        content = submission.digest or body.sha256()
+        key = _idempotency_key(upload.idempotency_key, envelope, content)
         received_at = self._clock()
         return Message(new_message_id(received_at), received_at, envelope, head.subject, key)
 

@@ -13,6 +13,7 @@ from app.intake.compose import DEFAULT_HOSTNAME, Parts, compose, content_digest
 from app.intake.envelope import PartialEnvelope, complete, merge
 from app.intake.headers import Head
 from app.intake.json_mail import decode_json_mail
+from app.intake.known import Known
 
 _FIELD_IN_LINE = re.compile(
     rb"(?:From|To|Cc|Subject|Date|Message-ID|MIME-Version|Content-Type|Received|Return-Path"
@@ -33,15 +34,16 @@ class Submission:
 
 
 def from_json(
-    json: bytes, headers: PartialEnvelope, hostname: str | None, now: datetime
+    json: bytes, known: Known, hostname: str | None, now: datetime
 ) -> tuple[Submission, bytes]:
     """Return the submission in `json` and its raw message, composed when none was given.
 
-    `headers` is what the request's headers say about the envelope. Raises BadRequest, and
-    MessageRejected when there is no sender or recipient to compose a message with.
+    `known` is what the request's headers say about the envelope, and learns what the body says.
+    Raises BadRequest, and MessageRejected when there is no sender or recipient to compose a message
+    with.
     """
     mail = decode_json_mail(json)
-    given = merge(headers, mail.envelope)
+    given = known.given = merge(known.given, mail.envelope)
     if mail.raw is not None:
         return Submission(given), mail.raw
     check_bounds(given)

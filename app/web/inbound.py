@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 
 from app.errors import UnsupportedMediaType
 from app.intake.envelope import PartialEnvelope
+from app.intake.known import Known
 from app.intake.receive import BodyKind, Received, Upload
 from app.storage.ids import milliseconds_since_epoch
 from app.storage.message import Connection
@@ -61,7 +62,8 @@ def inbound() -> Response:
     - 503 `storage_unavailable` when nothing can be stored at the moment
     """
     services, context = current_services(), current_request()
-    upload = _upload(request.environ, request.mimetype, request.content_length or 0)
+    context.known = known_of(request.environ)
+    upload = _upload(request.environ, context.known, request.mimetype)
     received = context.received = services.receiver.receive(upload)
     if not received.receipt.duplicate:
         stored_at_ms = milliseconds_since_epoch(received.receipt.stored_at)
@@ -69,7 +71,7 @@ def inbound() -> Response:
     return _answer(received, services.clock(), context.request_id)
 
 
-def _upload(environ: "WSGIEnvironment", mimetype: str, content_length: int) -> Upload:
+def _upload(environ: "WSGIEnvironment", known: Known, mimetype: str) -> Upload:
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("Content-Encoding is not supported: send the bytes as they are.")
     transfer_encoding = environ.get("HTTP_TRANSFER_ENCODING")
@@ -81,12 +83,17 @@ def _upload(environ: "WSGIEnvironment", mimetype: str, content_length: int) -> U
     return Upload(
         # Gunicorn's own stream: it ends where the body ends, and reports a truncated chunked body.
         stream=environ["wsgi.input"],
-        content_length=content_length if transfer_encoding is None else None,
+        content_length=(request.content_length or 0) if transfer_encoding is None else None,
         kind=kind,
-        envelope=_envelope(environ),
+        known=known,
         idempotency_key=_header(environ, "HTTP_IDEMPOTENCY_KEY") or None,
         is_late=current_request().is_late,
     )
+
+
+def known_of(environ: "WSGIEnvironment") -> Known:
+    """Return what the head of a request says of the message."""
+    return Known(_envelope(environ))
 
 
 def _envelope(environ: "WSGIEnvironment") -> PartialEnvelope:

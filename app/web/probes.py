@@ -13,7 +13,7 @@ from marshmallow import Schema
 from app.errors import StorageUnavailable
 from app.version import __version__
 from app.web.access import public
-from app.web.request_context import current_services
+from app.web.request_context import current_request, current_services
 from app.web.schemas import HealthSchema, ReadySchema, TotalsSchema
 
 blueprint = Blueprint("probes", __name__)
@@ -38,7 +38,8 @@ def health() -> Response:
     try:
         current_services().store.check()
     except StorageUnavailable as error:
-        unhealthy = {"status": "unhealthy", "reasons": [_reason(error)]} | answer
+        reason = current_request().detail = _reason(error)
+        unhealthy = {"status": "unhealthy", "reasons": [reason]} | answer
         return _json(_HEALTH_SCHEMA, unhealthy, 503)
     return _json(_HEALTH_SCHEMA, {"status": "healthy"} | answer)
 

@@ -36,7 +36,7 @@ def register(app: Flask) -> None:
 def problem(code: str, detail: str, faults: Sequence[FieldFault] = ()) -> Response:
     """Return the answer for `code`, one of ERRORS."""
     context = current_request()
-    context.code = code
+    context.code, context.detail, context.faults = code, detail, faults
     document = problem_document(code, detail, context.request_id, faults)
     return Response(
         json.dumps(_SCHEMA.dump(document)),

@@ -1,11 +1,14 @@
 """What is known about one request, from its head to its log line."""
 
 import time
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from flask import current_app
 
+from app.errors import FieldFault
+from app.intake.known import Known
 from app.intake.receive import Received
 from app.metrics.recorder import UNMATCHED
 from app.ratelimit.token_bucket import Decision
@@ -20,8 +23,10 @@ class RequestContext:
     `deadline` is None outside Gunicorn. `started_at` is when the head had been read, on the clock
     of time.perf_counter. `is_admitted` is False for a request that came after the drain began.
     `rule` is the rule of the route that matches the path, whatever the method, else UNMATCHED.
-    `is_public` says that the route needs no token and has no limit (app.web.access). `code` is the
-    code of the error that is answered, if any.
+    `is_public` says that the route needs no token and has no limit (app.web.access). `code` and
+    `detail` are those of the error that is answered, if any, and `faults` what it says about single
+    fields. `client` is whose bucket the rate limit takes a token from. `known` is what is known
+    about the message.
     """
 
     deadline: Deadline | None = None
@@ -33,6 +38,10 @@ class RequestContext:
     decision: Decision | None = None
     received: Received | None = None
     code: str | None = None
+    detail: str | None = None
+    faults: Sequence[FieldFault] = ()
+    client: str | None = None
+    known: Known | None = None
 
     def is_late(self) -> bool:
         """Return whether the client's time is up."""

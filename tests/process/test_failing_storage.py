@@ -142,7 +142,7 @@ def test_the_cause_is_in_the_log(server_on_small_disk: Server, small_disk: Path)
         answer = server_on_small_disk.deliver(message(1))
     request_id = answer.headers["X-Request-ID"]
     lines = [line for line in server_on_small_disk.log() if line["request_id"] == request_id]
-    assert [line["level"] for line in lines] == ["ERROR", "INFO"]
+    assert [line["level"] for line in lines] == ["ERROR", "ERROR"]
     assert "No space left on device" in json.dumps(lines[0])
 
 

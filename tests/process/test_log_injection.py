@@ -34,7 +34,9 @@ HEADERS = [
     *(b"X-Forwarded-For", b"X-Real-IP", b"Host", b"Content-Type", b"Content-Encoding"),
 ]
 IN_TEXT = ["\r\n", "\n", "\r", "\x1b[2J", "\x85", "\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\0"]
-TEXT_LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3} (?:debug|info|warning|error|critical) |  ")
+TEXT_LINE = re.compile(
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} (?:debug|info|warning|error|critical) |  "
+)
 
 
 def hostile_requests(server: Server) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date
 
 import pytest
 from support.server import NewServer, Server
@@ -104,6 +105,18 @@ def test_neither_token_nor_text_of_a_message_is_logged(busy_run: Server) -> None
 def test_nothing_is_written_to_standard_error(busy_run: Server) -> None:
     """A collector of standard output misses nothing."""
     assert busy_run.errors() == ""
+
+
+def test_debug_prints_no_configuration(busy_run: Server) -> None:
+    """Gunicorn would print all of its own, a line of four thousand characters."""
+    assert not [line for line in busy_run.output() if "Current configuration" in line]
+
+
+def test_text_lines_carry_the_date(new_server: NewServer) -> None:
+    """A log that is read tomorrow tells today's lines from yesterday's."""
+    server = new_server(log_format="text").start()
+    server.stop()
+    assert all(date.fromisoformat(line[:10]) for line in server.output())
 
 
 def test_text_lines_hold_no_raw_control_character_either(new_server: NewServer) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from ipaddress import ip_network
 
 import pytest
 from flask import Flask
@@ -18,7 +19,7 @@ from app.settings import RateLimit
 from app.storage.interface import MessageStore
 
 MAX_MESSAGE_SIZE = 2_000_000
-UNLIMITED = RateLimit(per_minute=0, burst=1, url=None, trusted_proxies=())
+UNLIMITED = RateLimit(per_minute=0, burst=1, url=None, trusted_proxies=(ip_network("127.0.0.0/8"),))
 
 
 @pytest.fixture

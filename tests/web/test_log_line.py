@@ -8,6 +8,7 @@ from support.application import AUTHORIZATION
 from support.tokens import TOKEN
 
 from app import logs
+from app.errors import StorageUnavailable
 from app.storage.memory import MemoryStore
 
 pytestmark = pytest.mark.parametrize("store", [MemoryStore], indirect=True)
@@ -79,3 +80,123 @@ def test_the_id_is_forgotten_after_the_request(client: FlaskClient) -> None:
     """What is logged between two requests isn't taken for part of the last one."""
     client.get("/health", headers={"X-Request-ID": "id-1"})
     assert logs.request_id.get() is None
+
+
+REFUSED = {
+    "X-Original-Sender": "ann@example.org",
+    "X-Original-Recipient": "bob@example.com",
+    "X-Original-Queue-Id": "4cXyz1",
+    "X-Original-Client-Address": "192.0.2.7",
+}
+AS_JSON = AUTHORIZATION | {"Content-Type": "application/json"}
+IN_JSON = b'{"sender": "ann@example.org", "recipient": "bob@example.net", "raw": "A: b"}'
+
+
+def refusal(seen: pytest.LogCaptureFixture) -> dict[str, object]:
+    """Return the members of the one line that is as severe as a refusal."""
+    [line] = [vars(record) for record in seen.records if record.levelno >= logging.WARNING]
+    return line
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, "unauthorized"),
+        (AUTHORIZATION | {"X-Original-Recipient": "bob@example.net"}, "recipient_unknown"),
+        (AUTHORIZATION | {"Content-Type": "text/csv"}, "unsupported_media_type"),
+    ],
+)
+def test_a_refusal_tells_all_that_is_known_of_the_message(
+    client: FlaskClient, seen: pytest.LogCaptureFixture, headers: dict[str, str], code: str
+) -> None:
+    """A warning with envelope, size, reason and the SMTP client, however early it was refused."""
+    given = {"Content-Type": "message/rfc822"} | REFUSED | headers
+    document = client.post("/mail/inbound", data=RAW, headers=given).get_json()
+    line = refusal(seen)
+    assert (line["levelname"], line["code"]) == ("WARNING", code)
+    assert line["detail"] == document["detail"]
+    recipient = given["X-Original-Recipient"]
+    assert (line["sender"], line["recipient"]) == ("ann@example.org", recipient)
+    assert (line["queue_id"], line["size"]) == ("4cXyz1", len(RAW))
+    assert (line["peer"], line["client"]) == ("127.0.0.1", "192.0.2.7")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "recipient"),
+    [
+        (RAW.replace(b"example.com", b"example.net"), AUTHORIZATION, "bob@example.net"),
+        (IN_JSON, AS_JSON, "bob@example.net"),
+        (IN_JSON.replace(b"bob@", b"bob bob@"), AS_JSON, "bob bob@example.net"),
+    ],
+)
+def test_a_refusal_names_who_the_body_names(
+    client: FlaskClient,
+    seen: pytest.LogCaptureFixture,
+    body: bytes,
+    headers: dict[str, str],
+    recipient: str,
+) -> None:
+    """Where the request's head names nobody, From and To do, or JSON; usable or not."""
+    client.post("/mail/inbound", data=body, headers=headers)
+    line = refusal(seen)
+    assert (line["sender"], line["recipient"]) == ("ann@example.org", recipient)
+    assert line["size"] in {len(body), len(b"A: b")}
+
+
+def test_a_refusal_names_the_fields_that_are_wrong(
+    client: FlaskClient, seen: pytest.LogCaptureFixture
+) -> None:
+    """As the answer does."""
+    client.post("/mail/inbound", data=b'{"sender": 5}', headers=AS_JSON)
+    assert refusal(seen)["faults"] == "sender: Not a valid string."
+
+
+def test_what_a_refusal_quotes_is_bounded(
+    client: FlaskClient, seen: pytest.LogCaptureFixture
+) -> None:
+    """A sender of a megabyte doesn't make a line of a megabyte."""
+    body = b'{"sender": "%b", "recipient": "bob@example.com", "raw": "A: b"}' % (b"x" * 1_000_000)
+    client.post("/mail/inbound", data=body, headers=AS_JSON)
+    assert len(str(refusal(seen))) < 5_000
+
+
+def test_a_failure_of_the_server_is_an_error(
+    client: FlaskClient, seen: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the message that waits because of it."""
+
+    def fail(*_: object) -> None:
+        raise StorageUnavailable("The disk is full.")
+
+    monkeypatch.setattr(MemoryStore, "add", fail)
+    client.post("/mail/inbound", data=RAW, headers=REFUSED | AUTHORIZATION)
+    line = vars(seen.records[-1])
+    assert (line["levelname"], line["status"]) == ("ERROR", 503)
+    assert (line["detail"], line["recipient"]) == ("The disk is full.", "bob@example.com")
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/openapi.json"])
+def test_probes_are_seen_at_debug_only(
+    client: FlaskClient, seen: pytest.LogCaptureFixture, path: str
+) -> None:
+    """Every few seconds for ever they would bury the lines about mail."""
+    client.get(path)
+    assert seen.records == []
+    seen.set_level(logging.DEBUG)
+    client.get(path)
+    assert [record.getMessage() for record in seen.records] == [f"GET {path} 200"]
+
+
+def test_a_probe_that_fails_is_an_error(
+    client: FlaskClient, seen: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its reason."""
+
+    def fail(*_: object) -> None:
+        raise StorageUnavailable from OSError(28, "No space left on device")
+
+    monkeypatch.setattr(MemoryStore, "check", fail)
+    [reason] = client.get("/health").get_json()["reasons"]
+    line = refusal(seen)
+    assert (line["levelname"], line["detail"]) == ("ERROR", reason)
+    assert "No space left on device" in reason

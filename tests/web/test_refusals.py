@@ -257,9 +257,10 @@ def test_an_unexpected_failure_tells_nothing(app: Flask, caplog: pytest.LogCaptu
     )
     assert "secret" not in str(document)
     assert "KeyError" not in str(document)
-    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    record, line = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], KeyError)
+    assert line.getMessage() == "GET /fail 500"
 
 
 def test_damaged_bytes_are_an_internal_error(app: Flask) -> None:

@@ -151,7 +151,8 @@ class Worker(ThreadWorker):
         logs.request_id.set(request_id)
         if code == "internal_error":
             self.log.error("Unexpected failure", exc_info=exc)
-        self.log.info("A request was refused unparsed: %s", code, extra={"peer": _peer(addr)})
+        members = {"peer": _peer(addr), "detail": detail}
+        self.log.info("A request was refused unparsed: %s", code, extra=members)
         logs.request_id.set(None)
         answer = raw_problem(code, detail, request_id)
         recorder = current_recorder()

@@ -2,11 +2,16 @@
 
 import logging
 import time
+from collections.abc import Mapping
 
 from flask import Flask, Response, request
 
 from app.intake.receive import Received
-from app.web.request_context import current_request
+from app.web.hooks.rate_limit import client_of_request
+from app.web.inbound import RULES, known_of
+from app.web.request_context import RequestContext, current_request
+
+MOST_FAULTS = 10
 
 _log = logging.getLogger(__name__)
 
@@ -18,22 +23,38 @@ def register(app: Flask) -> None:
 
 def _log_request(answer: Response) -> Response:
     context, environ = current_request(), request.environ
+    level = _level(context, answer.status_code)
+    if not _log.isEnabledFor(level):
+        return answer
     method, path = environ["REQUEST_METHOD"], request.path
     members = {
         "method": method,
         "path": path,
         "status": answer.status_code,
         "code": context.code,
+        "detail": context.detail,
         "peer": environ.get("REMOTE_ADDR"),
+        "client": context.client,
         "duration_ms": round((time.perf_counter() - context.started_at) * 1000, 2),
     }
     if context.received is not None:
         members |= _of_message(context.received)
-    _log.info("%s %s %s", method, path, answer.status_code, extra=members)
+    elif context.rule in RULES:
+        members |= _of_refusal(context)
+    _log.log(level, "%s %s %s", method, path, answer.status_code, extra=members)
     return answer
 
 
-def _of_message(received: Received) -> dict[str, object]:
+def _level(context: RequestContext, status: int) -> int:
+    """A message that didn't get in is worth a warning, a fault of the server an error."""
+    if status >= 500 and context.code != "shutting_down":
+        return logging.ERROR
+    if status >= 400 and context.rule in RULES:
+        return logging.WARNING
+    return logging.DEBUG if context.is_public else logging.INFO
+
+
+def _of_message(received: Received) -> Mapping[str, object]:
     return {
         "message_id": received.receipt.message_id,
         "duplicate": received.receipt.duplicate,
@@ -41,4 +62,18 @@ def _of_message(received: Received) -> dict[str, object]:
         "recipient": received.envelope.recipient,
         "queue_id": received.envelope.queue_id,
         "size": received.size,
+    }
+
+
+def _of_refusal(context: RequestContext) -> Mapping[str, object]:
+    """Return what is known of a message that didn't get in, however early it was refused."""
+    known = context.known or known_of(request.environ)
+    faults = [f"{fault.field}: {fault.message}" for fault in context.faults[:MOST_FAULTS]]
+    return {
+        "client": context.client or client_of_request(request.environ),
+        "sender": known.sender,
+        "recipient": known.recipient,
+        "queue_id": known.queue_id,
+        "size": known.size or request.content_length,
+        "faults": "; ".join(faults)[:1000] or None,
     }

@@ -21,14 +21,20 @@ def register(app: Flask) -> None:
 
 def _take_token() -> None:
     services, context = current_services(), current_request()
-    if services.limiter is None or context.is_public:
+    if context.is_public:
         return
-    environ = request.environ
-    peer = environ.get("REMOTE_ADDR", "")
-    client = client_of(peer, _claims(environ), services.rate_limit.trusted_proxies)
+    client = context.client = client_of_request(request.environ)
+    if services.limiter is None:
+        return
     context.decision = services.limiter.take(client)
     if not context.decision.allowed:
         raise RateLimited(context.decision.retry_after_us / 1_000_000)
+
+
+def client_of_request(environ: "WSGIEnvironment") -> str:
+    """Return whose bucket the request takes its token from."""
+    peer, trusted = environ.get("REMOTE_ADDR", ""), current_services().rate_limit.trusted_proxies
+    return client_of(peer, _claims(environ), trusted)
 
 
 def _claims(environ: "WSGIEnvironment") -> Claims:
