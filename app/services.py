@@ -45,13 +45,21 @@ class Services:
         self.store.close()
 
 
-def build(settings: Settings, shared: SharedState, recorder: Recorder | None = None) -> Services:
-    """Open everything named in `settings`; raises StorageUnavailable."""
+def build(
+    settings: Settings,
+    shared: SharedState,
+    recorder: Recorder | None = None,
+    tokens: tuple[bytes, ...] | None = None,
+) -> Services:
+    """Open everything named in `settings`; raises StorageUnavailable.
+
+    `tokens` are what `bearer_tokens` has returned before, if anybody has called it.
+    """
     store = open_store(settings.storage, recorder)
     return Services(
         store=store,
         receiver=Receiver(store, settings.mail, now, settings.server.threads),
-        bearer_tokens=bearer_tokens(settings),
+        bearer_tokens=tokens or bearer_tokens(settings),
         rate_limit=settings.rate_limit,
         limiter=_limiter(settings.rate_limit, shared),
         slots=shared.slots,

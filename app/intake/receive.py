@@ -187,4 +187,5 @@ def _idempotency_key(client_key: str | None, envelope: Envelope, content: bytes)
     else:
         parts = ["content", envelope.sender, envelope.recipient, content.hex()]
     # None of them can contain NUL, so different parts never produce the same text.
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    # What a client's key has besides UTF-8 comes as surrogates.
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

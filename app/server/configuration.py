@@ -1,5 +1,6 @@
-"""What workers inherit from the master when it forks them: settings and shared memory."""
+"""What workers inherit from the master when it forks them: settings, tokens, shared memory."""
 
+from app.services import bearer_tokens
 from app.settings import Inspection, InvalidSettings, Settings, inspect
 from app.state.shared import SharedState
 
@@ -7,6 +8,7 @@ shared_state = SharedState()
 
 _inspection: Inspection | None = None
 _current: Settings | None = None
+_generated: tuple[bytes, ...] | None = None
 
 
 def load_settings() -> Settings:
@@ -37,3 +39,21 @@ def loaded_settings() -> Settings | None:
 def current_settings() -> Settings:
     """Return the settings that the master has loaded; without a master, load them."""
     return _current or load_settings()
+
+
+def current_tokens() -> tuple[bytes, ...]:
+    """Return the bearer tokens that are valid under the current settings.
+
+    A generated one is read once: without its file, each worker would otherwise generate another.
+    Raises StorageUnavailable.
+    """
+    return tokens_under(current_settings())
+
+
+def tokens_under(settings: Settings) -> tuple[bytes, ...]:
+    """Return the bearer tokens that are valid under `settings`; see current_tokens."""
+    global _generated  # noqa: PLW0603 -- as above; workers inherit what the master has read
+    if settings.authentication.bearer_tokens:
+        return bearer_tokens(settings)
+    _generated = _generated or bearer_tokens(settings)
+    return _generated

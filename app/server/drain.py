@@ -2,7 +2,8 @@
 
 SIGTERM or SIGINT sets a flag in the slots: from then on every worker answers new requests with 503
 (app.web.hooks.shutting_down), while those in flight finish. A thread of the master watches their
-number, and passes the signal on to Gunicorn when none is left or the time is up.
+number, and passes the signal on to Gunicorn when none is left or the time is up. SIGQUIT ends all
+that at once, and counts as a forced shutdown.
 """
 
 import logging
@@ -34,25 +35,35 @@ class Drain:
         self._slots = slots
         self._data_dir = data_dir
         self._ending = False
+        self._quits = False
 
     def install(self) -> None:
-        """Take over SIGTERM and SIGINT from Gunicorn, and ignore SIGHUP during the drain."""
+        """Take over SIGTERM, SIGINT and SIGQUIT, and ignore SIGHUP during the drain."""
         # A reload would delay the end, and reset the graceful_timeout set for it.
         self._master.reload_only_if(lambda: not self._slots.draining)
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGQUIT, self._on_quit)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self._slots.draining:
             self._ending = True  # the second signal ends the drain at once
-            return
+        else:
+            self._begin()
+
+    def _on_quit(self, _number: int, _frame: FrameType | None) -> None:
+        self._quits = self._ending = True
+        if not self._slots.draining:
+            self._begin()
+
+    def _begin(self) -> None:
         self._slots.drain()
         threading.Thread(target=self._run, name="drain", daemon=True).start()
 
     def _run(self) -> None:
         began = time.monotonic()
         remaining = self._wait(began + self._master.graceful_timeout)
-        if remaining == 0:
+        if remaining == 0 and not self._quits:
             self._finish("graceful", began, CLOSE_SECONDS)
         else:
             _log.warning("Forced shutdown with %s", _active_requests(remaining))

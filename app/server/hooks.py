@@ -68,6 +68,7 @@ def begin_worker(_server: Any, worker: Any) -> None:
     # Until the worker has its own handlers, a signal would reach the inherited ones and be lost.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     _share_heaps()
     if worker.processor is not None:
         with suppress(OSError):  # not permitted, or no longer available: then it runs anywhere

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Iterator
 
-from app.server.configuration import loaded_inspection, put_in_force
+from app.errors import GoMailError
+from app.server.configuration import loaded_inspection, put_in_force, tokens_under
 from app.server.ports import metrics_port_fault
 from app.settings import Fault, Inspection, Settings, inspect
 from app.settings.sources import is_missing
@@ -43,6 +44,7 @@ def _faults(old: Inspection, new: Inspection) -> tuple[Fault, ...]:
         *_file_lost(old, new),
         *_needing_restart(old.settings, new.settings),
         *_metrics_port_in_use(old.settings, new.settings),
+        *_missing_tokens(new.settings),
     )
 
 
@@ -69,6 +71,14 @@ def _needing_restart(old: Settings, new: Settings) -> Iterator[Fault]:
         if before != after:
             changed = f"can only be changed by a restart, not by a reload ({before} to {after})"
             yield Fault(key, changed)
+
+
+def _missing_tokens(new: Settings) -> Iterator[Fault]:
+    # Read here, in the master, for all workers to come.
+    try:
+        tokens_under(new)
+    except GoMailError as error:
+        yield Fault("bearer_token", str(error))
 
 
 def _metrics_port_in_use(old: Settings, new: Settings) -> Iterator[Fault]:

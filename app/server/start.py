@@ -7,7 +7,12 @@ import sys
 
 from app.auth.generated_token import token_file
 from app.errors import GoMailError
-from app.server.configuration import load_settings, loaded_inspection, loaded_settings
+from app.server.configuration import (
+    current_tokens,
+    load_settings,
+    loaded_inspection,
+    loaded_settings,
+)
 from app.server.ports import port_faults
 from app.services import prepare
 from app.settings import InvalidSettings, Settings, inspect
@@ -43,6 +48,7 @@ def prepare_or_exit(settings: Settings) -> None:
         sys.exit("\n".join(map(str, faults)))
     try:
         prepare(settings)
+        current_tokens()
     except GoMailError as error:
         reason = error.__cause__ or error
         sys.exit(f"data_dir: {settings.storage.data_dir} can't be used: {reason}")

@@ -7,20 +7,27 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from app.state.bounded_flock import flock_within
+
 
 class LockFile:
     """A file to lock, opened on first use. Not thread-safe."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wait_seconds: float | None = None) -> None:
+        """`wait_seconds` is how long to wait for others, None for as long as it takes."""
         self._path = path
+        self._wait_seconds = wait_seconds
         self._opened: tuple[int, os.stat_result] | None = None
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock; raises OSError."""
+        """Hold the lock; raises OSError, TimeoutError when others don't let go of it."""
         descriptor, _ = self._open()
-        # This waits in the kernel, whereas SQLite's own busy handler polls.
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # Both wait in the kernel, whereas SQLite's own busy handler polls.
+        if self._wait_seconds is None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        else:
+            flock_within(descriptor, self._wait_seconds)
         try:
             yield
         finally:
@@ -50,7 +57,7 @@ class LockFile:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock on the file at `path` once; raises OSError."""
-    with closing(LockFile(path)) as lock, lock.held():
+def locked(path: Path, wait_seconds: float | None = None) -> Iterator[None]:
+    """Hold a lock on the file at `path` once; raises OSError, see LockFile."""
+    with closing(LockFile(path, wait_seconds)) as lock, lock.held():
         yield

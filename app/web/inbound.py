@@ -37,9 +37,9 @@ _ADVICE = {
     " (curl --data-binary @FILE, not -F), as message/rfc822 or application/json."
 }
 
-# How bytes that aren't UTF-8 are read: as backslashes, so that different keys stay different; or as
-# a character that no address may have.
-_KEEPS_APART, _MAKES_NO_ADDRESS = "backslashreplace", "replace"
+# How bytes that aren't UTF-8 are read: as backslashes, which can be seen and stored; so that they
+# differ from all text; or as a character that no address may have.
+_SHOWS, _KEEPS_APART, _MAKES_NO_ADDRESS = "backslashreplace", "surrogateescape", "replace"
 
 
 @blueprint.post(RULES[0])
@@ -86,7 +86,7 @@ def _upload(environ: "WSGIEnvironment", known: Known, mimetype: str) -> Upload:
         content_length=(request.content_length or 0) if transfer_encoding is None else None,
         kind=kind,
         known=known,
-        idempotency_key=_header(environ, "HTTP_IDEMPOTENCY_KEY") or None,
+        idempotency_key=_header(environ, "HTTP_IDEMPOTENCY_KEY", _KEEPS_APART) or None,
         is_late=current_request().is_late,
     )
 
@@ -110,7 +110,7 @@ def _envelope(environ: "WSGIEnvironment") -> PartialEnvelope:
     )
 
 
-def _header(environ: "WSGIEnvironment", name: str, errors: str = _KEEPS_APART) -> str | None:
+def _header(environ: "WSGIEnvironment", name: str, errors: str = _SHOWS) -> str | None:
     value = _header_bytes(environ, name)
     # Internationalized addresses are sent in UTF-8 (RFC 6531).
     return None if value is None else value.decode("utf-8", errors)

@@ -234,6 +234,23 @@ def test_a_second_signal_ends_at_once(new_server: NewServer) -> None:
     assert "Forced shutdown with 1 active request" in messages(server)
 
 
+@pytest.mark.alone
+@pytest.mark.parametrize("drains", [False, True])
+def test_sigquit_is_a_forced_shutdown(new_server: NewServer, drains: bool) -> None:
+    """It ends at once, also while the server drains, and counts once."""
+    server = new_server().start()
+    with uploads_in_flight(server, 1 if drains else 0):
+        if drains:
+            os.kill(server.pid, signal.SIGTERM)
+            wait_for(lambda: "Waiting for 1 active request to complete" in messages(server))
+        began = time.monotonic()
+        os.kill(server.pid, signal.SIGQUIT)
+        assert server.wait() == 0
+        assert time.monotonic() - began < 3
+    assert counts(server) == {"graceful": 0, "forced": 1}
+    assert f"Forced shutdown with {int(drains)} active request" in "\n".join(messages(server))
+
+
 @pytest.mark.promise("SIGINT drains as SIGTERM does")
 def test_control_c_drains_too(new_server: NewServer) -> None:
     """SIGINT does what SIGTERM does."""

@@ -307,6 +307,14 @@ class TestRepeats:
         other = post(RAW, Idempotency_Key="k", X_Original_Recipient="carl@example.com")
         assert not self.is_duplicate(first, other)
 
+    def test_keys_that_are_not_utf_8_stay_apart(self, post: Post, store: MessageStore) -> None:
+        """A byte is not the text that shows it, nor another byte."""
+        keys = ["a\xff", "a\\xff", "a\xfe"]  # as WSGI gives bytes
+        for key in keys:
+            answers = [post(RAW + key.encode("utf-8"), Idempotency_Key=key) for _ in range(2)]
+            assert [answer.get_json()["duplicate"] for answer in answers] == [False, True]
+        assert store.count(Query()) == len(keys)
+
     def test_parts_posted_twice(
         self, post: Post, store: MessageStore, clock: Clock[datetime]
     ) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.state.lock_file import locked
+from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
 
 EVERY_SECONDS = 1.0
 LONG_LOG_PAGES = 4096  # 16 MiB
@@ -67,7 +68,7 @@ class Checkpoints:
         with self._engine.connect() as connection:
             _, pages, _ = connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()
             if pages > LONG_LOG_PAGES:
-                with locked(self._lock_file):
+                with locked(self._lock_file, BUSY_TIMEOUT_SECONDS):
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(RESTART)")
 
     def _warn(self, error: Exception) -> None:

@@ -30,6 +30,7 @@ from app.storage.sqlite.writer import Addition, Writer
 
 _PAGE_ROWS = 100
 MOST_IN_A_COMMIT = 64
+PROBE_SECONDS = 2  # for those who wait to write, and write before
 
 
 class SQLiteStore:
@@ -46,9 +47,9 @@ class SQLiteStore:
         self._probing = connect(data_dir / "gomail.db", busy_timeout_seconds=1)
         self._checkpointing = connect(data_dir / "gomail.db", busy_timeout_seconds=0.05)
         self._probe = WriteProbe(data_dir / "segments", self._try_writing_rows)
-        lock_file = data_dir / "commit.lock"
-        self._writer = Writer(self._engine, self._segments, lock_file)
-        self._checkpoints = Checkpoints(self._checkpointing, lock_file)
+        self._lock_file = data_dir / "commit.lock"
+        self._writer = Writer(self._engine, self._segments, self._lock_file)
+        self._checkpoints = Checkpoints(self._checkpointing, self._lock_file)
         self._group = GroupCommit(self._commit, MOST_IN_A_COMMIT)
 
     def new_body(self) -> Body:
@@ -150,6 +151,8 @@ class SQLiteStore:
             engine.dispose()
 
     def _try_writing_rows(self) -> None:
+        with locked(self._lock_file, PROBE_SECONDS):
+            pass  # whoever writes at the moment goes on
         try:
             with self._probing.connect() as connection:
                 connection.execute(update(messages).where(messages.c.id == "").values(size=0))

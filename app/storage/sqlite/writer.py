@@ -25,6 +25,7 @@ from app.storage.message import Message, Receipt
 from app.storage.segments.directory import Segments
 from app.storage.segments.segment_file import Span
 from app.storage.segments.spooled_body import SpooledBody
+from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
 from app.storage.sqlite.rows import moment_of, values_of
 from app.storage.sqlite.tables import messages
 
@@ -57,11 +58,17 @@ class Addition:
 class Writer:
     """Writes for one process; the caller passes one group at a time."""
 
-    def __init__(self, engine: Engine, segments: Segments, lock_file: Path) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        segments: Segments,
+        lock_file: Path,
+        wait_seconds: float = BUSY_TIMEOUT_SECONDS,
+    ) -> None:
         """`lock_file` is the same for all processes that write to the same database."""
         self._engine = engine
         self._segments = segments
-        self._lock = LockFile(lock_file)
+        self._lock = LockFile(lock_file, wait_seconds)
         self._connection: Connection | None = None
 
     def commit(self, additions: Sequence[Addition]) -> None:
@@ -111,10 +118,11 @@ class Writer:
             _row(values_of(addition.message, addition.body, span))
             for addition, span in zip(additions, spans, strict=True)
         ]
-        connection = self._connect()
-        with self._lock.held():
-            inserted = self._insert(connection, additions, rows)
-            connection.commit()
+        try:
+            inserted = self._commit_rows(additions, rows)
+        except TimeoutError:  # no row was made, so nobody will ever miss the bytes
+            self._take_back(additions, spans)
+            raise
         for addition, is_inserted in zip(additions, inserted, strict=True):
             if is_inserted:
                 message = addition.message
@@ -128,6 +136,13 @@ class Writer:
         small = [addition.body.chunks for addition in additions if addition.body.segment is None]
         spans = iter(self._segments.append(small))
         return [_own_span(addition.body) or next(spans) for addition in additions]
+
+    def _commit_rows(self, additions: Sequence[Addition], rows: Sequence[Row]) -> list[bool]:
+        connection = self._connect()
+        with self._lock.held():
+            inserted = self._insert(connection, additions, rows)
+            connection.commit()
+        return inserted
 
     def _insert(
         self, connection: Connection, additions: Sequence[Addition], rows: Sequence[Row]

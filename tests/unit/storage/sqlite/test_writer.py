@@ -1,4 +1,5 @@
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, event
 
+from app.state.lock_file import locked
 from app.storage.ids import new_message_id
 from app.storage.interface import Query
 from app.storage.message import Envelope, Message, Receipt
@@ -199,6 +201,24 @@ def test_large_and_small_messages_in_one_group(
     assert [store.read(each.message.message_id) for each in group] == raws
     sizes = sorted(path.stat().st_size for path in (data_dir / "segments").iterdir())
     assert sizes == [3, LARGE, LARGE]
+
+
+def test_a_lock_that_others_keep_fails_the_group_in_time(
+    engine: Engine, segments: Segments, data_dir: Path
+) -> None:
+    """Nothing is stored and no byte is left behind; once the lock is free, all is."""
+    writer = Writer(engine, segments, data_dir / "commit.lock", wait_seconds=0.2)
+    with closing(writer):
+        kept = addition(segments, b"kept", "kept")
+        commit(writer, [kept])
+        group = [addition(segments, raw, str(raw[:1])) for raw in (b"a", b"B" * LARGE, b"c")]
+        with locked(data_dir / "commit.lock"):
+            assert commit(writer, group) == [None] * 3
+        assert {type(each.error) for each in group} == {TimeoutError}
+        sizes = [path.stat().st_size for path in (data_dir / "segments").iterdir()]
+        assert sizes == [len(b"kept")]
+        again = [addition(segments, raw, str(raw[:1])) for raw in (b"a", b"B" * LARGE, b"c")]
+        assert commit(writer, again) == [first(each) for each in again]
 
 
 def test_a_failed_look_up_after_the_commit_fails_nobody_that_is_stored(

@@ -1,0 +1,56 @@
+import os
+import signal
+
+from support.linux_process import kill_process
+from support.plain_mail import plain_mail
+from support.server import START_SECONDS, NewServer, Server, wait_for
+
+
+def statuses(server: Server, token: str) -> set[int]:
+    """Return what enough deliveries are answered to have met every worker."""
+    fields = {"Authorization": f"Bearer {token}", "Content-Type": "message/rfc822"}
+    mail = [plain_mail(f"number {number}", b"x") for number in range(20)]
+    return {server.request("POST", "/mail/inbound", each, fields).status for each in mail}
+
+
+def replace_workers(server: Server) -> None:
+    """Kill all workers and wait for others."""
+    old = set(server.worker_pids())
+    for pid in old:
+        kill_process(pid)
+    wait_for(lambda: len(set(server.worker_pids()) - old) == len(old), START_SECONDS)
+    wait_for(lambda: server.request("GET", "/ready").status == 200)
+
+
+def test_a_token_whose_file_is_removed_stays_the_one(new_server: NewServer) -> None:
+    """Workers that come later know it from the master, and make no other one.
+
+    A restart makes a new one.
+    """
+    server = new_server().start()
+    token = server.token
+    (server.data_dir / "token").unlink()
+    replace_workers(server)
+    assert statuses(server, token) == {200}
+    assert not (server.data_dir / "token").exists()
+    server.stop()
+    server.start()
+    assert server.token != token
+    assert statuses(server, token) == {401}
+
+
+def test_a_token_that_a_reload_brings_stays_the_one_too(new_server: NewServer) -> None:
+    """With the configured tokens gone, the master generates one for all workers to come."""
+    server = new_server(bearer_token=None)
+    settings = server.data_dir.with_name("gomail.yaml")
+    settings.write_text("bearer_token: the-configured-token-of-this-test\n", encoding="utf-8")
+    server.environment["MAIL_CONFIG"] = str(settings)
+    server.start()
+    assert not (server.data_dir / "token").exists()
+    settings.write_text("{}\n", encoding="utf-8")
+    os.kill(server.pid, signal.SIGHUP)
+    wait_for((server.data_dir / "token").exists, START_SECONDS)
+    token = server.token
+    (server.data_dir / "token").unlink()
+    replace_workers(server)
+    assert statuses(server, token) == {200}
