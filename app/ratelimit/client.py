@@ -3,8 +3,12 @@
 The client is the peer. A trusted proxy may name another one, since behind Postfix or a load
 balancer every request comes from one address. From anyone else a forwarding header proves nothing
 and is ignored (RFC 7239 section 8.1).
+
+Where a trusted proxy names its client in a way that can't be read, the client is the nearest
+address that is known. Another header is never read instead: the client may have written it.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +19,9 @@ Network = IPv4Network | IPv6Network
 
 # A client with a /64 of IPv6 has 2**64 addresses; they share a bucket.
 _IPV6_PREFIX_BITS = 64
+
+# Some proxies add the port: 203.0.113.9:4711, [2001:db8::1]:443, or only the brackets.
+_PORT = re.compile(r"\[([^\]]*:[^\]]*)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 
 
 @dataclass(frozen=True)
@@ -30,33 +37,34 @@ def client_of(peer: str, claims: Claims, trusted: Sequence[Network]) -> str:
     """Return the name of the client's bucket: an IPv4 address, or an IPv6 network of 64 bits.
 
     `peer` is the address that the connection comes from, "" for a Unix socket, whose peer is
-    trusted. A header whose value is not an address is ignored.
+    trusted.
     """
-    address = _parse(peer)
-    if address is not None and not _is_in(address, trusted):
-        return _name(address)
-    forwarded = _rightmost_untrusted(claims.forwarded_for, trusted) or _parse(claims.real_ip)
-    if forwarded is not None and not _is_in(forwarded, trusted):
-        return _name(forwarded)  # a client behind a proxy is trusted no more than a direct one
-    return _name(_parse(claims.original_client_address) or forwarded or address) or "local"
-
-
-def _rightmost_untrusted(forwarded_for: str | None, trusted: Sequence[Network]) -> Address | None:
-    nearest = None
-    for entry in reversed((forwarded_for or "").split(",")):
+    nearest = _parse(peer)
+    if nearest is not None and not _is_in(nearest, trusted):
+        return _name(nearest)
+    for entry in _named_by_proxies(claims):
         address = _parse(entry)
         if address is None:
-            break  # what is to the left of an unreadable entry can't be trusted
+            return _name(nearest)
         nearest = address
-        if not _is_in(address, trusted):
-            break
-    return nearest
+        if not _is_in(nearest, trusted):
+            return _name(nearest)  # a client behind a proxy is trusted no more than a direct one
+    return _name(_parse(claims.original_client_address) or nearest)
+
+
+def _named_by_proxies(claims: Claims) -> Sequence[str]:
+    """Return what proxies say about where the request comes from, the nearest first."""
+    if claims.forwarded_for is not None:
+        return claims.forwarded_for.split(",")[::-1]
+    return [] if claims.real_ip is None else [claims.real_ip]
 
 
 @lru_cache(maxsize=1024)
 def _parse(text: str | None) -> Address | None:
+    bare = (text or "").strip()
+    with_port = _PORT.fullmatch(bare)
     try:
-        address = ip_address((text or "").strip())
+        address = ip_address(bare if with_port is None else with_port[1] or with_port[2])
     except ValueError:
         return None
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
@@ -70,7 +78,7 @@ def _is_in(address: Address, networks: Sequence[Network]) -> bool:
 
 def _name(address: Address | None) -> str:
     if address is None:
-        return ""
+        return "local"
     if isinstance(address, IPv4Address):
         return str(address)
     return str(IPv6Network((int(address), _IPV6_PREFIX_BITS), strict=False))

@@ -1,13 +1,28 @@
 """Whose bucket it is, by peer and headers."""
 
-from ipaddress import ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.ratelimit.client import Claims, client_of
 
 TRUSTED = tuple(map(ip_network, ("127.0.0.0/8", "::1/128", "10.0.0.0/8")))
 NOTHING = Claims()
+UNREADABLE = [
+    *(
+        "",
+        " ",
+        "unknown",
+        "_hidden",
+        "192.0.2.256",
+        "192.0.2.2:",
+        "192.0.2.2:port",
+        "[192.0.2.2]:80",
+    ),
+    *("[2001:db8::1", "2001:db8::1]:443", "[]:80", "a" * 8000, "\x00", "192.0.2.2:\u0661"),
+]
 EVERYTHING = Claims("192.0.2.1", "192.0.2.2", "192.0.2.3")
 
 
@@ -55,7 +70,7 @@ def test_the_rightmost_untrusted_entry_is_the_client(entries: list[str], client:
     assert client_of("127.0.0.1", forwarded(*entries), TRUSTED) == client
 
 
-@pytest.mark.parametrize("junk", ["", "unknown", "192.0.2.2:80", "192.0.2.256", "a" * 8000, "\x00"])
+@pytest.mark.parametrize("junk", UNREADABLE)
 def test_junk_hides_what_is_left_of_it(junk: str) -> None:
     """An entry that is no address is never a bucket's name, and nothing before it is believed."""
     assert client_of("127.0.0.1", forwarded("192.0.2.1", junk), TRUSTED) == "127.0.0.1"
@@ -63,9 +78,76 @@ def test_junk_hides_what_is_left_of_it(junk: str) -> None:
     assert client_of("127.0.0.1", forwarded(junk, "192.0.2.1"), TRUSTED) == "192.0.2.1"
     assert client_of("127.0.0.1", Claims(real_ip=junk), TRUSTED) == "127.0.0.1"
     assert client_of("127.0.0.1", Claims(original_client_address=junk), TRUSTED) == "127.0.0.1"
-    assert client_of("127.0.0.1", Claims(real_ip="192.0.2.3", forwarded_for=junk), TRUSTED) == (
-        "192.0.2.3"
-    )
+    assert client_of("", forwarded("192.0.2.1", junk), TRUSTED) == "local"
+
+
+@pytest.mark.parametrize("junk", UNREADABLE)
+def test_what_cannot_be_read_makes_no_other_header_count(junk: str) -> None:
+    """The client is the proxy then: the client may have written every other header itself."""
+    for entries in ([junk], ["192.0.2.1", junk], [junk, "127.0.0.1"]):
+        claims = Claims("192.0.2.1", ", ".join(entries), "192.0.2.3")
+        assert client_of("127.0.0.1", claims, TRUSTED) == "127.0.0.1"
+    assert client_of("127.0.0.1", Claims("192.0.2.1", None, junk), TRUSTED) == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("text", "client"),
+    [
+        ("203.0.113.9:4711", "203.0.113.9"),
+        ("[2001:db8::1]:443", "2001:db8::/64"),
+        ("[2001:db8::1]", "2001:db8::/64"),
+        ("[::ffff:203.0.113.9]:443", "203.0.113.9"),
+    ],
+)
+def test_an_address_may_have_a_port(text: str, client: str) -> None:
+    """As some load balancers write it, in each of the headers, and for trusted proxies too."""
+    assert client_of("127.0.0.1", forwarded("192.0.2.1", text), TRUSTED) == client
+    assert client_of("127.0.0.1", forwarded(text, "10.0.0.7:80", "[::1]:80"), TRUSTED) == client
+    assert client_of("127.0.0.1", Claims(real_ip=text), TRUSTED) == client
+    assert client_of("127.0.0.1", Claims(original_client_address=text), TRUSTED) == client
+
+
+written = st.one_of(
+    st.none(),
+    st.text(max_size=30),
+    st.lists(
+        st.one_of(
+            st.ip_addresses().map(str),
+            st.ip_addresses(v=4).map(lambda address: f"{address}:80"),
+            st.sampled_from(["127.0.0.1", "10.0.0.7", "::1", *UNREADABLE]),
+        ),
+        max_size=4,
+    ).map(", ".join),
+)
+strangers = st.ip_addresses().filter(lambda each: not any(each in network for network in TRUSTED))
+
+
+@given(
+    stranger=strangers,
+    by_client=st.tuples(written, written, written),
+    sees=st.sampled_from(["{}", "{}:4711", "[{}]:443", "[{}]", "unknown", "unix:", ""]),
+    appends=st.booleans(),
+)
+def test_a_client_behind_a_proxy_cannot_choose_its_bucket(
+    stranger: IPv4Address | IPv6Address,
+    by_client: tuple[str | None, str | None, str | None],
+    sees: str,
+    appends: bool,
+) -> None:
+    """Whatever it writes into whichever header, its bucket follows from what the proxy sees.
+
+    The proxy appends to X-Forwarded-For, or overwrites it; everything else it passes on.
+    """
+    original, by_hand, real_ip = by_client
+    seen = sees.format(stranger)
+    forwarded_for = f"{by_hand}, {seen}" if appends and by_hand is not None else seen
+    expected = client_of("127.0.0.1", Claims(forwarded_for=seen), TRUSTED)
+    claims = Claims(original, forwarded_for, real_ip)
+    assert client_of("127.0.0.1", claims, TRUSTED) == expected
+    if "{}" not in sees:
+        assert expected == "127.0.0.1"
+    elif sees == "{}":
+        assert expected == client_of(str(stranger), NOTHING, TRUSTED)
 
 
 def test_x_real_ip_names_the_client() -> None:
