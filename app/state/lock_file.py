@@ -33,6 +33,23 @@ class LockFile:
         finally:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
 
+    @contextmanager
+    def held_if_free(self) -> Iterator[int | None]:
+        """Hold the lock and yield the file's descriptor; None if another one holds it.
+
+        Raises OSError.
+        """
+        descriptor, _ = self._open()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        try:
+            yield descriptor
+        finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
     def check_place(self) -> None:
         """Raise OSError when the directory is no longer the one in which the lock was opened.
 

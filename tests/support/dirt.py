@@ -16,6 +16,7 @@ from app.storage.sqlite.store import SQLiteStore
 
 # SQLite and the lock of a start change these as they work.
 LIVING = {
+    "checkpoint.lock",
     "commit.lock",
     "gomail.db",
     "gomail.db-wal",

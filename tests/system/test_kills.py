@@ -30,6 +30,7 @@ OWN_FILES = {
     "gomail.db",
     "gomail.db-shm",
     "gomail.db-wal",
+    "checkpoint.lock",
     "commit.lock",
     "migrate.lock",
     "segments",

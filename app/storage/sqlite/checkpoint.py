@@ -3,16 +3,23 @@
 SQLite would do this in whichever commit makes the log too long, and one request would wait for it.
 A passive checkpoint doesn't stop writers, but while they write, the log is never restarted and
 grows. So when it has become long, writers wait for a moment while the rest of it is moved.
+
+Only one process does this within EVERY_SECONDS, however many share the database: while a reader
+holds the log, each attempt makes all writers wait, and none succeeds. The last attempt's time is
+that of a lock file.
 """
 
 import logging
+import os
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.state.lock_file import locked
+from app.state.lock_file import LockFile, locked
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
 
 EVERY_SECONDS = 1.0
@@ -24,10 +31,21 @@ _log = logging.getLogger(__name__)
 class Checkpoints:
     """A thread of this process, which the first commit starts."""
 
-    def __init__(self, engine: Engine, lock_file: Path) -> None:
-        """Locking `lock_file` keeps other writers out; `engine` must not wait long for readers."""
+    def __init__(
+        self,
+        engine: Engine,
+        lock_file: Path,
+        turn_file: Path,
+        clock: Callable[[], float] = time.time,  # of which the files' times are
+    ) -> None:
+        """Locking `lock_file` keeps other writers out; `engine` must not wait long for readers.
+
+        `turn_file` is the same for all processes that share the database.
+        """
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._lock_file = lock_file
+        self._turn = LockFile(turn_file)
+        self._clock = clock
         self._something_committed = threading.Event()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -51,18 +69,36 @@ class Checkpoints:
         self._something_committed.set()
         if self._thread is not None:
             self._thread.join()
+        self._turn.close()
 
     def _run(self) -> None:
         while not self._ended.wait(EVERY_SECONDS):
             self._something_committed.wait()
             self._something_committed.clear()
             try:
-                self._checkpoint()
+                is_done = self._checkpoint_in_turn()
             except (OSError, SQLAlchemyError) as error:  # a client learns of it at the next commit
                 self._engine.dispose()  # as in app.storage.sqlite.writer
+                self._turn.close()
                 self._warn(error)
             else:
                 self._is_failing = False
+                if not is_done:  # what was committed since the other one's may remain
+                    self._something_committed.set()
+
+    def _checkpoint_in_turn(self) -> bool:
+        """Return False when another process does it now, or has just done it."""
+        with self._turn.held_if_free() as descriptor:
+            if descriptor is None or not self._is_due(os.fstat(descriptor)):
+                return False
+            now = self._clock()
+            os.utime(descriptor, (now, now))
+            self._checkpoint()
+            return True
+
+    def _is_due(self, last: os.stat_result) -> bool:
+        # If the clock was set back, the file is from the future: that must not stop everyone.
+        return not 0 <= self._clock() - last.st_mtime < EVERY_SECONDS
 
     def _checkpoint(self) -> None:
         with self._engine.connect() as connection:

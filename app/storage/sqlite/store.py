@@ -49,7 +49,9 @@ class SQLiteStore:
         self._probe = WriteProbe(data_dir / "segments", self._try_writing_rows)
         self._lock_file = data_dir / "commit.lock"
         self._writer = Writer(self._engine, self._segments, self._lock_file)
-        self._checkpoints = Checkpoints(self._checkpointing, self._lock_file)
+        self._checkpoints = Checkpoints(
+            self._checkpointing, self._lock_file, data_dir / "checkpoint.lock"
+        )
         self._group = GroupCommit(self._commit, MOST_IN_A_COMMIT)
 
     def new_body(self) -> Body:

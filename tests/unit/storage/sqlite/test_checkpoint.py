@@ -3,11 +3,12 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event, text
+from support.clock import Clock
 from support.server import wait_for
 
 from app.state.lock_file import locked
@@ -36,13 +37,20 @@ def engine(database: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
+def new_checkpoints(
+    engine: Engine, directory: Path, clock: Callable[[], float] = time.time
+) -> Checkpoints:
+    """Return those of one process."""
+    return Checkpoints(engine, directory / "commit.lock", directory / "checkpoint.lock", clock)
+
+
 @pytest.fixture
 def checkpoints(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Checkpoints]:
     monkeypatch.setattr(checkpoint, "EVERY_SECONDS", 0.01)
     monkeypatch.setattr(checkpoint, "LONG_LOG_PAGES", 20)
-    checkpoints = Checkpoints(engine, tmp_path / "commit.lock")
+    checkpoints = new_checkpoints(engine, tmp_path)
     yield checkpoints
     checkpoints.close()
 
@@ -107,6 +115,76 @@ def test_a_reader_does_not_hold_writers_up(
     assert database.with_name("gomail.db-wal").stat().st_size > 100 * 3000
     assert max(waits) < 5  # the busy timeout is 0.05; the rest is for a busy machine
     reader.close()
+
+
+def attempts_in_turn(processes: list[Checkpoints]) -> list[bool]:
+    """Let each process try once, as its thread does every second; return which of them did it."""
+    return [each._checkpoint_in_turn() for each in processes]
+
+
+def test_of_all_processes_one_makes_writers_wait(
+    engine: Engine,
+    writing: sqlite3.Connection,
+    database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a long reader and a long log, however many share them, once within EVERY_SECONDS.
+
+    The others have their turn later, also if that one has ended, and if the clock was set back.
+    """
+    monkeypatch.setattr(checkpoint, "LONG_LOG_PAGES", 20)
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    clock = Clock(1_700_000_000.0)
+    processes = [new_checkpoints(engine, tmp_path, clock) for _ in range(4)]
+    (tmp_path / "checkpoint.lock").touch()
+    os.utime(tmp_path / "checkpoint.lock", (0, 0))
+    reader = sqlite3.connect(database)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM page").fetchone()
+    for _ in range(30):
+        commit(writing)
+    for seconds in (0, 0.4, 0.4):
+        clock.now += seconds
+        attempts = attempts_in_turn(processes)
+        assert attempts == ([True, False, False, False] if seconds == 0 else [False] * 4)
+    assert [each for each in statements if "RESTART" in each] == ["PRAGMA wal_checkpoint(RESTART)"]
+    clock.now += 0.4
+    assert attempts_in_turn(processes[1:]) == [True, False, False]
+    clock.now -= 3600
+    assert attempts_in_turn(processes) == [True, False, False, False]
+    with locked(tmp_path / "checkpoint.lock"):  # as another process that is at it
+        clock.now += 10
+        assert attempts_in_turn(processes) == [False] * 4
+    reader.close()
+    for each in processes:
+        each.close()
+
+
+def test_who_came_too_soon_tries_again(
+    checkpoints: Checkpoints,
+    writing: sqlite3.Connection,
+    database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was committed during another process's turn is moved without another commit."""
+    attempts: list[bool] = []
+    attempt = checkpoints._checkpoint_in_turn
+
+    def recorded() -> bool:
+        attempts.append(attempt())
+        return attempts[-1]
+
+    monkeypatch.setattr(checkpoints, "_checkpoint_in_turn", recorded)
+    with locked(tmp_path / "checkpoint.lock"):
+        commit(writing, b"committed in between")
+        checkpoints.note_commit()
+        wait_for(lambda: attempts)
+        assert not any(attempts)
+        assert b"committed in between" not in database.read_bytes()
+    wait_for(lambda: b"committed in between" in database.read_bytes())
 
 
 def test_closing_ends_the_thread(checkpoints: Checkpoints, writing: sqlite3.Connection) -> None:
