@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from app.state.bucket_table import BucketTable
+from app.state.leftovers import Leftovers
 from app.state.outage import Outage
 from app.state.processes import Processes
 from app.state.slots import Slots
@@ -15,4 +16,5 @@ class SharedState:
     buckets: BucketTable = field(default_factory=BucketTable)
     slots: Slots = field(default_factory=Slots)
     limiter_outage: Outage = field(default_factory=Outage)
+    leftovers: Leftovers = field(default_factory=Leftovers)
     processes: Processes = field(default_factory=Processes)

@@ -18,6 +18,18 @@ def has_store(settings: Storage) -> bool:
     return sqlite.has_store(settings.data_dir)
 
 
+def sweep_store(settings: Storage) -> None:
+    """Remove what a process that has ended was still receiving; raises StorageUnavailable.
+
+    Safe while others serve from the same store.
+    """
+    store = sqlite.SQLiteStore(settings.data_dir)
+    try:
+        store.sweep()
+    finally:
+        store.close()
+
+
 def prepare_store(settings: Storage) -> None:
     """Prepare the store, once per start: create tables, and clean up after a crash.
 

@@ -1,18 +1,21 @@
 import hashlib
 import http.client
+import os
 import random
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.linux_process import kill_process
 from support.plain_mail import random_mail
 from support.rounds import rounds
-from support.server import NewServer, Server
+from support.server import NewServer, Server, wait_for
 
 from app.storage.interface import Query
 from app.storage.sqlite.store import SQLiteStore
@@ -21,6 +24,7 @@ MESSAGES = rounds(1000, 300)
 CLIENTS = 8
 ATTEMPTS = 200
 PAUSE_SECONDS = 0.05
+MIB = 1024 * 1024
 KILLS_AT_LEAST = rounds(5, 2)
 
 
@@ -45,6 +49,64 @@ def deliver_until_answered(server: Server, number: int) -> tuple[Any, int]:
             return answer.json(), failures
         assert answer.status == 503, answer.body
     raise AssertionError(f"message {number} was not answered in {ATTEMPTS} attempts")
+
+
+@contextmanager
+def half_an_upload(server: Server, path: Path) -> Iterator[Path]:
+    """Yield the segment that a worker has made for a message of which half is sent."""
+    head = (
+        f"POST /mail/inbound HTTP/1.1\r\nHost: localhost\r\nContent-Type: message/rfc822\r\n"
+        f"Authorization: Bearer {server.token}\r\nContent-Length: {4 * MIB}\r\n\r\n"
+    )
+    before = set(path.iterdir())
+    with closing(server.connect()) as connection:
+        connection.sendall(head.encode() + b"Subject: half\r\n\r\n".ljust(2 * MIB, b"x"))
+        [segment] = wait_for(lambda: set(path.iterdir()) - before)
+        yield segment
+
+
+def writer_of(server: Server, path: Path) -> int:
+    """Return the process id of the worker that has the file at `path` open."""
+    [found] = [
+        pid
+        for pid in server.worker_pids()
+        if path in {link.resolve() for link in Path(f"/proc/{pid}/fd").iterdir()}
+    ]
+    return found
+
+
+@pytest.mark.parametrize("is_replaced_first", [False, True])
+def test_half_an_upload_goes_with_its_worker(
+    new_server: NewServer, is_replaced_first: bool
+) -> None:
+    """Its file doesn't wait for a restart, also if a reload has already replaced the worker.
+
+    That of another worker's upload stays, and so does every message that was answered.
+    """
+    server = new_server().start()
+    segments = server.data_dir / "segments"
+    stored = server.deliver(message(0)).json()["message_id"]
+    large = server.deliver(message(25)).json()["message_id"]
+    kept = set(segments.iterdir())
+    with half_an_upload(server, segments) as segment:
+        writer = writer_of(server, segment)
+        if is_replaced_first:
+            old = set(server.worker_pids())
+            os.kill(server.pid, signal.SIGHUP)
+            wait_for(
+                lambda: (
+                    set(server.worker_pids()) - old and old & set(server.worker_pids()) == {writer}
+                )
+            )
+        kill_process(writer)
+        with half_an_upload(server, segments) as other:
+            wait_for(lambda: not segment.exists())
+            assert other.exists()
+    wait_for(lambda: set(segments.iterdir()) == kept)
+    store = SQLiteStore(server.data_dir)
+    with closing(store):
+        assert store.read(stored) == message(0)
+        assert store.read(large) == message(25)
 
 
 @contextmanager

@@ -39,6 +39,7 @@ from app.metrics.recorder import UNMATCHED
 from app.server.configuration import current_settings, shared_state
 from app.server.gunicorn_internals.body import has_arrived
 from app.server.gunicorn_internals.unparsed import raw_problem, refusal_of
+from app.server.leftovers import sweep_if_due
 from app.server.worker_metrics import current_recorder
 from app.settings.model import WAITING_THREADS
 from app.web.deadline import Deadline
@@ -133,13 +134,14 @@ class Worker(ThreadWorker):
         return is_kept and has_arrived(body)  # the rest of a truncated body may still arrive
 
     def murder_pending(self) -> None:
-        """Close connections that never sent a request, and enforce deadlines; for the main loop."""
+        """Close connections that never sent a request, enforce deadlines; for the main loop."""
         if not self.alive:
             self._cap_pending()
         super().murder_pending()
         now = time.monotonic()
         if now >= self._enforce_at:
             self._enforce_at = now + ENFORCE_EVERY_SECONDS
+            sweep_if_due()
             for conn, context in list(self._requests.items()):
                 if context.deadline is not None and now >= context.deadline.at:
                     self._enforce(conn, context.deadline, context.rule)

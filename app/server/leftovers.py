@@ -1,0 +1,36 @@
+"""Removes what a worker that has ended was still receiving.
+
+A large message goes to a file of its own as it arrives. If its worker is killed, nothing ever names
+that file. Another worker removes it, in a thread: in the master, a thread might hold a lock at the
+moment of a fork, and the new worker would wait for it for ever.
+"""
+
+import logging
+import threading
+
+from app.errors import GoMailError
+from app.server.configuration import current_settings, shared_state
+from app.storage.factory import sweep_store
+
+_log = logging.getLogger("gomail")
+
+
+def sweep_if_due() -> threading.Thread | None:
+    """In a worker, every now and then: if a worker has ended, clean up after it."""
+    if not shared_state.leftovers.take():
+        return None
+    thread = threading.Thread(target=_sweep, name="sweep", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # no thread can be started: later, perhaps in another worker
+        shared_state.leftovers.note()
+        return None
+    return thread
+
+
+def _sweep() -> None:
+    try:
+        sweep_store(current_settings().storage)
+    except GoMailError as error:
+        reason = error.__cause__ or error
+        _log.warning("What a worker has left behind can't be removed: %s", reason)
