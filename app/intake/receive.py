@@ -18,7 +18,7 @@ from app.intake.bounds import check_bounds
 from app.intake.byte_budget import JSON_AT_ONCE_BYTES, ByteBudget
 from app.intake.envelope import complete
 from app.intake.headers import BOM, parse_head
-from app.intake.known import Known
+from app.intake.partial_message import PartialMessage
 from app.intake.policy import check_policy
 from app.intake.read import Stream, read_chunks
 from app.intake.submission import Submission, from_json, refuse_joined_lines
@@ -51,7 +51,7 @@ class Upload:
     stream: Stream
     content_length: int | None
     kind: BodyKind
-    known: Known
+    known: PartialMessage
     idempotency_key: str | None = None
     is_late: Callable[[], bool] = lambda: False
 

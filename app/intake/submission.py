@@ -13,7 +13,7 @@ from app.intake.compose import DEFAULT_HOSTNAME, Parts, compose, content_digest
 from app.intake.envelope import PartialEnvelope, complete, merge
 from app.intake.headers import Head
 from app.intake.json_mail import decode_json_mail
-from app.intake.known import Known
+from app.intake.partial_message import PartialMessage
 
 _FIELD_IN_LINE = re.compile(
     rb"(?:From|To|Cc|Subject|Date|Message-ID|MIME-Version|Content-Type|Received|Return-Path"
@@ -34,7 +34,7 @@ class Submission:
 
 
 def from_json(
-    json: bytes, known: Known, hostname: str | None, now: datetime
+    json: bytes, known: PartialMessage, hostname: str | None, now: datetime
 ) -> tuple[Submission, bytes]:
     """Return the submission in `json` and its raw message, composed when none was given.
 

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from app.errors import UnsupportedMediaType
 from app.intake.envelope import PartialEnvelope
-from app.intake.known import Known
+from app.intake.partial_message import PartialMessage
 from app.intake.receive import BodyKind, Received, Upload
 from app.storage.ids import milliseconds_since_epoch
 from app.storage.message import Connection
@@ -71,7 +71,7 @@ def inbound() -> Response:
     return _answer(received, services.clock(), context.request_id)
 
 
-def _upload(environ: "WSGIEnvironment", known: Known, mimetype: str) -> Upload:
+def _upload(environ: "WSGIEnvironment", known: PartialMessage, mimetype: str) -> Upload:
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("Content-Encoding is not supported: send the bytes as they are.")
     transfer_encoding = environ.get("HTTP_TRANSFER_ENCODING")
@@ -91,9 +91,9 @@ def _upload(environ: "WSGIEnvironment", known: Known, mimetype: str) -> Upload:
     )
 
 
-def known_of(environ: "WSGIEnvironment") -> Known:
+def known_of(environ: "WSGIEnvironment") -> PartialMessage:
     """Return what the head of a request says of the message."""
-    return Known(_envelope(environ))
+    return PartialMessage(_envelope(environ))
 
 
 def _envelope(environ: "WSGIEnvironment") -> PartialEnvelope:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from flask import current_app
 
 from app.errors import FieldFault
-from app.intake.known import Known
+from app.intake.partial_message import PartialMessage
 from app.intake.receive import Received
 from app.metrics.recorder import UNMATCHED
 from app.ratelimit.token_bucket import Decision
@@ -41,7 +41,7 @@ class RequestContext:
     detail: str | None = None
     faults: Sequence[FieldFault] = ()
     client: str | None = None
-    known: Known | None = None
+    known: PartialMessage | None = None
 
     def is_late(self) -> bool:
         """Return whether the client's time is up."""

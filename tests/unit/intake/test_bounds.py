@@ -42,4 +42,4 @@ def test_a_huge_sender_takes_no_time(unit: str, size: int) -> None:
         with pytest.raises(BadRequest):
             check_bounds(decode_json_mail(data).envelope)
 
-    assert processor_seconds(refuse) < 0.2
+    assert processor_seconds(refuse, 0.2) < 0.2

@@ -5,7 +5,7 @@ import pytest
 
 from app.errors import MessageRejected, MessageTooLarge
 from app.intake.envelope import PartialEnvelope
-from app.intake.known import Known
+from app.intake.partial_message import PartialMessage
 from app.intake.read import CHUNK_BYTES
 from app.intake.receive import JSON_OVERHEAD_BYTES, BodyKind, Receiver, Upload
 from app.settings import Mail
@@ -28,7 +28,7 @@ def receiver(store: MemoryStore) -> Receiver:
 
 
 def upload(stream: BytesIO, length: int | None, kind: BodyKind = BodyKind.RAW) -> Upload:
-    return Upload(stream, length, kind, Known(PartialEnvelope()))
+    return Upload(stream, length, kind, PartialMessage(PartialEnvelope()))
 
 
 @pytest.mark.parametrize(
@@ -69,14 +69,14 @@ def test_json_is_known_by_its_first_byte_that_is_not_white_space(
     """However the white space before it arrives."""
     parts = b'{"sender":"ann@example.com","to":"bob@example.com","subject":"Hi","body":""}'
     stream = Pieces(*(piece.replace(b"%b", parts) for piece in pieces))
-    receiver.receive(Upload(stream, None, BodyKind.UNDECLARED, Known(PartialEnvelope())))
+    receiver.receive(Upload(stream, None, BodyKind.UNDECLARED, PartialMessage(PartialEnvelope())))
     assert [stored.subject for stored in store.search(Query())] == ["Hi"]
 
 
 @pytest.mark.parametrize("pieces", [(), (b" ",), (b"\n", b"\n")])
 def test_white_space_alone_is_no_message(receiver: Receiver, pieces: tuple[bytes, ...]) -> None:
     """There is nothing to wait for behind it."""
-    known = Known(PartialEnvelope())
+    known = PartialMessage(PartialEnvelope())
     with pytest.raises(MessageRejected):
         receiver.receive(Upload(Pieces(*pieces), None, BodyKind.UNDECLARED, known))
 

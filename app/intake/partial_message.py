@@ -10,7 +10,7 @@ NO_HEAD = Head()
 
 
 @dataclass(slots=True)
-class Known:
+class PartialMessage:
     """Filled by each step of the way in; nothing of it is checked yet.
 
     `given` is what the request says of the envelope, `size` the bytes of the message so far.
