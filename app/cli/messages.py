@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any
 import click
 
 from app.cli.export import export_as_eml, export_as_mbox, read_all
-from app.cli.options import config_option, inspect_and_name_file
-from app.errors import GoMailError, StorageUnavailable
+from app.cli.opened_store import opened_store
+from app.cli.options import config_option
+from app.cli.verify import verify
 from app.printable import escape
-from app.storage.factory import has_store, open_store
-from app.storage.interface import MessageStore, Query
+from app.storage.interface import Query
 from app.storage.message import StoredMessage
 
 
@@ -54,6 +53,9 @@ def messages() -> None:
     """List, show and export stored messages."""
 
 
+messages.add_command(verify)
+
+
 @messages.command("list")
 @_filter_options
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
@@ -67,7 +69,7 @@ def list_messages(  # noqa: PLR0913, PLR0917 -- one argument an option
     as_json: bool,
 ) -> None:
     """List stored messages, newest first."""
-    with _open_store(config) as store:
+    with opened_store(config) as store:
         found = list(store.search(Query(recipient, since, until, limit)))
     if as_json:
         click.echo(json.dumps([_as_json(message) for message in found], indent=2))
@@ -81,7 +83,7 @@ def list_messages(  # noqa: PLR0913, PLR0917 -- one argument an option
 @click.argument("message_id", metavar="ID")
 def show(config: Path | None, message_id: str, raw: bool) -> None:
     """Show one message: its envelope, then the message with control characters escaped."""
-    with _open_store(config) as store:
+    with opened_store(config) as store:
         content = store.read(message_id)
         if raw:
             sys.stdout.buffer.write(content)
@@ -109,7 +111,7 @@ def export(  # noqa: PLR0913, PLR0917 -- one argument an option
     query = Query(recipient, since, until, oldest_first=True)
     write = export_as_eml if kind == "eml" else export_as_mbox
     faults: list[str] = []
-    with _open_store(config) as store:
+    with opened_store(config) as store:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         bar = click.progressbar(
             store.search(query), length=store.count(query), label="Exporting", file=sys.stderr
@@ -120,28 +122,6 @@ def export(  # noqa: PLR0913, PLR0917 -- one argument an option
     click.echo(f"Exported {exported} {noun} to {directory}")
     if faults:
         sys.exit("\n".join(faults))
-
-
-@contextmanager
-def _open_store(config: Path | None) -> Iterator[MessageStore]:
-    inspection = inspect_and_name_file(config)
-    if inspection.settings is None:
-        sys.exit("\n".join(map(str, inspection.errors)))
-    settings = inspection.settings.storage
-    try:
-        if not has_store(settings):
-            sys.exit(f"Nothing is stored in {settings.data_dir} yet.")
-        with closing(open_store(settings)) as store:
-            yield store
-    except StorageUnavailable as error:
-        sys.exit(
-            f"The store in {settings.data_dir} can't be opened: {error.__cause__ or error}. Run"
-            " this as the user of the server: even reading needs write permission."
-        )
-    except GoMailError as error:
-        sys.exit(str(error))
-    except OSError as error:
-        sys.exit(f"{error.filename}: {error.strerror}")
 
 
 def _as_json(message: StoredMessage) -> dict[str, object]:

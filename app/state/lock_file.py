@@ -9,6 +9,8 @@ from pathlib import Path
 
 from app.state.bounded_flock import flock_within
 
+NOTE_BYTES = 36
+
 
 class LockFile:
     """A file to lock, opened on first use. Not thread-safe."""
@@ -49,6 +51,16 @@ class LockFile:
             yield descriptor
         finally:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def read(self) -> str:
+        """Return the note in the file, "" without one; raises OSError."""
+        descriptor, _ = self._open()
+        return os.pread(descriptor, NOTE_BYTES, 0).decode("ascii", "replace").strip()
+
+    def write(self, note: str) -> None:
+        """Replace the note, of up to NOTE_BYTES; it isn't synced. Raises OSError."""
+        descriptor, _ = self._open()
+        os.pwrite(descriptor, note.encode("ascii").ljust(NOTE_BYTES), 0)
 
     def check_place(self) -> None:
         """Raise OSError when the directory is no longer the one in which the lock was opened.

@@ -6,7 +6,6 @@ a lock on it (flock), so the sweep at a start knows which segments are no longer
 while other processes serve from the same directory.
 """
 
-import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from app.storage.segments.segment_file import SegmentFile, Span
+from app.storage.segments.sweep import Leftover, sweep_segment
 
 SEGMENT_BYTES = 256 * 1024 * 1024
 _NAME = re.compile(r"[0-9a-f]{32}\.segment")
@@ -70,16 +70,23 @@ class Segments:
             file.seek(span.offset)
             return file.read(span.length)
 
-    def sweep(self, end_of_rows: Callable[[str], int]) -> None:
+    def sweep(self, end_of_rows: Callable[[str], int], *, keep: bool = False) -> list[Leftover]:
         """Remove bytes that no row points to from segments that are no longer written to.
 
-        `end_of_rows` returns where the last message of a segment ends, 0 when it has none.
-        Files not named like a segment are left alone. Raises OSError.
+        `end_of_rows` returns where the last message of a segment ends, 0 when it has none. With
+        `keep` the bytes are moved elsewhere. Files not named like a segment are left alone. Raises
+        OSError.
         """
+        found: list[Leftover | None] = []
         for path in sorted(self._directory.iterdir()):
             if _NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink():
                 with suppress(FileNotFoundError):  # its writer has discarded it in the meantime
-                    _sweep_segment(path, end_of_rows)
+                    found.append(sweep_segment(path, end_of_rows, keep=keep))
+        return [leftover for leftover in found if leftover is not None]
+
+    def has(self, segment: str) -> bool:
+        """Return whether there is a file, or a link, of this name."""
+        return os.path.lexists(self._directory / segment)
 
     def is_empty(self) -> bool:
         """Return whether no segment holds any bytes."""
@@ -111,18 +118,3 @@ def _spans(segment: str, offset: int, messages: Sequence[Sequence[bytes]]) -> It
         span = Span(segment, offset, sum(map(len, chunks)))
         offset = span.end
         yield span
-
-
-def _sweep_segment(path: Path, end_of_rows: Callable[[str], int]) -> None:
-    if 0 < path.stat().st_size <= end_of_rows(path.name):
-        return
-    with path.open("rb+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        end = end_of_rows(path.name)  # again: the writer may have committed before it ended
-        if end == 0:
-            path.unlink()
-        elif end < path.stat().st_size:  # if the file is too short, truncate would add zeros
-            file.truncate(end)

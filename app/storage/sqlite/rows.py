@@ -17,6 +17,16 @@ from app.storage.sqlite.tables import messages
 _LOOKED_UP = {"idempotency_key", "recipient_key", "segment", "segment_offset"}
 _SHOWN = [column for column in messages.columns if column.name not in _LOOKED_UP]
 
+# The names of all segments, each looked up by the index: DISTINCT would read every row.
+SEGMENTS_SQL = """
+WITH RECURSIVE known (name) AS (
+    SELECT min(segment) FROM message
+    UNION ALL
+    SELECT (SELECT min(segment) FROM message WHERE segment > known.name)
+    FROM known WHERE known.name IS NOT NULL
+) SELECT name FROM known WHERE name IS NOT NULL
+"""
+
 
 def selection(query: Query, after: str | None = None) -> Select[Any]:
     """Return the statement for `query`, without its limit; the rows after the id `after` only."""

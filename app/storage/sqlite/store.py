@@ -3,7 +3,7 @@
 import errno
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ from sqlalchemy import Engine, Row, delete, func, inspect, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
-from app.state.lock_file import locked
+from app.state.lock_file import LockFile, locked
 from app.state.small_files import sync_directory
 from app.storage.body import Body
 from app.storage.group_commit import GroupCommit
@@ -20,11 +20,18 @@ from app.storage.message import Message, Receipt, StoredMessage
 from app.storage.segments.directory import Segments
 from app.storage.segments.segment_file import Span
 from app.storage.segments.spooled_body import SpooledBody
+from app.storage.segments.sweep import Leftover
+from app.storage.sqlite import last_commit
 from app.storage.sqlite.checkpoint import Checkpoints
-from app.storage.sqlite.database import connect, create_database, migrate
+from app.storage.sqlite.database import (
+    BUSY_TIMEOUT_SECONDS,
+    connect,
+    create_database,
+    migrate,
+)
 from app.storage.sqlite.lost_database import refuse_lost_database
 from app.storage.sqlite.probe import WriteProbe
-from app.storage.sqlite.rows import selection, stored_message
+from app.storage.sqlite.rows import SEGMENTS_SQL, selection, stored_message
 from app.storage.sqlite.tables import messages
 from app.storage.sqlite.writer import Addition, Writer
 
@@ -91,8 +98,10 @@ class SQLiteStore:
     def remove(self, message_id: str) -> None:
         """See MessageStore.remove."""
         statement = delete(messages).where(messages.c.id == message_id)
-        with _failures_as_unavailable(), self._engine.begin() as connection:
-            removed = connection.execute(statement).rowcount
+        with _failures_as_unavailable(), self._committing() as lock:
+            last_commit.forget(self._engine, lock, message_id)
+            with self._engine.begin() as connection:
+                removed = connection.execute(statement).rowcount
         if not removed:
             raise _not_found(message_id)
 
@@ -136,13 +145,27 @@ class SQLiteStore:
             _refuse_orphans(self._engine, self._segments)
             migrate(self._engine)
 
-    def sweep(self) -> None:
-        """Remove bytes without a row, which a crash leaves behind; raises StorageUnavailable.
+    def sweep(self) -> list[Leftover]:
+        """Remove bytes without a row, which a crash leaves behind, and return what was found.
 
-        Safe while other processes serve from the same directory.
+        Keeps them where they may be acknowledged mail. Raises StorageUnavailable, also when the
+        database lacks rows. Safe while other processes serve from the same directory.
         """
         with _failures_as_unavailable():
-            self._segments.sweep(self._end_of_rows)
+            with self._committing() as lock:
+                is_current = last_commit.is_known_to_be_current(self._engine, lock)
+            return self._segments.sweep(self._end_of_rows, keep=not is_current)
+
+    def missing_segments(self) -> dict[str, int]:
+        """Return how many messages each segment had that isn't there; raises StorageUnavailable."""
+        with _failures_as_unavailable(), self._engine.connect() as connection:
+            names = connection.exec_driver_sql(SEGMENTS_SQL).scalars().all()
+            missing = [name for name in names if not self._segments.has(name)]
+            count = select(func.count()).select_from(messages)
+            return {
+                name: connection.execute(count.where(messages.c.segment == name)).scalar_one()
+                for name in missing
+            }
 
     def close(self) -> None:
         """See MessageStore.close."""
@@ -151,6 +174,12 @@ class SQLiteStore:
         self._segments.close()
         for engine in (self._checkpointing, self._probing, self._engine):
             engine.dispose()
+
+    @contextmanager
+    def _committing(self) -> Iterator[LockFile]:
+        lock = LockFile(self._lock_file, BUSY_TIMEOUT_SECONDS)
+        with closing(lock), lock.held():
+            yield lock
 
     def _try_writing_rows(self) -> None:
         with locked(self._lock_file, PROBE_SECONDS):

@@ -5,6 +5,7 @@ the commit is synced before any client is answered.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
@@ -142,7 +143,16 @@ class Writer:
         with self._lock.held():
             inserted = self._insert(connection, additions, rows)
             connection.commit()
+            with suppress(OSError):  # they are stored all the same
+                self._note_last(additions, inserted)
         return inserted
+
+    def _note_last(self, additions: Sequence[Addition], inserted: Sequence[bool]) -> None:
+        """See app.storage.sqlite.last_commit."""
+        pairs = zip(additions, inserted, strict=True)
+        ids = [addition.message.message_id for addition, is_inserted in pairs if is_inserted]
+        if ids:
+            self._lock.write(ids[-1])
 
     def _insert(
         self, connection: Connection, additions: Sequence[Addition], rows: Sequence[Row]

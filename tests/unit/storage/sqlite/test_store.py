@@ -4,30 +4,21 @@ import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
+from support.store import AT, add
 from support.together import outputs_of_all
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
 from app.storage.ids import new_message_id
-from app.storage.interface import MessageStore, Query
+from app.storage.interface import Query
 from app.storage.message import Envelope, Message
 from app.storage.segments.spooled_body import LARGE_MESSAGE_BYTES
 from app.storage.sqlite.store import SQLiteStore, create_store
-
-AT = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-def add(store: MessageStore, raw: bytes, key: str = "key") -> str:
-    message = Message(new_message_id(AT), AT, Envelope("a@b", "c@d"), "", key)
-    body = store.new_body()
-    for start in range(0, len(raw), 65536):
-        body.write(raw[start : start + 65536])
-    return store.add(message, body).message_id
 
 
 def segments(data_dir: Path) -> list[Path]:
