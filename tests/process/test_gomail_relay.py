@@ -1,5 +1,6 @@
 """config/postfix/gomail-relay: whatever happens, only GoMail's own refusal is final."""
 
+import json
 import os
 import signal
 import subprocess
@@ -153,6 +154,58 @@ def test_a_refusal_of_this_message_is_final(
     gomail.status, gomail.content_type, gomail.body = status, PROBLEM, problem(code)
     done = relay.run()
     assert (done.returncode, done.stdout[:6]) == final
+
+
+DETAILS = [
+    ("No mail is received for example.org here.", b"No mail is received for example.org here."),
+    ('say "no" \\ go / away', b'say "no" \\ go / away'),
+    ("two\r\n5.0.0 lines\x1b[31m", b"two  5.0.0 lines?[31m"),
+    ("gr\xfcn \u2028", b"gr?n ?"),
+    ("%s $(id) `id` * ~", b"%s $(id) `id` * ~"),
+    ("x" * 5_000, b"x" * 200),
+    ('", "request_id": "forged', b'", "request_id": "forged'),
+]
+
+
+@pytest.mark.parametrize(("detail", "shown"), DETAILS)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (422, "message_rejected", b"5.6.0 Message refused: "),
+        (403, "policy_reject", b"5.7.1 Refused by policy: "),
+        (503, "storage_unavailable", b"4.3.2 GoMail accepts no messages for now: "),
+    ],
+)
+def test_the_reason_is_in_one_line(
+    relay: Relay, gomail: StandIn, detail: str, shown: bytes, answer: tuple[int, str, bytes]
+) -> None:
+    """For log and bounce: detail and request id, printable and bounded, after the status."""
+    status, code, first = answer
+    document = {"detail": detail, "code": code, "request_id": "4f2a"}
+    gomail.status, gomail.content_type = status, PROBLEM
+    gomail.body = json.dumps(document).encode()
+    assert relay.run().stdout == first + shown + b" (request 4f2a)\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"code": "message_rejected", "detail": "raw \x00\x1b\xff\n bytes", "request_id": "a\tb"}',
+        b'{"code": "message_rejected", "detail": "cut sh',
+        b'{"code": "message_rejected", "detail": "cut \\u12',
+        b'{"code": "message_rejected", "detail": "cut \\',
+        b'{"code": "message_rejected", "detail": 5}',
+    ],
+)
+def test_an_odd_document_makes_one_printable_line(
+    relay: Relay, gomail: StandIn, body: bytes
+) -> None:
+    """The answer may be cut short, or of somebody who means harm."""
+    gomail.status, gomail.content_type, gomail.body = 422, PROBLEM, body
+    done = relay.run()
+    assert (done.returncode, done.stderr) == (65, b"")
+    assert done.stdout.startswith(b"5.6.0 Message refused")
+    assert done.stdout[:-1].decode("ascii").isprintable()
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "application/json", "text/plain", ""])

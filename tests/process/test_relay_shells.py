@@ -33,7 +33,7 @@ def gomail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(params=["dash", "bash", "busybox"])
-def run(request: pytest.FixtureRequest, gomail: Server, tmp_path: Path) -> Run:
+def run(request: pytest.FixtureRequest, gomail: Server, tmp_path: Path, said: list[bytes]) -> Run:
     """Return a function that runs the script in one shell, and returns exit code and status."""
     shell = [require_program(request.param), *(["sh"] if request.param == "busybox" else [])]
     token_file = tmp_path / "token"
@@ -55,9 +55,16 @@ def run(request: pytest.FixtureRequest, gomail: Server, tmp_path: Path) -> Run:
             check=False,
             timeout=100,
         )
+        said.append(done.stdout)
         return done.returncode, done.stdout.split()[0]
 
     return run_relay
+
+
+@pytest.fixture
+def said() -> list[bytes]:
+    """Return what the script has printed."""
+    return []
 
 
 def test_a_message_is_stored_as_it_was_piped(
@@ -73,6 +80,14 @@ def test_a_message_is_stored_as_it_was_piped(
         ]
         assert store.read(message.message_id) == MESSAGE
     assert message.envelope.sender == ""
+
+
+def test_the_reason_of_a_refusal_is_told(run: Run, gomail: Server, said: list[bytes]) -> None:
+    """In GoMail's own words, with the id under which its log has the request."""
+    assert run(b"no message") == (65, b"5.6.0")
+    line = gomail.log()[-1]
+    expected = f"5.6.0 Message refused: {line['detail']} (request {line['request_id']})\n"
+    assert said == [expected.encode()]
 
 
 def test_an_early_refusal_of_a_large_message_is_final(run: Run) -> None:

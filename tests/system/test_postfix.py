@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -300,4 +301,8 @@ def test_a_refusal_bounces_with_its_reason(
     way.postfix.wait_until_empty()
     [outcome] = way.outcomes()
     assert (outcome.code, outcome.status) == (code, "bounced")
+    told = re.search(r": (.+) \(request ([0-9a-f]{32})\)", outcome.text)
+    assert told is not None, outcome.text
+    [line] = [line for line in way.server.log() if line["request_id"] == told[2]]
+    assert (told[1].endswith(line["detail"]), line["recipient"]) == (True, recipient)
     assert way.stored() == []
