@@ -1,5 +1,6 @@
 """Assembles the parts of an application from the settings."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Services:
-    """What the web layer works with."""
+    """What the web layer works with; `started_at` as in SharedState."""
 
     store: MessageStore
     receiver: Receiver
@@ -38,6 +39,7 @@ class Services:
     slots: Slots = field(default_factory=Slots)
     recorder: Recorder | None = None
     write_timeout: float = 30
+    started_at: float = field(default_factory=time.monotonic)
     clock: Callable[[], datetime] = now
 
     def close(self) -> None:
@@ -65,6 +67,7 @@ def build(
         slots=shared.slots,
         recorder=recorder,
         write_timeout=settings.timeouts.write,
+        started_at=shared.started_at,
     )
 
 

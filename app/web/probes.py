@@ -18,8 +18,6 @@ from app.web.schemas import HealthSchema, ReadySchema, TotalsSchema
 
 blueprint = Blueprint("probes", __name__)
 
-# Read in the master before it forks, so every worker counts from the start of the server.
-_started_at = time.monotonic()
 _HEALTH_SCHEMA = HealthSchema()
 _READY_SCHEMA = ReadySchema()
 _TOTALS_SCHEMA = TotalsSchema()
@@ -34,7 +32,7 @@ def health() -> Response:
     - 200 `healthy`
     - 503 `unhealthy` with reasons, when the store can't be written to
     """
-    answer = {"version": __version__, "uptime": round(time.monotonic() - _started_at, 3)}
+    answer = {"version": __version__, "uptime": _uptime()}
     try:
         current_services().store.check()
     except StorageUnavailable as error:
@@ -67,12 +65,12 @@ def metrics() -> Response:
     """
     slots = current_services().slots
     totals = slots.totals()
-    started = time.time() - (time.monotonic() - _started_at)
+    started = time.time() - _uptime()
     answer = {
         "total_emails": totals.messages,
         "total_bytes": totals.bytes,
         "last_received": _time(totals.last_received_ms / 1000) if totals.messages else None,
-        "uptime_seconds": round(time.monotonic() - _started_at, 3),
+        "uptime_seconds": _uptime(),
         "start_time": _time(started),
         "total_timeouts": totals.timeouts,
         "active_requests": slots.in_flight(),
@@ -96,6 +94,10 @@ def openapi() -> Response:
 def _description() -> str:
     text = (files("app.web") / "openapi.yaml").read_text(encoding="utf-8")
     return json.dumps(yaml.safe_load(text))
+
+
+def _uptime() -> float:
+    return round(time.monotonic() - current_services().started_at, 3)
 
 
 def _time(seconds: float) -> datetime:

@@ -182,3 +182,18 @@ def check_stored(server: Server, receipts: Sequence[Any]) -> None:
             assert row.envelope.queue_id == f"queue{number}"
             assert store.read(row.message_id) == raw
             assert (row.size, row.sha256) == (len(raw), hashlib.sha256(raw).digest())
+
+
+def test_the_uptime_is_that_of_the_server(server: Server) -> None:
+    """Every worker says the same start, also one that has replaced another."""
+
+    def starts() -> set[str]:
+        return {server.request("GET", "/metrics").json()["start_time"][:19] for _ in range(20)}
+
+    before = server.request("GET", "/health").json()["uptime"]
+    for pid in server.worker_pids():
+        kill_process(pid)
+    wait_for(lambda: len(server.worker_pids()) == 2)
+    wait_for(lambda: server.request("GET", "/health").status == 200)
+    assert server.request("GET", "/health").json()["uptime"] > before
+    assert len(starts()) <= 2  # cut to seconds, on both sides of one

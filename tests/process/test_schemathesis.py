@@ -28,9 +28,10 @@ CHECKS = [
 ]
 MESSAGE = b"From: a@example.com\r\nTo: b@example.com\r\n\r\nHello\r\n"
 
-schemathesis.openapi.media_type(
-    "message/rfc822", st.binary() | st.just(MESSAGE) | st.binary().map(lambda tail: MESSAGE + tail)
-)
+for media_type in ("message/rfc822", "message/global"):
+    schemathesis.openapi.media_type(
+        media_type, st.binary() | st.just(MESSAGE) | st.binary().map(lambda tail: MESSAGE + tail)
+    )
 document = yaml.safe_load((CHECKOUT / "app" / "web" / "openapi.yaml").read_text(encoding="utf-8"))
 api = schemathesis.openapi.from_dict(document)
 

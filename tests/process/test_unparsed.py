@@ -14,8 +14,8 @@ LONG = b"x" * 20_000
 @pytest.mark.parametrize(
     ("data", "status", "code", "detail"),
     [
-        (b"GET / HTTP/1.1\r\nBad Header\r\n", 400, "bad_request", "framed"),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n", 400, "bad_request", "framed"),
+        (b"GET / HTTP/1.1\r\nBad Header\r\n", 400, "bad_request", "not valid HTTP"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n", 400, "bad_request", "not valid HTTP"),
         (b"GET /%b HTTP/1.1\r\n" % LONG, 400, "bad_request", "line is too long (allowed: 4094"),
         (b"GET / HTTP/1.1\r\nX: %b\r\n" % LONG, 400, "bad_request", "of 8190 bytes"),
         (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 101, 400, "bad_request", "100 header fields"),
@@ -25,13 +25,13 @@ LONG = b"x" * 20_000
             b"POST /email HTTP/1.1\r\nTransfer-Encoding: mystery\r\n",
             415,
             "unsupported_media_type",
-            "only chunked",
+            "Only chunked",
         ),
         (
             b"POST /email HTTP/1.1\r\nTransfer-Encoding: gzip\r\n",
             415,
             "unsupported_media_type",
-            "only chunked",
+            "Only chunked",
         ),
     ],
     ids=["header", "TLS", "line", "field", "fields", "expectation", "version", "coding", "gzip"],
