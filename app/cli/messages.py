@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,10 @@ def list_messages(  # noqa: PLR0913, PLR0917 -- one argument an option
 ) -> None:
     """List stored messages, newest first."""
     with opened_store(config) as store:
-        found = list(store.search(Query(recipient, since, until, limit)))
+        found = list(store.search(Query(recipient, since, until, limit + 1)))
+    if len(found) > limit:
+        del found[limit:]
+        click.echo(_how_to_go_on(found[-1], limit), err=True)
     if as_json:
         click.echo(json.dumps([_as_json(message) for message in found], indent=2))
         return
@@ -122,6 +125,15 @@ def export(  # noqa: PLR0913, PLR0917 -- one argument an option
     click.echo(f"Exported {exported} {noun} to {directory}")
     if faults:
         sys.exit("\n".join(faults))
+
+
+def _how_to_go_on(last: StoredMessage, limit: int) -> str:
+    # Others may have come in the same millisecond, so the last one is listed again.
+    until = (last.received_at + timedelta(milliseconds=1)).isoformat(timespec="milliseconds")
+    return (
+        f"Only the newest {limit} are listed. For older ones add --until {until} (which begins with"
+        " the last one again), or set --limit higher."
+    )
 
 
 def _as_json(message: StoredMessage) -> dict[str, object]:

@@ -90,7 +90,7 @@ STORAGE_FREE = Metric(
     "storage_free_bytes",
     "gauge",
     "Free space in the file system of the data directory",
-    "When it falls: remove old messages or enlarge the disk.",
+    "When it falls: enlarge the disk; GoMail keeps every message.",
 )
 STORAGE_SIZE = Metric(
     "storage_size_bytes",

@@ -7,6 +7,7 @@ import sys
 
 from app.auth.generated_token import token_file
 from app.errors import GoMailError
+from app.relay.postfix import received_domains
 from app.server.configuration import (
     current_tokens,
     load_settings,
@@ -69,7 +70,7 @@ def announce(settings: Settings) -> None:
 def _curl_line(settings: Settings) -> str:
     # Single quotes only, so that the line is the same inside a JSON string. The token itself is
     # never logged.
-    domain = settings.mail.primary_domain or "example.com"
+    domain = next(iter(received_domains(settings)), "example.com")
     is_configured = bool(settings.authentication.bearer_tokens)
     quoted_file = shlex.quote(str(token_file(settings.storage.data_dir)))
     token = "YOUR-TOKEN" if is_configured else f"$(cat {quoted_file})"

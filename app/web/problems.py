@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Sequence
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.errors import (
@@ -62,10 +62,20 @@ def _answer_error(error: GoMailError) -> Response:
 def _answer_http_exception(error: HTTPException) -> Response:
     status = error.code or 500
     code = _CODE_OF_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
-    answer = problem(code, _DETAIL_OF_CODE[code].format(method=request.method))
+    detail = _DETAIL_OF_CODE[code].format(method=request.method)
+    if code == "not_found" and _is_route_with_slash():
+        detail = "There is nothing at this path: without the slash at its end there is."
+    answer = problem(code, detail)
     if isinstance(error, MethodNotAllowed) and error.valid_methods is not None:
         answer.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return answer
+
+
+def _is_route_with_slash() -> bool:
+    path, adapter = request.path, current_app.create_url_adapter(request)
+    if adapter is None or not path.endswith("/"):
+        return False
+    return bool(adapter.allowed_methods(path.rstrip("/")))
 
 
 def _answer_unexpected(error: Exception) -> Response:

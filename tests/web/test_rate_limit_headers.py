@@ -75,7 +75,7 @@ def test_the_headers_say_how_matters_stand(post: Post, limiter_clock: Clock[int]
             "X-RateLimit-Remaining": str(remaining),
             "X-RateLimit-Reset": str(1_700_000_001 + full_after),
             "RateLimit": f'"minute";r={remaining};t={full_after}',
-            "RateLimit-Policy": '"minute";q=60;w=60',
+            "RateLimit-Policy": '"minute";q=60;w=60;burst=3',
         }
     limiter_clock.now += 2_500_000_000
     answer = post(RAW)
@@ -84,7 +84,7 @@ def test_the_headers_say_how_matters_stand(post: Post, limiter_clock: Clock[int]
         "X-RateLimit-Remaining": "1",
         "X-RateLimit-Reset": "1700000002",  # 0.25 s + 1.5 s, rounded up
         "RateLimit": '"minute";r=1;t=2',
-        "RateLimit-Policy": '"minute";q=60;w=60',
+        "RateLimit-Policy": '"minute";q=60;w=60;burst=3',
     }
 
 

@@ -274,3 +274,17 @@ def test_damaged_bytes_are_an_internal_error(app: Flask) -> None:
         app.test_client().get("/corrupt", headers=AUTHORIZATION), 500, "internal_error"
     )
     assert "damaged" not in str(document)
+
+
+@pytest.mark.parametrize("path", ["/mail/inbound/", "/email/", "/health/", "/mail/inbound//"])
+def test_a_slash_too_many_is_named(app: Flask, path: str) -> None:
+    """It is easily overlooked in the configuration of a relay."""
+    document = check_problem(app.test_client().post(path), 404, "not_found")
+    assert "slash" in str(document["detail"])
+
+
+@pytest.mark.parametrize("path", ["/", "/mail/", "/nothing/"])
+def test_a_slash_is_not_blamed_for_what_is_not_there(app: Flask, path: str) -> None:
+    """Without it there is nothing either."""
+    document = check_problem(app.test_client().post(path), 404, "not_found")
+    assert "slash" not in str(document["detail"])

@@ -56,6 +56,6 @@ def _add_headers(answer: Response) -> Response:
     add("X-RateLimit-Remaining", str(decision.remaining))
     add("X-RateLimit-Reset", str(math.ceil(services.clock().timestamp() + full_after)))
     # draft-ietf-httpapi-ratelimit-headers-10
-    add("RateLimit-Policy", f'"minute";q={per_minute};w=60')
+    add("RateLimit-Policy", f'"minute";q={per_minute};w=60;burst={services.rate_limit.burst}')
     add("RateLimit", f'"minute";r={decision.remaining};t={math.ceil(full_after)}')
     return answer
