@@ -32,8 +32,8 @@ def verify(config: Path | None) -> None:
         for each in leftovers(load(config=config).storage):
             click.echo(f"segments/leftovers/{each.kept_as}: {each.size} bytes without a message")
     if faults:
-        sys.exit(f"{len(faults)} of {bar.pos} messages can't be read as they were received")
-    click.echo(f"All {bar.pos} messages are as they were received")
+        sys.exit(f"{len(faults)} of {count} messages can't be read as they were received")
+    click.echo(f"All {count} messages are as they were received")
 
 
 def _faults(store: MessageStore, messages: Iterable[StoredMessage]) -> Iterator[str]:

@@ -61,25 +61,38 @@ def test_a_backup_under_load_brings_back_all_that_was_acknowledged(
     assert any("segments/leftovers" in line["message"] for line in server.log())
 
 
+def database(server: Server) -> dict[str, bytes]:
+    """Return the files of the database of a server that is stopped."""
+    return {path.name: path.read_bytes() for path in server.data_dir.glob("gomail.db*")}
+
+
+def put(files: dict[str, bytes], server: Server) -> None:
+    """Replace the files of the database."""
+    for path in server.data_dir.glob("gomail.db*"):
+        path.unlink()
+    for name, content in files.items():
+        (server.data_dir / name).write_bytes(content)
+
+
 def test_an_older_database_is_refused_in_one_line(new_server: NewServer, tmp_path: Path) -> None:
     """Nothing is cut off; with the newer one put back, all mail is there."""
     server = new_server().start()
     server.deliver(plain_mail("in the backup", b"x"))
     server.stop()
-    older = (server.data_dir / "gomail.db").read_bytes()
+    older = database(server)
     server.start()
     for number in range(30):
         assert server.deliver(plain_mail(number, b"y" * 10_000)).status == 200
     server.stop()
-    newer = (server.data_dir / "gomail.db").read_bytes()
-    (server.data_dir / "gomail.db").write_bytes(older)
+    newer = database(server)
+    put(older, server)
     server.launch()
     assert server.wait() == 1
     [line] = server.errors().splitlines()
     assert "gomail.db is older than segments/" in line
     assert "put back the newer gomail.db" in line
 
-    (server.data_dir / "gomail.db").write_bytes(newer)
+    put(newer, server)
     server.start()
     verified = server.gomail("messages", "verify")
     assert (verified.returncode, verified.stdout) == (
