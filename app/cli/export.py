@@ -1,15 +1,23 @@
 """Exports stored messages to files for mail programs, readable only by their owner."""
 
-import mailbox
+import os
+import re
+import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import asctime
+from typing import BinaryIO
 
 from app.errors import MessageCorrupt, StorageUnavailable
+from app.intake.originals import with_originals, without_mbox_line
 from app.storage.interface import MessageStore
 from app.storage.message import StoredMessage
 
 Content = tuple[StoredMessage, bytes]
+
+MBOX = "gomail.mbox"
+_FROM_LINE = re.compile(rb"^From ", re.MULTILINE)
 
 
 def read_all(
@@ -26,32 +34,56 @@ def read_all(
 
 
 def export_as_eml(contents: Iterable[Content], directory: Path) -> int:
-    """Write each message to ID.eml, byte for byte; return how many."""
+    """Write each message to ID.eml, its envelope in X-Original- fields; return how many."""
     exported = 0
     for message, content in contents:
-        temporary = directory / f".{message.message_id}.eml"
-        temporary.touch(mode=0o600)
-        temporary.write_bytes(content)
-        temporary.replace(directory / f"{message.message_id}.eml")
+        with _new_file(directory, f"{message.message_id}.eml", replaces=True) as file:
+            file.write(with_originals(content, message.envelope))
         exported += 1
     return exported
 
 
 def export_as_mbox(contents: Iterable[Content], directory: Path) -> int:
-    """Write all messages to gomail.mbox (RFC 4155), replacing it; return how many."""
-    temporary = directory / ".gomail.mbox"
-    temporary.unlink(missing_ok=True)
-    temporary.touch(mode=0o600)
-    box = mailbox.mbox(temporary)
+    """Write all messages to gomail.mbox (RFC 4155); return how many.
+
+    Raises FileExistsError when there is one: it may have other messages.
+    """
     exported = 0
-    for message, content in contents:
-        sender = message.envelope.sender or "MAILER-DAEMON"
-        received = asctime(message.received_at.utctimetuple())
-        lines = content.replace(b"\r\n", b"\n")  # as RFC 4155 and Unix mail programs expect
-        if lines.startswith(b"From "):
-            lines = b">" + lines
-        box.add(f"From {sender} {received}\n".encode() + lines)
-        exported += 1
-    box.close()
-    temporary.replace(directory / "gomail.mbox")
+    with _new_file(directory, MBOX, replaces=False) as file:
+        for message, content in contents:
+            sender = message.envelope.sender or "MAILER-DAEMON"
+            received = asctime(message.received_at.utctimetuple())
+            # RFC 4155 and Unix mail programs expect plain line ends. A message's own mbox line
+            # would end its head for them.
+            lines = without_mbox_line(content.replace(b"\r\n", b"\n"))
+            lines = _FROM_LINE.sub(b">From ", with_originals(lines, message.envelope))
+            end = b"\n" if lines.endswith(b"\n") else b"\n\n"
+            file.write(f"From {sender} {received}\n".encode() + lines + end)
+            exported += 1
     return exported
+
+
+@contextmanager
+def _new_file(directory: Path, name: str, *, replaces: bool) -> Iterator[BinaryIO]:
+    """Yield a file (0600) that gets its name when it is whole, and follows no link there."""
+    place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    unfinished = f".{name}.{secrets.token_hex(8)}"
+    flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
+    try:
+        if not replaces:
+            _refuse_existing(directory / name)
+        with os.fdopen(os.open(unfinished, flags, 0o600, dir_fd=place), "wb") as file:
+            yield file
+        if replaces:
+            os.replace(unfinished, name, src_dir_fd=place, dst_dir_fd=place)
+        else:
+            os.link(unfinished, name, src_dir_fd=place, dst_dir_fd=place)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(unfinished, dir_fd=place)
+        os.close(place)
+
+
+def _refuse_existing(path: Path) -> None:
+    if os.path.lexists(path):
+        raise FileExistsError(17, "It already exists: move it, or export elsewhere", str(path))

@@ -110,7 +110,10 @@ def export(  # noqa: PLR0913, PLR0917 -- one argument an option
     kind: str,
     directory: Path,
 ) -> None:
-    """Write stored messages to DIR: one ID.eml for each, or all to a new gomail.mbox."""
+    """Write stored messages to DIR: one ID.eml for each, or all to a new gomail.mbox.
+
+    Both begin with the envelope in X-Original- fields, so that they can be sent in again.
+    """
     query = Query(recipient, since, until, oldest_first=True)
     write = export_as_eml if kind == "eml" else export_as_mbox
     faults: list[str] = []

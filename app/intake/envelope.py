@@ -1,11 +1,13 @@
 """The sender and recipient of a message: as the relay gives them, else from the headers."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.errors import BadRequest, FieldFault, MessageRejected
 from app.intake.addresses import whole_address
 from app.intake.headers import Head
+from app.printable import readable
 from app.storage.message import NOBODY, Connection, Envelope
 
 POSTFIX_NULL_SENDER = "MAILER-DAEMON"
@@ -62,9 +64,12 @@ def _is_same(one: str, other: str) -> bool:
 def complete(given: PartialEnvelope, head: Head) -> Envelope:
     """Return the complete envelope, with the message's From and To for what wasn't given.
 
+    When nothing is said of sender and recipient, the message may begin with the whole envelope.
     A sender that is present but empty is the null sender. Raises MessageRejected when there is no
     usable address, and when a given one is not one address and nothing else.
     """
+    if given.sender is given.mail_from is given.recipient is None and head.originals:
+        given = _from_originals(given, head.originals)
     sender = given.mail_from if given.sender is None else given.sender
     sender = head.sender if sender is None else _sender(sender)
     recipient = given.recipient
@@ -74,6 +79,24 @@ def complete(given: PartialEnvelope, head: Head) -> Envelope:
     if recipient is None:
         raise MessageRejected("There is no recipient, neither in the envelope nor in To.")
     return Envelope(sender, recipient, given.connection, given.mail_from, given.queue_id)
+
+
+def _from_originals(given: PartialEnvelope, originals: Mapping[str, str]) -> PartialEnvelope:
+    def text(name: str) -> str | None:
+        return readable(originals[name]) if name in originals else None
+
+    connection = given.connection
+    return PartialEnvelope(
+        sender=originals.get("sender"),
+        recipient=originals.get("recipient"),
+        connection=Connection(
+            client_address=connection.client_address or text("client-address"),
+            client_hostname=connection.client_hostname or text("client-hostname"),
+            helo=connection.helo or text("helo"),
+        ),
+        mail_from=text("mail-from"),
+        queue_id=given.queue_id or text("queue-id"),
+    )
 
 
 def _sender(text: str) -> str:

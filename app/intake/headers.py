@@ -5,7 +5,8 @@ the relay didn't give one. MIME parts are not parsed.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from app.errors import MessageRejected
 from app.intake.addresses import find_addresses
@@ -28,17 +29,23 @@ _CR_BEFORE_FIELD = re.compile(rb"\r(?=" + _FIELD_NAME + rb")")
 _CR_AT_LINE_START = re.compile(rb"(?<=\n)\r+")
 _LINE_END = re.compile(rb"(?<!\r)\r+\n")
 _SPACE_BEFORE_COLON = re.compile(rb"^([!-9;-~]+)[ \t]+:", re.MULTILINE)
+_ORIGINAL = re.compile(rb"\nX-Original-([A-Z-]+):([^\n]*(?:\n[ \t][^\n]*)*)", re.IGNORECASE)
 _ESCAPED = re.compile(rb"\\.")
 _FOLDED_VALUE = re.compile(rb"[^\n]*(?:\n[ \t][^\n]*)*")
 
 
 @dataclass(frozen=True)
 class Head:
-    """What the headers say. Addresses are parsed only when they are needed."""
+    """What the headers say. Addresses are parsed only when they are needed.
+
+    `originals` are the X-Original- fields that the message begins with, see app.intake.originals;
+    their names are what follows X-Original-, in lower case.
+    """
 
     from_field: str = ""
     to_field: str = ""
     subject: str = ""
+    originals: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sender(self) -> str | None:
@@ -74,7 +81,25 @@ def parse_head(beginning: bytes, *, is_whole: bool) -> Head:
         from_field=_addresses(_value(lines, names, b"\nfrom:")),
         to_field=_addresses(_value(lines, names, b"\nto:")),
         subject=readable(decode_words(subject))[:MAX_SUBJECT_CHARACTERS],
+        originals=_originals(lines),
     )
+
+
+def start_of_head(raw: bytes) -> int:
+    """Return where the first field of a message begins, behind what isn't part of its head."""
+    start = len(BOM) if raw.startswith(BOM) else 0
+    before = _BEFORE.match(raw, start)
+    return before.end() if before else start
+
+
+def _originals(lines: bytes) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    match = _ORIGINAL.match(lines)
+    while match:
+        value = match[2].replace(b"\n", b"").strip(b" \t")[:MAX_VALUE_BYTES]
+        found.setdefault(match[1].decode().lower(), value.decode("utf-8", "replace"))
+        match = _ORIGINAL.match(lines, match.end())
+    return found
 
 
 def _fields(beginning: bytes) -> tuple[bytes, bool]:

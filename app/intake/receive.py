@@ -149,7 +149,8 @@ class Receiver:
         envelope = complete(submission.envelope, head)
         check_policy(envelope, settings.blocked_domains, settings.allowed_recipient_domains)
         content = submission.digest or body.sha256()
-        key = _idempotency_key(upload.idempotency_key, envelope, content)
+        queue_id = submission.envelope.queue_id  # not the message's own: it may say what it likes
+        key = _idempotency_key(upload.idempotency_key, queue_id, envelope, content)
         received_at = self._clock()
         return Message(new_message_id(received_at), received_at, envelope, head.subject, key)
 
@@ -178,12 +179,14 @@ def _is_json(kind: BodyKind, first: bytes) -> bool:
     return kind is BodyKind.JSON
 
 
-def _idempotency_key(client_key: str | None, envelope: Envelope, content: bytes) -> str:
+def _idempotency_key(
+    client_key: str | None, queue_id: str | None, envelope: Envelope, content: bytes
+) -> str:
     """Return the key that two arrivals of the same message for the same recipient share."""
     if client_key is not None:
         parts = ["idempotency-key", client_key, envelope.recipient]
-    elif envelope.queue_id is not None:
-        parts = ["queue-id", envelope.queue_id, envelope.recipient]
+    elif queue_id is not None:
+        parts = ["queue-id", queue_id, envelope.recipient]
     else:
         parts = ["content", envelope.sender, envelope.recipient, content.hex()]
     # None of them can contain NUL, so different parts never produce the same text.

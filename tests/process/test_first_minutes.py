@@ -167,7 +167,7 @@ def test_a_message_is_shown_readable_and_raw(filled: tuple[Server, list[str]]) -
 def test_the_export_as_files_is_byte_for_byte(
     filled: tuple[Server, list[str]], tmp_path: Path
 ) -> None:
-    """One file for each message, under its id."""
+    """One file for each message, under its id, after the fields of its envelope."""
     server, ids = filled
     result = server.gomail("messages", "export", tmp_path / "out")
     assert (result.returncode, result.stdout) == (
@@ -175,7 +175,11 @@ def test_the_export_as_files_is_byte_for_byte(
         f"Exported 3 messages to {tmp_path / 'out'}\n".encode(),
     )
     exported = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    assert exported == {f"{message_id}.eml": MESSAGE for message_id in ids}
+    assert exported.keys() == {f"{message_id}.eml" for message_id in ids}
+    for content in exported.values():
+        envelope, message = content[: -len(MESSAGE)], content[-len(MESSAGE) :]
+        assert message == MESSAGE
+        assert all(line.startswith(b"X-Original-") for line in envelope.splitlines())
     modes = [
         path.stat().st_mode & 0o777 for path in (tmp_path / "out", *(tmp_path / "out").iterdir())
     ]

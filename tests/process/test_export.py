@@ -1,0 +1,136 @@
+"""What `messages export` writes: whole, readable, and good to be sent in again."""
+
+import mailbox
+import subprocess
+from contextlib import closing
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.requirement import require_program
+from support.server import NewServer, Server
+
+from app.storage.interface import Query
+from app.storage.sqlite.store import SQLiteStore
+
+MAIL = b"From: head@example.com\r\nTo: other@example.com\r\nSubject: again\r\n\r\nHi\r\nFrom me\r\n"
+ENVELOPES = [
+    {"X_Original_Sender": "ann@example.org", "X_Original_Recipient": "bob@example.com"},
+    {
+        "X_Original_Sender": "",
+        "X_Original_Recipient": "j\xc3\xb6rg@example.com",
+        "X_Original_Queue_Id": "4cXyz",
+        "X_Original_Client_Address": "192.0.2.7",
+        "X_Original_Client_Hostname": "client.example",
+        "X_Original_Helo": "helo.example",
+        "X_Original_Mail_From": "list@example.org",
+    },
+]
+BEGINNINGS = {
+    "plain": b"",
+    "mbox line": b"From ann@example.org Thu Jan  1 00:00:00 1970\r\n",
+    "escaped mbox line": b">From ann Thu Jan  1 00:00:00 1970\n",
+    "byte order mark": b"\xef\xbb\xbf",
+    "blank lines": b"\r\n\n",
+}
+
+
+@pytest.fixture
+def server(new_server: NewServer) -> Server:
+    return new_server().start()
+
+
+def stored(server: Server) -> list[tuple[Any, str, bytes]]:
+    """Return envelope, subject and bytes of each message, the oldest first."""
+    with closing(SQLiteStore(server.data_dir)) as store:
+        found = list(store.search(Query(oldest_first=True)))
+        return [(row.envelope, row.subject, store.read(row.message_id)) for row in found]
+
+
+def export(server: Server, directory: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
+    return server.gomail("messages", "export", directory, *options)
+
+
+@pytest.mark.promise("an export can be sent in again")
+@pytest.mark.parametrize("fields", ENVELOPES)
+@pytest.mark.parametrize("beginning", BEGINNINGS.values(), ids=BEGINNINGS)
+def test_an_export_can_be_sent_in_again(
+    server: Server, new_server: NewServer, tmp_path: Path, fields: dict[str, str], beginning: bytes
+) -> None:
+    """By curl, as a file: another server then has the same envelope, subject and message."""
+    curl = require_program("curl")
+    assert server.deliver(beginning + MAIL, **fields).status == 200
+    export(server, tmp_path / "out")
+    [file] = (tmp_path / "out").iterdir()
+    other = new_server().start()
+    subprocess.run(
+        [curl, "--fail", "--silent", "--oauth2-bearer", other.token, "--data-binary", f"@{file}",
+         "--header", "Content-Type: message/rfc822", f"{other.url}/mail/inbound"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    [(envelope, subject, raw)] = stored(server)
+    [(envelope_again, subject_again, raw_again)] = stored(other)
+    assert (envelope_again, subject_again) == (envelope, subject)
+    assert raw_again == file.read_bytes()
+    assert raw_again.endswith(MAIL)
+    assert raw == beginning + MAIL
+
+    export(other, tmp_path / "again")
+    [file_again] = (tmp_path / "again").iterdir()
+    assert file_again.read_bytes() == file.read_bytes()
+
+
+def test_what_the_request_says_outranks_the_message(server: Server) -> None:
+    """And a queue id in a message can't make it a repeat of another."""
+    fields = b"X-Original-Recipient: forged@example.com\r\nX-Original-Queue-Id: Q1\r\n"
+    server.deliver(fields + MAIL, X_Original_Recipient="bob@example.com")
+    assert server.deliver(MAIL, X_Original_Queue_Id="Q1").json()["duplicate"] is False
+    assert server.deliver(fields + MAIL).json()["duplicate"] is False
+    assert server.deliver(b"Received: from x\r\n" + fields + MAIL).status == 200
+    recipients = [envelope.recipient for envelope, _, _ in stored(server)]
+    assert recipients == [
+        "bob@example.com", "other@example.com", "forged@example.com", "other@example.com"
+    ]  # fmt: skip
+
+
+def test_an_mbox_is_read_back(server: Server, tmp_path: Path) -> None:
+    """Each message with its head, whatever it begins with."""
+    for beginning in BEGINNINGS.values():
+        server.deliver(beginning + MAIL)
+    assert export(server, tmp_path, "--format", "mbox").returncode == 0
+    with closing(mailbox.mbox(tmp_path / "gomail.mbox", create=False)) as box:
+        found = [message_from_bytes(message.as_bytes()) for message in box]
+    assert len(found) == len(BEGINNINGS)
+    heads = [(each["Subject"], each["X-Original-Recipient"]) for each in found[:3]]
+    assert heads == [("again", "other@example.com")] * 3
+
+
+def test_a_second_mbox_does_not_replace_the_first(server: Server, tmp_path: Path) -> None:
+    """It may have other messages: one line, 1, and nothing is touched."""
+    server.deliver(MAIL)
+    export(server, tmp_path, "--format", "mbox")
+    first = (tmp_path / "gomail.mbox").read_bytes()
+    server.deliver(MAIL, X_Original_Queue_Id="2")
+    done = export(server, tmp_path, "--format", "mbox")
+    assert done.returncode == 1
+    assert "already" in done.stderr.decode().splitlines()[-1]
+    assert [(path.name, path.read_bytes()) for path in tmp_path.glob("*mbox*")] == [
+        ("gomail.mbox", first)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["eml", "mbox"])
+def test_a_planted_link_is_not_followed(server: Server, tmp_path: Path, kind: str) -> None:
+    """In a directory that others write to, no file of theirs is overwritten."""
+    message_id = server.deliver(MAIL).json()["message_id"]
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    for name in (f".{message_id}.eml", f"{message_id}.eml", ".gomail.mbox"):
+        (shared / name).symlink_to(precious)
+    assert export(server, shared, "--format", kind).returncode == 0
+    assert precious.read_bytes() == b"precious"
+    [file] = [path for path in shared.iterdir() if path.is_file() and not path.is_symlink()]
+    assert file.suffix == f".{kind}"
