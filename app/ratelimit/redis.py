@@ -1,18 +1,16 @@
 """The buckets of all clients in a Redis or Valkey server, which several hosts share."""
 
 import logging
-import re
+import threading
 import time
 from collections.abc import Callable
 
 from redis import Redis, RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from app.ratelimit.redis_connections import connections
 from app.ratelimit.token_bucket import Decision, Limiter, TokenBucket
 from app.state.outage import Outage
 
-TIMEOUT_SECONDS = 0.05
 PAUSE_SECONDS = 1.0
 
 # The arithmetic of TokenBucket.take, using the server's clock, which all hosts share.
@@ -36,8 +34,8 @@ _log = logging.getLogger(__name__)
 class RedisLimiter:
     """Token buckets in Redis; while it can't be reached, those of `fallback`.
 
-    A request costs one round trip and at most TIMEOUT_SECONDS. After a failure, Redis isn't asked
-    for PAUSE_SECONDS, so that an outage doesn't slow down every request.
+    A request costs one round trip and at most TIMEOUT_SECONDS. After a failure, one request every
+    PAUSE_SECONDS asks Redis, and all others don't, so that an outage doesn't slow them down.
     """
 
     def __init__(
@@ -49,35 +47,43 @@ class RedisLimiter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`url` begins with redis:, rediss:, valkey: or valkeys:. Connects on first use."""
-        redis = Redis.from_url(
-            re.sub("^valkey", "redis", url),
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),  # never retry: the token may already have been taken
-        )
+        redis = Redis(connection_pool=connections(url))
         self._script = redis.register_script(_TAKE)
         self._bucket = bucket
         self._fallback = fallback
         self._outage = outage
         self._clock = clock
+        self._is_away = False
         self._paused_until = clock()
+        self._probing = threading.Lock()
 
     def take(self, client: str) -> Decision:
         """See Limiter.take."""
-        if self._clock() < self._paused_until:
+        if not self._is_away:
+            return self._ask(client)
+        if not self._probing.acquire(blocking=False):
             return self._fallback.take(client)
+        try:
+            is_paused = self._clock() < self._paused_until
+            return self._fallback.take(client) if is_paused else self._ask(client)
+        finally:
+            self._probing.release()
+
+    def _ask(self, client: str) -> Decision:
         arguments = [self._bucket.interval_us, self._bucket.capacity_us]
         try:
             allowed, backlog = self._script([f"gomail:bucket:{client}"], arguments)
         except RedisError as error:
             self._pause(error)
             return self._fallback.take(client)
+        self._is_away = False
         if self._outage.end():
             _log.info("The rate limit server answers again; its buckets are in use.")
         return self._bucket.decision(bool(allowed), backlog)
 
     def _pause(self, error: RedisError) -> None:
         self._paused_until = self._clock() + PAUSE_SECONDS
+        self._is_away = True
         if self._outage.begin():
             _log.warning(
                 "The rate limit server can't be reached; each host limits by itself meanwhile.",

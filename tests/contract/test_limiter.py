@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.redis_server import RedisServer
 
-from app.ratelimit import redis
+from app.ratelimit import redis_connections
 from app.ratelimit.redis import RedisLimiter
 from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import Decision, Limiter, TokenBucket, token_bucket
@@ -52,7 +52,7 @@ def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Mak
     server = request.getfixturevalue("redis_server")
     with server.client() as client:
         client.flushall()
-    monkeypatch.setattr(redis, "TIMEOUT_SECONDS", 10)  # a busy machine isn't an outage
+    monkeypatch.setattr(redis_connections, "TIMEOUT_SECONDS", 10)  # a busy machine isn't an outage
     return lambda bucket: RedisLimiter(server.url, bucket, NoFallback(), Outage())
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from support.clock import Clock
 
-from app.ratelimit.redis import PAUSE_SECONDS, TIMEOUT_SECONDS, RedisLimiter
+from app.ratelimit.redis import PAUSE_SECONDS, RedisLimiter
+from app.ratelimit.redis_connections import TIMEOUT_SECONDS
 from app.ratelimit.token_bucket import Decision, token_bucket
 from app.state.outage import Outage
 
