@@ -1,14 +1,24 @@
 """Log lines: one JSON object or one line of text each, on standard output.
 
 Every line, Gunicorn's included, goes through one handler and carries the id of the request
-it belongs to. Control characters in data from outside are always escaped.
+it belongs to. Control characters in data from outside are always escaped. A line has at most
+LONGEST_LINE bytes with its end, so that it gets into a pipe whole; what is cut has an ellipsis.
 """
 
 import logging
 from contextvars import ContextVar
+from datetime import datetime
 from typing import Any
 
+from pythonjsonlogger.json import JsonFormatter
+
+from app.log_output import NeverWaiting
 from app.printable import escape
+
+LONGEST_LINE = 4096
+LONGEST_MEMBER = 512
+_LONGEST_TRACEBACK = 2048
+_ELLIPSIS = "…"
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -28,6 +38,25 @@ class RequestIdFilter(logging.Filter):
         return True
 
 
+class JsonLines(JsonFormatter):
+    """Lines for programs: one JSON object each."""
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """Return the object, with its members cut until it is short enough."""
+        line: str = super().jsonify_log_record(log_data)
+        most = LONGEST_MEMBER
+        if len(line) <= most:  # most lines: then no member can be longer either
+            return line
+        shorter = log_data
+        while most:
+            shorter = {name: _cut_value(name, value, most) for name, value in log_data.items()}
+            line = super().jsonify_log_record(shorter)
+            if len(line) < LONGEST_LINE:  # all of it is ASCII
+                return line
+            most = most * 3 // 4
+        return line
+
+
 class TextFormatter(logging.Formatter):
     """Lines for a person at a terminal: date and time, level, message, the other members."""
 
@@ -37,10 +66,12 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return one line; a traceback is indented, so that none of it can pass for a log line."""
         line, *traceback = super().format(record).split("\n")
-        return "\n".join([line, *(f"  {escape(each)}" for each in traceback)])
+        lines = "\n".join([line, *(f"  {escape(each)}" for each in traceback)])
+        return _cut_middle(lines, LONGEST_LINE - 1)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """Return the line without a traceback."""
+        message = _cut(record.message, LONGEST_MEMBER)
         members = {
             name: value
             for name, value in vars(record).items()
@@ -48,11 +79,34 @@ class TextFormatter(logging.Formatter):
         }
         line = " ".join(
             [
-                f"{self.formatTime(record)} {record.levelname.lower():7} {record.message}",
-                *(f"{name}={value}" for name, value in members.items()),
+                f"{self.formatTime(record)} {record.levelname.lower():7} {message}",
+                *(f"{name}={_cut(str(value), LONGEST_MEMBER)}" for name, value in members.items()),
             ]
         )
         return escape(line)
+
+
+def _cut_value(name: str, value: object, most: int) -> object:
+    if value is None or isinstance(value, bool | int | float | datetime):
+        return value
+    if name in {"exc_info", "stack_info"}:
+        return _cut_middle(str(value), _LONGEST_TRACEBACK * most // LONGEST_MEMBER)
+    text = str(value)
+    return value if len(text) <= most else _cut(text, most)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + _ELLIPSIS
+
+
+def _cut_middle(text: str, most: int) -> str:
+    """Return at most `most` bytes in UTF-8, from both ends: a traceback says what at its end."""
+    raw = text.encode("utf-8", "backslashreplace")
+    if len(raw) <= most:
+        return text
+    kept = max(most - len(_ELLIPSIS.encode()), 0)
+    head, tail = raw[: kept // 3], raw[len(raw) - (kept - kept // 3) :]
+    return head.decode("utf-8", "ignore") + _ELLIPSIS + tail.decode("utf-8", "ignore")
 
 
 def log_config(level: str, line_format: str) -> dict[str, Any]:
@@ -63,7 +117,7 @@ def log_config(level: str, line_format: str) -> dict[str, Any]:
         "filters": {"request_id": {"()": RequestIdFilter}},
         "formatters": {
             "json": {
-                "()": "pythonjsonlogger.json.JsonFormatter",
+                "()": JsonLines,
                 "fmt": ["levelname", "name", "message", "request_id"],
                 "rename_fields": {"levelname": "level", "name": "logger"},
                 "timestamp": True,
@@ -72,8 +126,7 @@ def log_config(level: str, line_format: str) -> dict[str, Any]:
         },
         "handlers": {
             "stdout": {
-                "class": "logging.StreamHandler",
-                "stream": "ext://sys.stdout",
+                "()": NeverWaiting,
                 "formatter": line_format,
                 "filters": ["request_id"],
             }

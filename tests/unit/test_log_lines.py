@@ -1,8 +1,10 @@
 import io
+import itertools
 import json
 import logging
 import logging.config
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -82,6 +84,52 @@ def test_a_traceback_holds_no_control_character(write: Write) -> None:
     assert [line for line in following if not line.startswith("  ")] == []
     assert "ValueError" in output
     assert not set("\r\x1b\u2028\x00\x85\x7f\ud800") & set(output)
+
+
+@pytest.mark.parametrize("character", ["a", "\u00e9", "\U0001f600", "\x1b", "\U000e0041", '"'])
+def test_no_line_is_longer_than_a_pipe_takes_whole(
+    write: Write, line_format: str, character: str
+) -> None:
+    """Whatever it holds: each member is cut, the line has at most 4096 bytes, and says so."""
+    long = character * 8000
+    members = {"path": long, "sender": long, "recipient": long, "peer": long, "status": 404}
+    output = write("GET %s", long, extra=members)
+    assert len(output.encode()) <= logs.LONGEST_LINE
+    [line] = lines_of(output)
+    if line_format == "json":
+        record = json.loads(line)
+        assert record["status"] == 404
+        assert datetime.fromisoformat(record["timestamp"]).tzinfo is not None
+        assert "T" in record["timestamp"]
+        for name in ("message", "path", "sender", "recipient", "peer"):
+            assert len(record[name]) <= logs.LONGEST_MEMBER
+            assert record[name].endswith("\u2026")
+    else:
+        assert "\u2026" in line
+
+
+def test_one_long_member_leaves_the_others_whole(write: Write, line_format: str) -> None:
+    """A path of 8,000 characters is cut to 512; an address of 320 beside it isn't."""
+    address = "b" * 320
+    line = write("Hello", extra={"path": "/" + "a" * 8000, "sender": address})
+    assert address in line
+    cut = "/" + "a" * (logs.LONGEST_MEMBER - 2) + ("\\u2026" if line_format == "json" else "\u2026")
+    assert cut in line
+    assert "a" * logs.LONGEST_MEMBER not in line
+
+
+def test_a_long_traceback_keeps_its_end(write: Write) -> None:
+    """What has failed is in its last line; only the middle is cut."""
+    errors = [ValueError("a" * 400 + f"number {number}") for number in range(20)]
+    for cause, error in itertools.pairwise(errors):
+        error.__cause__ = cause
+    output = write("Failed", exc_info=errors[-1])
+    assert len(output.encode()) <= logs.LONGEST_LINE
+    assert "number 0" in output
+    assert "number 10" not in output
+    assert "number 19" in output
+    following = lines_of(output)[1:]
+    assert [line for line in following if not line.startswith("  ")] == []
 
 
 @pytest.mark.parametrize("line_format", ["json"], indirect=True)
