@@ -74,7 +74,7 @@ _KINDS = (
     ErrorKind(
         "rate_limited",
         429,
-        "The client has used up its requests; `Retry-After` says when the next one is allowed.",
+        "The client has reached its rate limit; `Retry-After` says when the next request is allowed.",
     ),
     ErrorKind(
         "internal_error", 500, "Something failed in the server; its log has the reason.", "error"

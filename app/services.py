@@ -17,8 +17,9 @@ from app.state.shared import SharedState
 from app.state.shutdowns import shutdowns_file
 from app.state.slots import Slots
 from app.state.small_files import sweep_unfinished
-from app.storage.factory import open_store, prepare_store
+from app.storage.factory import open_store
 from app.storage.interface import MessageStore
+from app.storage.preparation import prepare_store
 
 
 def now() -> datetime:

@@ -10,8 +10,8 @@ from app.storage.ids import new_message_id
 from app.storage.message import Envelope, Message
 from app.storage.segments.directory import Segments
 from app.storage.segments.spooled_body import SpooledBody
+from app.storage.sqlite.creation import create_store
 from app.storage.sqlite.database import connect
-from app.storage.sqlite.store import create_store
 from app.storage.sqlite.writer import Addition, Writer
 
 A_COMMIT = 1000

@@ -32,7 +32,8 @@ from app.settings import Mail, RateLimit
 from app.state.bucket_table import BucketTable
 from app.storage.interface import MessageStore
 from app.storage.memory import MemoryStore
-from app.storage.sqlite.store import SQLiteStore, create_store
+from app.storage.sqlite.creation import create_store
+from app.storage.sqlite.store import SQLiteStore
 
 ROUNDS = 60
 ROUNDS_ON_DISK = 20

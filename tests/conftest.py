@@ -13,7 +13,8 @@ from support.small_disk import mounted_small_disk
 
 from app.storage.interface import MessageStore
 from app.storage.memory import MemoryStore
-from app.storage.sqlite.store import SQLiteStore, create_store
+from app.storage.sqlite.creation import create_store
+from app.storage.sqlite.store import SQLiteStore
 
 pytest_plugins = ("support.promises",)
 

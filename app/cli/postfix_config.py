@@ -115,13 +115,13 @@ def postfix_config(  # noqa: PLR0913, PLR0917 -- one argument an option
                 click.echo(f"warning: {warning}", err=True)
         click.echo(main_cf(settings), nl=False)
         return
-    door = PipeTransport(
+    transport = PipeTransport(
         url=url or f"{base_url(settings.server)}/mail/inbound",
         token_file=token_file or _default(_token_file(settings), "--token-file"),
         user=user,
         relay=relay or _default(SHARE / "config" / "postfix" / "gomail-relay", "--relay"),
     )
-    click.echo(master_cf(settings, door), nl=False)
+    click.echo(master_cf(settings, transport), nl=False)
 
 
 def _default(path: Path, option: str) -> str:

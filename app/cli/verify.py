@@ -10,9 +10,9 @@ from app.cli.opened_store import opened_store
 from app.cli.options import config_option
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
 from app.settings import load
-from app.storage.factory import leftovers
 from app.storage.interface import MessageStore, Query
 from app.storage.message import StoredMessage
+from app.storage.preparation import leftovers
 
 
 @click.command()

@@ -13,7 +13,7 @@ MAX_CHARACTERS: Mapping[str, int] = {
     "queue_id": 255,
     "client_address": 255,
     "client_hostname": 1024,
-    "helo": 1024,
+    "client_helo": 1024,
 }
 """Each text of an envelope; far more than SMTP allows (RFC 5321 section 4.5.3.1)."""
 
@@ -27,7 +27,7 @@ def check_bounds(given: PartialEnvelope) -> None:
         "queue_id": given.queue_id,
         "client_address": given.connection.client_address,
         "client_hostname": given.connection.client_hostname,
-        "helo": given.connection.helo,
+        "client_helo": given.connection.helo,
     }
     faults = [
         FieldFault(name, f"Is longer than {MAX_CHARACTERS[name]} characters.")

@@ -73,8 +73,8 @@ def compose(envelope: Envelope, parts: Parts, received_at: datetime, hostname: s
 def content_digest(envelope: Envelope, parts: Parts) -> bytes:
     """Return a SHA-256 that identifies a composed message, whenever it arrives."""
     digest = hashlib.sha256()
-    told = [envelope.sender, envelope.recipient, parts.subject, parts.text or ""]
-    pieces = [each.encode() for each in told]
+    texts = [envelope.sender, envelope.recipient, parts.subject, parts.text or ""]
+    pieces = [each.encode() for each in texts]
     if parts.html is not None:
         pieces += [b"html", parts.html.encode()]
     for each in parts.attachments:

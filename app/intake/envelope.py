@@ -8,10 +8,18 @@ from app.errors import BadRequest, FieldFault, MessageRejected
 from app.intake.addresses import whole_address
 from app.intake.headers import Head
 from app.printable import readable
-from app.storage.message import NOBODY, Connection, Envelope
+from app.storage.message import UNKNOWN_CLIENT, Envelope, SMTPClient
 
 POSTFIX_NULL_SENDER = "MAILER-DAEMON"
 """What Postfix's pipe(8) writes for the null sender unless it is told otherwise."""
+
+_HEADERS = {
+    "sender": "X-Original-Sender",
+    "recipient": "X-Original-Recipient",
+    "client_address": "X-Original-Client-Address",
+    "client_hostname": "X-Original-Client-Hostname",
+    "client_helo": "X-Original-Helo",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -22,9 +30,14 @@ class PartialEnvelope:
 
     sender: str | None = None
     recipient: str | None = None
-    connection: Connection = NOBODY
+    connection: SMTPClient = UNKNOWN_CLIENT
     mail_from: str | None = None
     queue_id: str | None = None
+
+    @property
+    def given_sender(self) -> str | None:
+        """The sender; without one, what the SMTP client gave as MAIL FROM."""
+        return self.mail_from if self.sender is None else self.sender
 
 
 def merge(headers: PartialEnvelope, body: PartialEnvelope) -> PartialEnvelope:
@@ -32,16 +45,16 @@ def merge(headers: PartialEnvelope, body: PartialEnvelope) -> PartialEnvelope:
     return PartialEnvelope(
         sender=_agree("sender", headers.sender, body.sender),
         recipient=_agree("recipient", headers.recipient, body.recipient),
-        connection=Connection(
+        connection=SMTPClient(
             client_address=_agree(
-                "client-address", headers.connection.client_address, body.connection.client_address
+                "client_address", headers.connection.client_address, body.connection.client_address
             ),
             client_hostname=_agree(
-                "client-hostname",
+                "client_hostname",
                 headers.connection.client_hostname,
                 body.connection.client_hostname,
             ),
-            helo=_agree("helo", headers.connection.helo, body.connection.helo),
+            helo=_agree("client_helo", headers.connection.helo, body.connection.helo),
         ),
         mail_from=headers.mail_from,
         queue_id=headers.queue_id,
@@ -50,9 +63,10 @@ def merge(headers: PartialEnvelope, body: PartialEnvelope) -> PartialEnvelope:
 
 def _agree(field: str, header: str | None, body: str | None) -> str | None:
     if header is not None and body is not None and not _is_same(header, body):
+        name = _HEADERS[field]
         raise BadRequest(
-            f"The header X-Original-{field.title()} contradicts the body.",
-            [FieldFault(field, "Differs from the header.")],
+            f"The header {name} contradicts the body.",
+            [FieldFault(field, f"Differs from {name}.")],
         )
     return body if header is None else header
 
@@ -70,7 +84,7 @@ def complete(given: PartialEnvelope, head: Head) -> Envelope:
     """
     if given.sender is given.mail_from is given.recipient is None and head.originals:
         given = _from_originals(given, head.originals)
-    sender = given.mail_from if given.sender is None else given.sender
+    sender = given.given_sender
     sender = head.sender if sender is None else _sender(sender)
     recipient = given.recipient
     recipient = head.recipient if recipient is None else _whole("recipient", recipient)
@@ -89,7 +103,7 @@ def _from_originals(given: PartialEnvelope, originals: Mapping[str, str]) -> Par
     return PartialEnvelope(
         sender=originals.get("sender"),
         recipient=originals.get("recipient"),
-        connection=Connection(
+        connection=SMTPClient(
             client_address=connection.client_address or text("client-address"),
             client_hostname=connection.client_hostname or text("client-hostname"),
             helo=connection.helo or text("helo"),

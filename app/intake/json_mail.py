@@ -17,12 +17,13 @@ from app.intake.compose import Attachment
 from app.intake.envelope import PartialEnvelope
 from app.intake.headers import BOM
 from app.intake.json_schemas import AttachmentSchema, ConnectionSchema, JSONMailSchema
-from app.storage.message import Connection
+from app.storage.message import SMTPClient
 
 MAX_STRUCTURE_BYTES = 64 * 1024
 """How much of a JSON body may be outside strings: a list of 35 MB would use a gigabyte."""
 
-_STRINGS = re.compile(rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))++', re.DOTALL)
+# Atomic groups, since the possessive quantifiers of Python 3.11.2 (Debian 12) match wrongly.
+_STRINGS = re.compile(rb'(?>(?:"(?>[^"\\]*(?:\\.[^"\\]*)*)(?:"|\\?\Z))+)', re.DOTALL)
 _RAW = ("raw", "raw_base64")
 _PARTS = ("subject", "text", "body", "html", "attachments")
 _SCHEMA = JSONMailSchema()
@@ -154,7 +155,7 @@ def _envelope(given: Mapping[str, Any]) -> PartialEnvelope:
     return PartialEnvelope(
         sender=_address("sender", _same(given, "sender", "from_")),
         recipient=_address("recipient", _same(given, "recipient", "to")),
-        connection=Connection(
+        connection=SMTPClient(
             client_address=client.get("client_address") or None,
             client_hostname=client.get("client_hostname") or None,
             helo=client.get("client_helo") or None,

@@ -45,26 +45,25 @@ class Address(Line):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
-class ConnectionSchema(Schema):
-    """The SMTP client, as the relay saw it."""
+class _ClosedSchema(Schema):
+    """A 200 means that everything sent is kept: other members are refused."""
 
     class Meta:
-        """A 200 means that everything sent is kept."""
+        """For all that is derived from this."""
 
         unknown = RAISE
+
+
+class ConnectionSchema(_ClosedSchema):
+    """The SMTP client, as the relay saw it."""
 
     client_address = Line(allow_none=True)
     client_hostname = Line(allow_none=True)
     client_helo = Line(allow_none=True)
 
 
-class AttachmentSchema(Schema):
+class AttachmentSchema(_ClosedSchema):
     """One attachment of a message that is composed."""
-
-    class Meta:
-        """A 200 means that everything sent is kept."""
-
-        unknown = RAISE
 
     content_base64 = Text(required=True, metadata={"description": "Its bytes in Base64"})
     filename = Line(
@@ -97,13 +96,8 @@ class AttachmentSchema(Schema):
     )
 
 
-class JSONMailSchema(Schema):
+class JSONMailSchema(_ClosedSchema):
     """The body of a JSON request; any other member is refused by name."""
-
-    class Meta:
-        """A 200 means that everything sent is kept."""
-
-        unknown = RAISE
 
     sender = Address(
         allow_none=True, metadata={"description": "Envelope sender; empty: null sender"}

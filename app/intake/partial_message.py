@@ -13,29 +13,29 @@ NO_HEAD = Head()
 class PartialMessage:
     """Filled by each step of the way in; nothing of it is checked yet.
 
-    `given` is what the request says of the envelope, `size` the bytes of the message so far.
+    `envelope` is what the request says of the envelope, `size` the bytes of the message so far.
     """
 
-    given: PartialEnvelope
+    envelope: PartialEnvelope
     head: Head = NO_HEAD
     size: int = 0
 
     @property
     def sender(self) -> str | None:
         """The sender as it was given, else the first usable address in From."""
-        given = self.given.mail_from if self.given.sender is None else self.given.sender
+        given = self.envelope.given_sender
         return _bounded(self.head.sender if given is None else given)
 
     @property
     def recipient(self) -> str | None:
         """The recipient as it was given, else the first usable address in To."""
-        given = self.given.recipient
+        given = self.envelope.recipient
         return _bounded(self.head.recipient if given is None else given)
 
     @property
     def queue_id(self) -> str | None:
         """The relay's name for the message."""
-        return _bounded(self.given.queue_id)
+        return _bounded(self.envelope.queue_id)
 
 
 def _bounded(text: str | None) -> str | None:

@@ -43,7 +43,7 @@ class BodyKind(Enum):
 class Upload:
     """One request, reduced to what receiving a message needs.
 
-    `content_length` is in bytes, None for a chunked body. `known` is what the request's head says
+    `content_length` is in bytes, None for a chunked body. `partial` is what the request's head says
     about the message, and learns the rest. `is_late` returns whether the server has stopped reading
     because the client's time is up.
     """
@@ -51,7 +51,7 @@ class Upload:
     stream: Stream
     content_length: int | None
     kind: BodyKind
-    known: PartialMessage
+    partial: PartialMessage
     idempotency_key: str | None = None
     is_late: Callable[[], bool] = lambda: False
 
@@ -90,9 +90,9 @@ class Receiver:
         with ExitStack() as bodies:
             body = self._new_body(bodies)
             is_json = self._read(upload, body)
-            upload.known.size = body.size
+            upload.partial.size = body.size
             arrived_at = time.perf_counter()
-            submission = Submission(upload.known.given)
+            submission = Submission(upload.partial.envelope)
             if is_json:
                 submission, body = self._decode(upload, body, self._new_body(bodies))
             with self._turn():
@@ -130,7 +130,7 @@ class Receiver:
         # clients send at the same time.
         with self._json_budget.taken(json.size), self._turn():
             hostname, now = self._settings.hostname, self._clock()
-            submission, raw = from_json(json.content(), upload.known, hostname, now)
+            submission, raw = from_json(json.content(), upload.partial, hostname, now)
             json.discard()
             self._fill(body, [raw])
         return submission, body
@@ -145,7 +145,7 @@ class Receiver:
         settings = self._settings
         check_bounds(submission.envelope)
         head = parse_head(body.head, is_whole=len(body.head) == body.size)
-        upload.known.head = head
+        upload.partial.head = head
         envelope = complete(submission.envelope, head)
         check_policy(envelope, settings.blocked_domains, settings.allowed_recipient_domains)
         content = submission.digest or body.sha256()

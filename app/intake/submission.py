@@ -34,16 +34,16 @@ class Submission:
 
 
 def from_json(
-    json: bytes, known: PartialMessage, hostname: str | None, now: datetime
+    json: bytes, partial: PartialMessage, hostname: str | None, now: datetime
 ) -> tuple[Submission, bytes]:
     """Return the submission in `json` and its raw message, composed when none was given.
 
-    `known` is what the request's headers say about the envelope, and learns what the body says.
+    `partial` is what the request's headers say about the envelope, and learns what the body says.
     Raises BadRequest, and MessageRejected when there is no sender or recipient to compose a message
     with.
     """
     mail = decode_json_mail(json)
-    given = known.given = merge(known.given, mail.envelope)
+    given = partial.envelope = merge(partial.envelope, mail.envelope)
     if mail.raw is not None:
         return Submission(given), mail.raw
     check_bounds(given)

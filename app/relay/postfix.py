@@ -44,14 +44,14 @@ def main_cf(settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def master_cf(settings: Settings, door: PipeTransport) -> str:
+def master_cf(settings: Settings, transport: PipeTransport) -> str:
     """Return the lines for master.cf."""
     at_once = settings.server.workers * settings.server.threads
     arguments = "${sender} ${recipient} ${queue_id} ${client_address} ${client_hostname}"
     return (
         f"{TRANSPORT} unix - n n - {at_once} pipe\n"
-        f"  flags=Rq user={door.user} null_sender=\n"
-        f"  argv={door.relay} {door.url} {door.token_file}\n"
+        f"  flags=Rq user={transport.user} null_sender=\n"
+        f"  argv={transport.relay} {transport.url} {transport.token_file}\n"
         f"  {arguments} ${{client_helo}}\n"
     )
 

@@ -96,7 +96,7 @@ def _share_heaps() -> None:
 def release_slot(_server: Any, worker: Any) -> None:
     """In the master, when a worker has ended for whatever reason."""
     _slots.release(worker.slot)
-    shared_state.leftovers.note()
+    shared_state.ended_workers.note()
     _processes.end(worker.slot)
 
 

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from app.state.bucket_table import BucketTable
-from app.state.leftovers import Leftovers
+from app.state.ended_workers import EndedWorkers
 from app.state.outage import Outage
 from app.state.processes import Processes
 from app.state.slots import Slots
@@ -21,6 +21,6 @@ class SharedState:
     buckets: BucketTable = field(default_factory=BucketTable)
     slots: Slots = field(default_factory=Slots)
     limiter_outage: Outage = field(default_factory=Outage)
-    leftovers: Leftovers = field(default_factory=Leftovers)
+    ended_workers: EndedWorkers = field(default_factory=EndedWorkers)
     processes: Processes = field(default_factory=Processes)
     started_at: float = field(default_factory=time.monotonic)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 
 @dataclass(frozen=True)
-class Connection:
+class SMTPClient:
     """The SMTP client as the relay saw it; each part is None when the relay didn't say."""
 
     client_address: str | None = None
@@ -13,7 +13,7 @@ class Connection:
     helo: str | None = None
 
 
-NOBODY = Connection()
+UNKNOWN_CLIENT = SMTPClient()
 """When the client is unknown."""
 
 
@@ -26,7 +26,7 @@ class Envelope:
 
     sender: str
     recipient: str
-    connection: Connection = NOBODY
+    connection: SMTPClient = UNKNOWN_CLIENT
     mail_from: str | None = None
     queue_id: str | None = None
 

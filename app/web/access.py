@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from flask import Flask, current_app, request
 
 from app.auth.bearer import authenticate
+from app.web.header_bytes import header_bytes
 from app.web.request_context import current_request, current_services
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -35,7 +36,5 @@ def register(app: Flask) -> None:
 def _require_token() -> None:
     # Without a route there is nothing to protect: 404 or 405 follows.
     if request.url_rule is not None and not current_request().is_public:
-        given: str | None = request.environ.get("HTTP_AUTHORIZATION")
-        # As WSGI has decoded it (PEP 3333).
-        token = None if given is None else given.encode("latin-1")
+        token = header_bytes(request.environ, "HTTP_AUTHORIZATION")
         authenticate(token, current_services().bearer_tokens)

@@ -11,7 +11,8 @@ from app.intake.envelope import PartialEnvelope
 from app.intake.partial_message import PartialMessage
 from app.intake.receive import BodyKind, Received, Upload
 from app.storage.ids import milliseconds_since_epoch
-from app.storage.message import Connection
+from app.storage.message import SMTPClient
+from app.web.header_bytes import header_bytes
 from app.web.request_context import current_request, current_services
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ _ADVICE = {
     " (curl --data-binary @FILE, not -F), as message/rfc822 or application/json."
 }
 
-# How bytes that aren't UTF-8 are read: as backslashes, which can be seen and stored; so that they
-# differ from all text; or as a character that no address may have.
-_SHOWS, _KEEPS_APART, _MAKES_NO_ADDRESS = "backslashreplace", "surrogateescape", "replace"
+# How bytes that aren't UTF-8 are decoded: as backslashes, which can be stored; as surrogates, which
+# differ from all text; or as the replacement character, which no address may have.
+_AS_BACKSLASHES, _AS_SURROGATES, _AS_REPLACEMENT = "backslashreplace", "surrogateescape", "replace"
 
 
 @blueprint.post(RULES[0])
@@ -57,13 +58,13 @@ def inbound() -> Response:
     - 415 `unsupported_media_type` for other types and encodings
     - 422 `message_rejected` when the body is not a message, or has no usable address
     - 422 `recipient_unknown` when mail for the recipient's domain is not accepted
-    - 429 `rate_limited` when the client has used up its requests
+    - 429 `rate_limited` when the client has reached its rate limit
     - 503 `shutting_down` while the server drains
     - 503 `storage_unavailable` when nothing can be stored at the moment
     """
     services, context = current_services(), current_request()
-    context.known = known_of(request.environ)
-    upload = _upload(request.environ, context.known, request.mimetype)
+    context.partial = partial_message(request.environ)
+    upload = _upload(request.environ, context.partial, request.mimetype)
     received = context.received = services.receiver.receive(upload)
     if not received.receipt.duplicate:
         stored_at_ms = milliseconds_since_epoch(received.receipt.stored_at)
@@ -71,7 +72,7 @@ def inbound() -> Response:
     return _answer(received, services.clock(), context.request_id)
 
 
-def _upload(environ: "WSGIEnvironment", known: PartialMessage, mimetype: str) -> Upload:
+def _upload(environ: "WSGIEnvironment", partial: PartialMessage, mimetype: str) -> Upload:
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("Content-Encoding is not supported: send the bytes as they are.")
     transfer_encoding = environ.get("HTTP_TRANSFER_ENCODING")
@@ -85,22 +86,22 @@ def _upload(environ: "WSGIEnvironment", known: PartialMessage, mimetype: str) ->
         stream=environ["wsgi.input"],
         content_length=(request.content_length or 0) if transfer_encoding is None else None,
         kind=kind,
-        known=known,
-        idempotency_key=_header(environ, "HTTP_IDEMPOTENCY_KEY", _KEEPS_APART) or None,
+        partial=partial,
+        idempotency_key=_header(environ, "HTTP_IDEMPOTENCY_KEY", _AS_SURROGATES) or None,
         is_late=current_request().is_late,
     )
 
 
-def known_of(environ: "WSGIEnvironment") -> PartialMessage:
+def partial_message(environ: "WSGIEnvironment") -> PartialMessage:
     """Return what the head of a request says of the message."""
     return PartialMessage(_envelope(environ))
 
 
 def _envelope(environ: "WSGIEnvironment") -> PartialEnvelope:
     return PartialEnvelope(
-        sender=_header(environ, "HTTP_X_ORIGINAL_SENDER", _MAKES_NO_ADDRESS),
-        recipient=_header(environ, "HTTP_X_ORIGINAL_RECIPIENT", _MAKES_NO_ADDRESS),
-        connection=Connection(
+        sender=_header(environ, "HTTP_X_ORIGINAL_SENDER", _AS_REPLACEMENT),
+        recipient=_header(environ, "HTTP_X_ORIGINAL_RECIPIENT", _AS_REPLACEMENT),
+        connection=SMTPClient(
             client_address=_header(environ, "HTTP_X_ORIGINAL_CLIENT_ADDRESS"),
             client_hostname=_header(environ, "HTTP_X_ORIGINAL_CLIENT_HOSTNAME"),
             helo=_header(environ, "HTTP_X_ORIGINAL_HELO"),
@@ -110,15 +111,10 @@ def _envelope(environ: "WSGIEnvironment") -> PartialEnvelope:
     )
 
 
-def _header(environ: "WSGIEnvironment", name: str, errors: str = _SHOWS) -> str | None:
-    value = _header_bytes(environ, name)
+def _header(environ: "WSGIEnvironment", name: str, errors: str = _AS_BACKSLASHES) -> str | None:
+    value = header_bytes(environ, name)
     # Internationalized addresses are sent in UTF-8 (RFC 6531).
     return None if value is None else value.decode("utf-8", errors)
-
-
-def _header_bytes(environ: "WSGIEnvironment", name: str) -> bytes | None:
-    value: str | None = environ.get(name)
-    return None if value is None else value.encode("latin-1")  # as WSGI has decoded it (PEP 3333)
 
 
 def _answer(received: Received, timestamp: datetime, request_id: str) -> Response:

@@ -49,7 +49,7 @@ def _answer_error(error: GoMailError) -> Response:
     if ERRORS[error.code].status >= 500 and not isinstance(error, ShuttingDown):
         _log.error("%s", error, exc_info=error, extra={"code": error.code})
     if error.code == "internal_error":
-        return problem(error.code, _DETAIL_OF_CODE["internal_error"])
+        return problem(error.code, ERRORS[error.code].meaning)
     faults = error.faults if isinstance(error, BadRequest) else ()
     answer = problem(error.code, str(error), faults)
     if error.code == "unauthorized":
@@ -62,7 +62,7 @@ def _answer_error(error: GoMailError) -> Response:
 def _answer_http_exception(error: HTTPException) -> Response:
     status = error.code or 500
     code = _CODE_OF_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
-    detail = _DETAIL_OF_CODE[code].format(method=request.method)
+    detail = ERRORS[code].meaning
     if code == "not_found" and _is_route_with_slash():
         detail = "There is nothing at this path: without the slash at its end there is."
     answer = problem(code, detail)
@@ -80,12 +80,4 @@ def _is_route_with_slash() -> bool:
 
 def _answer_unexpected(error: Exception) -> Response:
     _log.error("Unexpected failure", exc_info=error, extra={"code": "internal_error"})
-    return problem("internal_error", _DETAIL_OF_CODE["internal_error"])
-
-
-_DETAIL_OF_CODE = {
-    "not_found": "There is nothing at this path.",
-    "method_not_allowed": "{method} is not supported here; the Allow header lists what is.",
-    "bad_request": "The request can't be understood.",
-    "internal_error": "Something failed in the server; its log has the reason.",
-}
+    return problem("internal_error", ERRORS["internal_error"].meaning)

@@ -25,7 +25,7 @@ class RequestContext:
     `rule` is the rule of the route that matches the path, whatever the method, else UNMATCHED.
     `is_public` says that the route needs no token and has no limit (app.web.access). `code` and
     `detail` are those of the error that is answered, if any, and `faults` what it says about single
-    fields. `client` is whose bucket the rate limit takes a token from. `known` is what is known
+    fields. `client` is whose bucket the rate limit takes a token from. `partial` is what is known
     about the message.
     """
 
@@ -41,7 +41,7 @@ class RequestContext:
     detail: str | None = None
     faults: Sequence[FieldFault] = ()
     client: str | None = None
-    known: PartialMessage | None = None
+    partial: PartialMessage | None = None
 
     def is_late(self) -> bool:
         """Return whether the client's time is up."""

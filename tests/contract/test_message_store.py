@@ -16,9 +16,10 @@ from app.storage.body import Body
 from app.storage.ids import new_message_id
 from app.storage.interface import MessageStore, Query
 from app.storage.memory import MemoryStore
-from app.storage.message import Connection, Envelope, Message, Receipt, StoredMessage
+from app.storage.message import Envelope, Message, Receipt, SMTPClient, StoredMessage
 from app.storage.segments.spooled_body import LARGE_MESSAGE_BYTES
-from app.storage.sqlite.store import SQLiteStore, create_store
+from app.storage.sqlite.creation import create_store
+from app.storage.sqlite.store import SQLiteStore
 
 START = datetime(2026, 3, 1, 12, 0, 0, 1000, tzinfo=UTC)
 ENVELOPE = Envelope("ann@example.com", "bob@example.com")
@@ -49,7 +50,7 @@ def ids(found: Iterator[StoredMessage]) -> list[str]:
 
 def test_a_message_is_found_as_it_was_added(store: MessageStore) -> None:
     """Every member of message and envelope comes back equal, with size and checksum."""
-    client = Connection("192.0.2.1", "host.example", "helo.example")
+    client = SMTPClient("192.0.2.1", "host.example", "helo.example")
     envelope = Envelope("", "bücher@bücher.example", client, "<>", "4TBk1z")
     new = message(envelope=envelope, subject="Grüße \U0001f600")
     raw = b"Subject: x\r\n\r\nBody\r\n"

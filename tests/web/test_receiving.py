@@ -13,7 +13,7 @@ from support.tokens import TOKEN
 from werkzeug.test import TestResponse
 
 from app.storage.interface import MessageStore, Query
-from app.storage.message import Connection, Envelope, StoredMessage
+from app.storage.message import Envelope, SMTPClient, StoredMessage
 
 RAW = (
     b"From: Ann <ann@example.org>\r\nTo: bob@example.com\r\nSubject: Hi\r\n\r\nB\x00d\xff\n\r.\r\n"
@@ -174,7 +174,7 @@ def test_every_envelope_header_is_kept(post: Post, store: MessageStore) -> None:
     assert only(store).envelope == Envelope(
         "relay@example.net",
         "carl@example.com",
-        Connection("192.0.2.1", "client.example", "helo.example"),
+        SMTPClient("192.0.2.1", "client.example", "helo.example"),
         "mail@example.net",
         "4TBk1z0qZxz",
     )
@@ -186,7 +186,7 @@ def test_the_connection_may_be_in_the_json(post: Post, store: MessageStore) -> N
     connection = {"client_address": "2001:db8::1", "client_hostname": "h", "client_helo": "e"}
     body = as_json(sender="a@b.c", recipient="bob@example.com", connection=connection)
     assert post(body, Content_Type=JSON).status_code == 200
-    assert only(store).envelope.connection == Connection("2001:db8::1", "h", "e")
+    assert only(store).envelope.connection == SMTPClient("2001:db8::1", "h", "e")
 
 
 @pytest.mark.parametrize("sender", ["", "<>"])

@@ -13,6 +13,7 @@ from gunicorn.http.errors import (
     UnsupportedTransferCoding,
 )
 
+from app.errors import ERRORS
 from app.web.problem_document import problem_document
 
 
@@ -23,7 +24,7 @@ def refusal_of(error: BaseException, limits: Any) -> tuple[str, str]:
         return "unsupported_media_type", detail
     if isinstance(error, ParseException):
         return "bad_request", _detail_of(error, limits)
-    return "internal_error", "Something failed in the server."
+    return "internal_error", ERRORS["internal_error"].meaning
 
 
 def raw_problem(code: str, detail: str, request_id: str) -> bytes:

@@ -39,7 +39,7 @@ from app.metrics.recorder import UNMATCHED
 from app.server.configuration import current_settings, shared_state
 from app.server.gunicorn_internals.body import has_arrived
 from app.server.gunicorn_internals.unparsed import raw_problem, refusal_of
-from app.server.leftovers import sweep_if_due
+from app.server.sweep import sweep_if_due
 from app.server.worker_metrics import current_recorder
 from app.settings.model import WAITING_THREADS
 from app.web.deadline import Deadline

@@ -9,7 +9,7 @@ from app.domains import comparable_address
 from app.storage.body import Body
 from app.storage.ids import first_message_id, milliseconds_since_epoch
 from app.storage.interface import Query
-from app.storage.message import Connection, Envelope, Message, StoredMessage
+from app.storage.message import Envelope, Message, SMTPClient, StoredMessage
 from app.storage.segments.segment_file import Span
 from app.storage.sqlite.tables import messages
 
@@ -69,7 +69,7 @@ def values_of(message: Message, body: Body, span: Span) -> dict[str, object]:
 
 def stored_message(row: Row[Any]) -> StoredMessage:
     """Return the message in `row`."""
-    connection = Connection(row.client_address, row.client_hostname, row.helo)
+    connection = SMTPClient(row.client_address, row.client_hostname, row.helo)
     return StoredMessage(
         message_id=row.id,
         received_at=moment_of(row.received_at_ms),

@@ -7,12 +7,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Engine, Row, delete, func, inspect, select, update
+from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
 from app.state.lock_file import LockFile, locked
-from app.state.small_files import sync_directory
 from app.storage.body import Body
 from app.storage.group_commit import GroupCommit
 from app.storage.interface import Query, StoreRecorder
@@ -26,10 +25,7 @@ from app.storage.sqlite.checkpoint import Checkpoints
 from app.storage.sqlite.database import (
     BUSY_TIMEOUT_SECONDS,
     connect,
-    create_database,
-    migrate,
 )
-from app.storage.sqlite.lost_database import refuse_lost_database
 from app.storage.sqlite.probe import WriteProbe
 from app.storage.sqlite.rows import SEGMENTS_SQL, selection, stored_message
 from app.storage.sqlite.tables import messages
@@ -70,7 +66,7 @@ class SQLiteStore:
         spooled = cast(SpooledBody, body)  # from new_body
         addition = Addition(message, spooled)
         try:
-            with _failures_as_unavailable():
+            with failures_as_unavailable():
                 if spooled.segment is not None:
                     spooled.segment.sync()
             self._group.add(addition)
@@ -89,7 +85,7 @@ class SQLiteStore:
     def read(self, message_id: str) -> bytes:
         """See MessageStore.read."""
         row = self._row(message_id)
-        with _failures_as_unavailable():
+        with failures_as_unavailable():
             raw = self._segments.read(Span(row.segment, row.segment_offset, row.size))
         if hashlib.sha256(raw).digest() != row.sha256:
             raise MessageCorrupt(f"The stored bytes of message {message_id} are damaged.")
@@ -98,7 +94,7 @@ class SQLiteStore:
     def remove(self, message_id: str) -> None:
         """See MessageStore.remove."""
         statement = delete(messages).where(messages.c.id == message_id)
-        with _failures_as_unavailable(), self._committing() as lock:
+        with failures_as_unavailable(), self._committing() as lock:
             last_commit.forget(self._engine, lock, message_id)
             with self._engine.begin() as connection:
                 removed = connection.execute(statement).rowcount
@@ -110,7 +106,7 @@ class SQLiteStore:
         statement, remaining = selection(query), query.limit
         while remaining is None or remaining > 0:
             page_rows = _PAGE_ROWS if remaining is None else min(remaining, _PAGE_ROWS)
-            with _failures_as_unavailable(), self._engine.connect() as connection:
+            with failures_as_unavailable(), self._engine.connect() as connection:
                 page = connection.execute(statement.limit(page_rows)).all()
             yield from map(stored_message, page)
             if len(page) < page_rows:
@@ -121,13 +117,13 @@ class SQLiteStore:
     def count(self, query: Query) -> int:
         """See MessageStore.count."""
         matching = selection(query).limit(query.limit).order_by(None).subquery()
-        with _failures_as_unavailable(), self._engine.connect() as connection:
+        with failures_as_unavailable(), self._engine.connect() as connection:
             return connection.execute(select(func.count()).select_from(matching)).scalar_one()
 
     def check(self) -> None:
         """See MessageStore.check."""
         try:
-            with _failures_as_unavailable():
+            with failures_as_unavailable():
                 self._probe.check()
         except StorageUnavailable:
             if self._recorder:
@@ -136,29 +132,20 @@ class SQLiteStore:
         if self._recorder:
             self._recorder.check(succeeded=True)
 
-    def migrate(self, lock_file: Path) -> None:
-        """Bring the tables up to date; several processes may do so at the same moment.
-
-        Raises StorageUnavailable, also when there are messages but no table of them.
-        """
-        with _failures_as_unavailable(), locked(lock_file):
-            _refuse_orphans(self._engine, self._segments)
-            migrate(self._engine)
-
     def sweep(self) -> list[Leftover]:
         """Remove bytes without a row, which a crash leaves behind, and return what was found.
 
         Keeps them where they may be acknowledged mail. Raises StorageUnavailable, also when the
         database lacks rows. Safe while other processes serve from the same directory.
         """
-        with _failures_as_unavailable():
+        with failures_as_unavailable():
             with self._committing() as lock:
                 is_current = last_commit.is_known_to_be_current(self._engine, lock)
             return self._segments.sweep(self._end_of_rows, keep=not is_current)
 
     def missing_segments(self) -> dict[str, int]:
         """Return how many messages each segment had that isn't there; raises StorageUnavailable."""
-        with _failures_as_unavailable(), self._engine.connect() as connection:
+        with failures_as_unavailable(), self._engine.connect() as connection:
             names = connection.exec_driver_sql(SEGMENTS_SQL).scalars().all()
             missing = [name for name in names if not self._segments.has(name)]
             count = select(func.count()).select_from(messages)
@@ -200,7 +187,7 @@ class SQLiteStore:
 
     def _row(self, message_id: str) -> Row[Any]:
         statement = select(messages).where(messages.c.id == message_id)
-        with _failures_as_unavailable(), self._engine.connect() as connection:
+        with failures_as_unavailable(), self._engine.connect() as connection:
             row = connection.execute(statement).first()
         if row is None:
             raise _not_found(message_id)
@@ -229,35 +216,9 @@ def _not_found(message_id: str) -> MessageNotFound:
     return MessageNotFound(f"No message has the id {message_id!r}.")
 
 
-def has_store(data_dir: Path) -> bool:
-    """Return whether a store was created in `data_dir`; raises StorageUnavailable."""
-    with _failures_as_unavailable():
-        return (data_dir / "gomail.db").exists()
-
-
-def create_store(data_dir: Path) -> SQLiteStore:
-    """Return the store in `data_dir`, creating missing directories (0700) and tables.
-
-    Raises StorageUnavailable.
-    """
-    with _failures_as_unavailable():
-        for directory in [*reversed(data_dir.parents), data_dir, data_dir / "segments"]:
-            _make_directory(directory)
-        refuse_lost_database(data_dir)
-        create_database(data_dir / "gomail.db")
-    store = SQLiteStore(data_dir)
-    store.migrate(data_dir / "migrate.lock")
-    return store
-
-
-def _make_directory(directory: Path) -> None:
-    if not directory.exists():
-        directory.mkdir(mode=0o700, exist_ok=True)
-        sync_directory(directory.parent)
-
-
 @contextmanager
-def _failures_as_unavailable() -> Iterator[None]:
+def failures_as_unavailable() -> Iterator[None]:
+    """Raise StorageUnavailable from an OSError or an error of the database."""
     try:
         yield
     except (OSError, SQLAlchemyError) as error:
@@ -267,12 +228,3 @@ def _failures_as_unavailable() -> Iterator[None]:
 def _cause(error: Exception) -> BaseException | None:
     # The driver's own message is one line, without the statement and its parameters.
     return error.orig if isinstance(error, DBAPIError) else error
-
-
-def _refuse_orphans(engine: Engine, segments: Segments) -> None:
-    # Without its rows, a start would treat all stored mail as debris of a crash and delete it.
-    if not inspect(engine).has_table(messages.name) and not segments.is_empty():
-        raise StorageUnavailable(
-            "There are messages in segments/, but gomail.db has no table of them: restore it with"
-            " its -wal file, or move segments/ away to start empty"
-        )

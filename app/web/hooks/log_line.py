@@ -8,7 +8,7 @@ from flask import Flask, Response, request
 
 from app.intake.receive import Received
 from app.web.hooks.rate_limit import client_of_request
-from app.web.inbound import RULES, known_of
+from app.web.inbound import RULES, partial_message
 from app.web.request_context import RequestContext, current_request
 
 MOST_FAULTS = 10
@@ -67,13 +67,13 @@ def _of_message(received: Received) -> Mapping[str, object]:
 
 def _of_refusal(context: RequestContext) -> Mapping[str, object]:
     """Return what is known of a message that didn't get in, however early it was refused."""
-    known = context.known or known_of(request.environ)
+    partial = context.partial or partial_message(request.environ)
     faults = [f"{fault.field}: {fault.message}" for fault in context.faults[:MOST_FAULTS]]
     return {
         "client": context.client or client_of_request(request.environ),
-        "sender": known.sender,
-        "recipient": known.recipient,
-        "queue_id": known.queue_id,
-        "size": known.size or request.content_length,
+        "sender": partial.sender,
+        "recipient": partial.recipient,
+        "queue_id": partial.queue_id,
+        "size": partial.size or request.content_length,
         "faults": "; ".join(faults)[:1000] or None,
     }

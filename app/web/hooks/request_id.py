@@ -17,7 +17,7 @@ _SANE_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 def register(app: Flask) -> None:
     """Give each request of `app` its id; this hook runs first, and last."""
     app.before_request(_begin)
-    app.after_request(_tell)
+    app.after_request(_add_header)
     app.teardown_request(_end)
 
 
@@ -32,7 +32,7 @@ def _begin() -> None:
     logs.request_id.set(context.request_id)
 
 
-def _tell(answer: Response) -> Response:
+def _add_header(answer: Response) -> Response:
     answer.headers["X-Request-ID"] = current_request().request_id
     return answer
 

@@ -7,14 +7,16 @@ from app.errors import BadRequest
 from app.intake.bounds import MAX_CHARACTERS, check_bounds
 from app.intake.envelope import PartialEnvelope
 from app.intake.json_mail import decode_json_mail
-from app.storage.message import Connection
+from app.storage.message import SMTPClient
 
-CONNECTION = {"client_address", "client_hostname", "helo"}
+CONNECTION = {"client_address", "client_hostname", "client_helo"}
 
 
 def with_text(field: str, text: str) -> PartialEnvelope:
     if field in CONNECTION:
-        return PartialEnvelope(connection=Connection(**{field: text}))
+        return PartialEnvelope(
+            connection=SMTPClient(**{field.replace("client_helo", "helo"): text})
+        )
     return PartialEnvelope(
         sender=text if field == "sender" else None,
         recipient=text if field == "recipient" else None,

@@ -5,7 +5,7 @@ import pytest
 from app.errors import BadRequest, FieldFault, MessageRejected
 from app.intake.envelope import PartialEnvelope, complete, merge
 from app.intake.headers import Head
-from app.storage.message import Connection, Envelope
+from app.storage.message import Envelope, SMTPClient
 
 ANN, BOB = "ann@example.com", "bob@example.com"
 HEAD = Head(from_field="from@example.com", to_field="to@example.com")
@@ -16,14 +16,14 @@ def test_headers_and_body_complete_each_other() -> None:
     """Each part comes from where it is given."""
     headers = PartialEnvelope(
         sender=ANN,
-        connection=Connection("192.0.2.1", None, "helo"),
+        connection=SMTPClient("192.0.2.1", None, "helo"),
         mail_from="mail-from",
         queue_id="queue-id",
     )
-    body = PartialEnvelope(recipient=BOB, connection=Connection(None, "host", "helo"))
+    body = PartialEnvelope(recipient=BOB, connection=SMTPClient(None, "host", "helo"))
 
     assert merge(headers, body) == PartialEnvelope(
-        ANN, BOB, Connection("192.0.2.1", "host", "helo"), "mail-from", "queue-id"
+        ANN, BOB, SMTPClient("192.0.2.1", "host", "helo"), "mail-from", "queue-id"
     )
 
 
@@ -40,8 +40,8 @@ def test_the_same_address_twice_is_no_contradiction() -> None:
 
 def test_two_clients_are_a_contradiction() -> None:
     """The connection's parts are compared as well."""
-    headers = PartialEnvelope(connection=Connection("192.0.2.1"))
-    body = PartialEnvelope(connection=Connection("192.0.2.2"))
+    headers = PartialEnvelope(connection=SMTPClient("192.0.2.1"))
+    body = PartialEnvelope(connection=SMTPClient("192.0.2.2"))
     with pytest.raises(BadRequest, match="X-Original-Client-Address"):
         merge(headers, body)
 
@@ -53,8 +53,9 @@ def test_a_contradiction_is_named(field: str) -> None:
     bob: dict[str, Any] = {field: BOB}
     with pytest.raises(BadRequest) as caught:
         merge(PartialEnvelope(**ann), PartialEnvelope(**bob))
-    assert caught.value.faults == (FieldFault(field, "Differs from the header."),)
-    assert f"X-Original-{field.capitalize()}" in str(caught.value)
+    name = f"X-Original-{field.capitalize()}"
+    assert caught.value.faults == (FieldFault(field, f"Differs from {name}."),)
+    assert name in str(caught.value)
 
 
 @pytest.mark.parametrize("sender", ["", " ", "<>", " <> "])
@@ -65,8 +66,8 @@ def test_an_empty_sender_is_the_null_sender(sender: str) -> None:
 
 def test_the_envelope_prevails_over_the_head() -> None:
     """What the relay gave is kept, bare and whole, and From and To don't matter."""
-    given = PartialEnvelope(f"'{ANN}'", f"<{BOB}>", Connection("192.0.2.1"), "<x@y>", "A1")
-    assert complete(given, HEAD) == Envelope(ANN, BOB, Connection("192.0.2.1"), "<x@y>", "A1")
+    given = PartialEnvelope(f"'{ANN}'", f"<{BOB}>", SMTPClient("192.0.2.1"), "<x@y>", "A1")
+    assert complete(given, HEAD) == Envelope(ANN, BOB, SMTPClient("192.0.2.1"), "<x@y>", "A1")
 
 
 def test_the_head_fills_what_is_absent() -> None:

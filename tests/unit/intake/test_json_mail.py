@@ -11,7 +11,7 @@ from app.intake.compose import Attachment
 from app.intake.envelope import PartialEnvelope
 from app.intake.json_mail import JSONMail, decode_json_mail
 from app.intake.json_schemas import JSONMailSchema
-from app.storage.message import Connection
+from app.storage.message import SMTPClient
 
 NAMES = {field.data_key or name for name, field in JSONMailSchema().fields.items()}
 
@@ -35,7 +35,7 @@ def test_every_field_arrives() -> None:
     connection = {"client_address": "192.0.2.1", "client_hostname": "h", "client_helo": "helo"}
     mail = decoded(sender="a@b", recipient="c@d", subject="s", body="b\n", connection=connection)
     assert mail == JSONMail(
-        PartialEnvelope("a@b", "c@d", Connection("192.0.2.1", "h", "helo")), None, "s", "b\n"
+        PartialEnvelope("a@b", "c@d", SMTPClient("192.0.2.1", "h", "helo")), None, "s", "b\n"
     )
 
 

@@ -76,9 +76,9 @@ def test_json_is_known_by_its_first_byte_that_is_not_white_space(
 @pytest.mark.parametrize("pieces", [(), (b" ",), (b"\n", b"\n")])
 def test_white_space_alone_is_no_message(receiver: Receiver, pieces: tuple[bytes, ...]) -> None:
     """There is nothing to wait for behind it."""
-    known = PartialMessage(PartialEnvelope())
+    partial = PartialMessage(PartialEnvelope())
     with pytest.raises(MessageRejected):
-        receiver.receive(Upload(Pieces(*pieces), None, BodyKind.UNDECLARED, known))
+        receiver.receive(Upload(Pieces(*pieces), None, BodyKind.UNDECLARED, partial))
 
 
 def test_what_was_received_is_told(receiver: Receiver, store: MemoryStore) -> None:

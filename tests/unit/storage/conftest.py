@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from app.storage.sqlite.store import SQLiteStore, create_store
+from app.storage.sqlite.creation import create_store
+from app.storage.sqlite.store import SQLiteStore
 
 
 @pytest.fixture

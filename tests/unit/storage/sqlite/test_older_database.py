@@ -10,7 +10,8 @@ from support.store import add
 from app.errors import StorageUnavailable
 from app.storage.interface import Query
 from app.storage.segments.sweep import Leftover, kept_leftovers
-from app.storage.sqlite.store import SQLiteStore, create_store
+from app.storage.sqlite.creation import create_store
+from app.storage.sqlite.store import SQLiteStore
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from app.storage.ids import new_message_id
 from app.storage.interface import Query
 from app.storage.message import Envelope, Message
 from app.storage.segments.spooled_body import LARGE_MESSAGE_BYTES
-from app.storage.sqlite.store import SQLiteStore, create_store
+from app.storage.sqlite.creation import create_store
+from app.storage.sqlite.store import SQLiteStore
 
 
 def segments(data_dir: Path) -> list[Path]:
@@ -237,7 +238,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from app.storage.ids import new_message_id
 from app.storage.message import Envelope, Message
-from app.storage.sqlite.store import SQLiteStore, create_store
+from app.storage.sqlite.creation import create_store
+from app.storage.sqlite.store import SQLiteStore
 # at once
 store = create_store(Path(sys.argv[1]))
 store.sweep()

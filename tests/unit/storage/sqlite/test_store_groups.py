@@ -16,7 +16,8 @@ from app.state.lock_file import locked
 from app.storage.ids import new_message_id
 from app.storage.interface import Query
 from app.storage.message import Envelope, Message, Receipt
-from app.storage.sqlite.store import SQLiteStore, create_store
+from app.storage.sqlite.creation import create_store
+from app.storage.sqlite.store import SQLiteStore
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -10,20 +10,20 @@ import threading
 
 from app.errors import GoMailError
 from app.server.configuration import current_settings, shared_state
-from app.storage.factory import sweep_store
+from app.storage.preparation import sweep_store
 
 _log = logging.getLogger("gomail")
 
 
 def sweep_if_due() -> threading.Thread | None:
     """In a worker, every now and then: if a worker has ended, clean up after it."""
-    if not shared_state.leftovers.take():
+    if not shared_state.ended_workers.take():
         return None
     thread = threading.Thread(target=_sweep, name="sweep", daemon=True)
     try:
         thread.start()
     except RuntimeError:  # no thread can be started: later, perhaps in another worker
-        shared_state.leftovers.note()
+        shared_state.ended_workers.note()
         return None
     return thread
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import StorageUnavailable
-from app.server import leftovers
+from app.server import sweep as sweeping
 from app.server.configuration import shared_state
 from app.settings import Storage
 
@@ -15,13 +15,13 @@ from app.settings import Storage
 def swept(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Return the data directories that were swept, instead of sweeping them."""
     found: list[Path] = []
-    monkeypatch.setattr(leftovers, "sweep_store", lambda storage: found.append(storage.data_dir))
+    monkeypatch.setattr(sweeping, "sweep_store", lambda storage: found.append(storage.data_dir))
     return found
 
 
 def sweep() -> bool:
     """Do it once and wait for the end; return whether there was anything to do."""
-    thread = leftovers.sweep_if_due()
+    thread = sweeping.sweep_if_due()
     if thread is not None:
         thread.join()
     return thread is not None
@@ -29,10 +29,10 @@ def sweep() -> bool:
 
 def test_one_sweep_follows_the_end_of_workers(swept: list[Path]) -> None:
     """None before, one however many have ended, and none again after that."""
-    shared_state.leftovers.take()
+    shared_state.ended_workers.take()
     assert not sweep()
-    shared_state.leftovers.note()
-    shared_state.leftovers.note()
+    shared_state.ended_workers.note()
+    shared_state.ended_workers.note()
     assert [sweep(), sweep()] == [True, False]
     assert len(swept) == 1
 
@@ -45,7 +45,7 @@ def test_without_a_thread_it_is_done_later(
     def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    shared_state.leftovers.note()
+    shared_state.ended_workers.note()
     with monkeypatch.context() as context:
         context.setattr(threading.Thread, "start", refuse)
         assert not sweep()
@@ -60,8 +60,8 @@ def test_a_failure_is_said(
     def fail(_storage: Storage) -> None:
         raise StorageUnavailable from OSError(5, "Input/output error")
 
-    monkeypatch.setattr(leftovers, "sweep_store", fail)
-    shared_state.leftovers.note()
+    monkeypatch.setattr(sweeping, "sweep_store", fail)
+    shared_state.ended_workers.note()
     assert sweep()
     assert [each.getMessage() for each in caplog.records] == [
         "What a worker has left behind can't be removed: [Errno 5] Input/output error"

@@ -3,7 +3,7 @@
 import mmap
 
 
-class Leftovers:
+class EndedWorkers:
     """Shared memory, created before the fork: the master notes it, a worker takes it on."""
 
     def __init__(self) -> None:
