@@ -201,22 +201,27 @@ def counts(server: Server) -> dict[str, int]:
     return {kind: each["count"] for kind, each in read_shutdowns(server.data_dir).items()}
 
 
+def seconds_of_stop(server: Server) -> float:
+    """Stop `server` and return how long that took: with nothing to do, what the machine needs."""
+    began = time.monotonic()
+    assert server.stop() == 0
+    return time.monotonic() - began
+
+
 @pytest.mark.alone
 @pytest.mark.promise("a stop ends after shutdown_timeout, whatever hangs")
 def test_an_upload_that_hangs_delays_the_end_to_the_deadline(new_server: NewServer) -> None:
     """After shutdown_timeout the server warns and ends; that it was forced survives a restart."""
     server = new_server(shutdown_timeout=2).start()
     with uploads_in_flight(server, 1) as [upload]:
-        began = time.monotonic()
-        assert server.stop() == 0
-        assert 2 <= time.monotonic() - began <= 3
+        took = seconds_of_stop(server)
         with pytest.raises((OSError, http.client.HTTPException)):
             upload.answer()
     [warning] = [line for line in server.log() if line["level"] == "WARNING"]
     assert warning["message"] == "Forced shutdown with 1 active request"
     assert counts(server) == {"graceful": 0, "forced": 1}
-    server.start()
-    assert server.stop() == 0
+    calm = seconds_of_stop(server.start())
+    assert 2 <= took <= 3 + 2 * calm
     assert counts(server) == {"graceful": 1, "forced": 1}
     assert stored_sizes(server) == {}
 
@@ -228,10 +233,9 @@ def test_a_second_signal_ends_at_once(new_server: NewServer) -> None:
     with uploads_in_flight(server, 1):
         os.kill(server.pid, signal.SIGTERM)
         wait_for(lambda: "Waiting for 1 active request to complete" in messages(server))
-        began = time.monotonic()
-        assert server.stop() == 0
-        assert time.monotonic() - began < 2
+        took = seconds_of_stop(server)
     assert "Forced shutdown with 1 active request" in messages(server)
+    assert took < 2 + 2 * seconds_of_stop(server.start())
 
 
 @pytest.mark.alone
