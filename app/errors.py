@@ -74,7 +74,7 @@ _KINDS = (
     ErrorKind(
         "rate_limited",
         429,
-        "The client has reached its rate limit; `Retry-After` says when the next request is allowed.",
+        "The client has reached its rate limit; see `Retry-After` for when the next may come.",
     ),
     ErrorKind(
         "internal_error", 500, "Something failed in the server; its log has the reason.", "error"
