@@ -1,13 +1,17 @@
-FROM python:3.11-slim-bookworm AS build
+# Whoever builds an image to run it should pin this by digest: see docs/operations.md.
+ARG BASE=docker.io/library/python:3.11-slim-bookworm
+
+FROM $BASE AS build
 WORKDIR /opt/gomail
 RUN python -m venv .venv
-COPY requirements.lock ./
-RUN .venv/bin/pip install --no-cache-dir --require-hashes --requirement requirements.lock
+COPY requirements.lock requirements-build.lock ./
+RUN .venv/bin/pip install --no-cache-dir --require-hashes \
+    --requirement requirements-build.lock --requirement requirements.lock
 COPY . .
-RUN .venv/bin/pip install --no-cache-dir --no-deps --editable . \
+RUN .venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation --editable . \
     && .venv/bin/pip uninstall --yes pip setuptools
 
-FROM python:3.11-slim-bookworm
+FROM $BASE
 RUN pip uninstall --yes --root-user-action=ignore pip setuptools wheel \
     && useradd --system --uid 10001 --home-dir /var/lib/gomail --create-home gomail \
     && install --directory --owner=gomail --group=gomail --mode=0700 /var/lib/gomail/data

@@ -86,7 +86,11 @@ format: $(BIN)/dev-installed ## Format the code
 docs: $(BIN)/dev-installed ## Write the generated pages
 	$(BIN)/python tools/pages.py
 
-lock: $(BIN)/dev-installed ## Pin the dependencies of setup.cfg anew, with hashes
+lock: $(BIN)/dev-installed ## Pin the dependencies of setup.cfg and pyproject.toml anew, with hashes
+	$(BIN)/python -c 'import tomllib; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		| $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --output-file requirements-build.lock
 	$(BIN)/uv pip compile setup.cfg --universal --python-version 3.11 --generate-hashes \
 		--no-header --upgrade --output-file requirements.lock
 	$(BIN)/uv pip compile setup.cfg --universal --python-version 3.11 --generate-hashes \
@@ -95,10 +99,10 @@ lock: $(BIN)/dev-installed ## Pin the dependencies of setup.cfg anew, with hashe
 clean: ## Remove the virtual environment and what tools left behind
 	rm -rf .venv .venv-* build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
-$(BIN)/runtime-installed: requirements.lock setup.cfg pyproject.toml
+$(BIN)/runtime-installed: requirements-build.lock requirements.lock setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) --require-hashes --requirement requirements.lock
-	$(INSTALL) --no-deps --editable .
+	$(INSTALL) --require-hashes --requirement requirements-build.lock --requirement requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(BIN)/dev-installed: requirements-dev.lock $(BIN)/runtime-installed

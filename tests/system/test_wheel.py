@@ -20,7 +20,17 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the directory with the programs of an environment that has the wheel."""
     directory = tmp_path_factory.mktemp("wheel")
     checkout = checkout_copy(directory / "checkout")
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", directory, checkout)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        directory,
+        checkout,
+    )
     [wheel] = directory.glob("gomail-*.whl")
     run(sys.executable, "-m", "venv", directory / "venv")
     programs = directory / "venv" / "bin"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes a stand-in for the official base image of the Dockerfile, where no registry can be reached.
+# Makes a stand-in for the Dockerfile's default base image, where no registry can be reached.
 #
 # usage: tools/image/base_image.sh
 #

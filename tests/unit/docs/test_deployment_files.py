@@ -3,6 +3,7 @@ import json
 import os
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -261,3 +262,34 @@ def test_make_run_leaves_the_form_of_the_log_to_the_file(tmp_path: Path) -> None
         timeout=30,
     )
     assert result.stdout == "GOMAIL_DEFAULT_LOG_FORMAT=text\n"
+
+
+@pytest.mark.parametrize("file", ["Dockerfile", "Makefile", "docs/postfix.md"])
+def test_all_that_pip_installs_is_pinned_by_hash(file: str) -> None:
+    """GoMail itself is built from the checkout, with what is installed already: pip gets nothing.
+
+    So each installation either compares hashes, or can't fetch anything.
+    """
+    text = (ROOT / file).read_text(encoding="utf-8").replace("\\\n", " ")
+    installations = re.findall(r"(?:bin/pip install|\t\$\(INSTALL\)) ([^\n&]*)", text)
+    assert len(installations) >= 2
+    alone = {"--no-deps", "--no-build-isolation", "--editable"}
+    for options in map(str.split, installations):
+        assert "--require-hashes" in options or alone <= set(options)
+
+
+def test_what_the_build_needs_is_what_is_pinned() -> None:
+    """requirements-build.lock has the version that pyproject.toml names, with its hashes."""
+    [needed] = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    lock = (ROOT / "requirements-build.lock").read_text(encoding="utf-8").replace("\\\n", " ")
+    pinned = [line.split() for line in lock.splitlines()]
+    assert [first for first, *_ in pinned] == [needed]
+    assert all(hashes for _, *hashes in pinned)
+    assert all(each.startswith("--hash=sha256:") for _, *hashes in pinned for each in hashes)
+
+
+def test_the_base_image_can_be_pinned_by_digest() -> None:
+    """Both stages start from the same argument, as docs/operations.md shows."""
+    stages = [line.split()[1] for line in DOCKERFILE.splitlines() if line.startswith("FROM ")]
+    assert stages == ["$BASE", "$BASE"]
+    assert "--build-arg BASE=" in OPERATIONS
