@@ -103,6 +103,7 @@ def test_half_an_upload_goes_with_its_worker(
             wait_for(lambda: not segment.exists())
             assert other.exists()
     wait_for(lambda: set(segments.iterdir()) == kept)
+    wait_for(lambda: any(line["message"].startswith("A crash left ") for line in server.log()))
     store = SQLiteStore(server.data_dir)
     with closing(store):
         assert store.read(stored) == message(0)
