@@ -84,9 +84,10 @@ def listed(container: Container) -> Any:
 
 def request(container: Container, path: str, method: str) -> Answer:
     """Return the answer to a request that the route takes."""
+    fields = {"Authorization": f"Bearer {container.token}"}
     if method != "POST":
-        return container.request(method, path)
-    fields = {"Authorization": f"Bearer {container.token}", "Content-Type": "message/rfc822"}
+        return container.request(method, path, None, fields)
+    fields["Content-Type"] = "message/rfc822"
     return container.request(method, path, MESSAGE, fields)
 
 
