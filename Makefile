@@ -29,7 +29,7 @@ help: ## Show what can be made
 run: $(BIN)/runtime-installed ## Install and start on 127.0.0.1:3000
 	$(BIN)/gunicorn wsgi:app
 
-test: $(BIN)/dev-installed ## Install and run all tests
+test: $(BIN)/dev-installed ## Install and run all tests but those of the image
 	$(BIN)/python -m pytest $(BESIDE)
 	$(BIN)/python -m pytest $(ALONE)
 

@@ -50,7 +50,7 @@ def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def messages() -> None:
-    """List, show and export stored messages."""
+    """List, show, export and verify stored messages."""
 
 
 messages.add_command(verify)
