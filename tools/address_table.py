@@ -14,7 +14,7 @@ class Rule:
 
 RULES = (
     Rule(
-        "An address alone is taken as it stands.",
+        "An address alone is used exactly as written.",
         [
             ("b@example.com", ["b@example.com"]),
             (" b@example.com ", ["b@example.com"]),
@@ -31,8 +31,8 @@ RULES = (
         ],
     ),
     Rule(
-        "Where there are angle brackets, the address in them is the one; the rest is a name,"
-        " whatever characters it has.",
+        "Where there are angle brackets, the address inside them is used; everything else is a"
+        " display name.",
         [
             ("Ann <ann@example.com>", ["ann@example.com"]),
             ('"Smith, Ann" <ann@example.com>', ["ann@example.com"]),
@@ -49,7 +49,7 @@ RULES = (
         ],
     ),
     Rule(
-        "Commas and semicolons separate addresses. A part without an address is passed over.",
+        "Commas and semicolons separate addresses. A part without an address is skipped.",
         [
             ("b@example.com, c@example.com", ["b@example.com", "c@example.com"]),
             ("b@example.com; c@example.com", ["b@example.com", "c@example.com"]),
@@ -64,8 +64,8 @@ RULES = (
         ],
     ),
     Rule(
-        "A word that is joined to an address by a comma or a semicolon, without a space, makes both"
-        " unusable: it may be a part of the address.",
+        "If a word is joined to an address by a comma or a semicolon, without a space, neither is"
+        " used, since the word may belong to the address.",
         [
             ("a,b@example.net", []),
             ("a;b@example.net", []),
@@ -74,7 +74,7 @@ RULES = (
         ],
     ),
     Rule(
-        "What is not an address as a whole holds none.",
+        "Text that isn't one complete address contains none.",
         [
             ("nobody", []),
             ("ann b@example.com", []),
@@ -99,7 +99,8 @@ RULES = (
         ],
     ),
     Rule(
-        "A group's name is no part of its members, a route (obsolete) no part of the address.",
+        "A group's name isn't part of its members' addresses. An obsolete route isn't part of the"
+        " address.",
         [
             ("team: a@example.com, b@example.com;", ["a@example.com", "b@example.com"]),
             ("team:a@example.com", ["a@example.com"]),
@@ -109,7 +110,7 @@ RULES = (
         ],
     ),
     Rule(
-        "An encoded word is part of a name, whatever characters it has.",
+        "An encoded word is part of a display name, whatever characters it has.",
         [
             ("=?utf-8?Q?Doe,_Ann?= <ann@example.com>", ["ann@example.com"]),
             ("=?utf-8?Q?b@example.org?= <ann@example.com>", ["ann@example.com"]),
@@ -117,7 +118,7 @@ RULES = (
         ],
     ),
     Rule(
-        "Half of a pair of brackets or quotes is read as the other half would be.",
+        "A missing bracket or quote is treated as if it were there.",
         [
             ("b@example.com>", ["b@example.com"]),
             ("Ann <b@example.com", ["b@example.com"]),

@@ -7,24 +7,26 @@ HEAD = """\
 
 This page is generated from the code by `make docs`.
 
-Who a message is from and for is what the request says; without that, what its From and To say.
+The request names sender and recipient. If it doesn't, From and To are used.
 
 ## In the request
 
-A sender or recipient in a header (`X-Original-Sender`, `X-Original-Recipient`,
-`X-Original-Mail-From`) is one whole address or the message is refused (422): `ann@example.com`, or
-the same in angle brackets. An address is taken as it stands, never repaired into another one.
-Apostrophes or backticks around a whole address are dropped. An empty sender, `<>`, and
-`MAILER-DAEMON` (what Postfix's pipe(8) writes unless it is told `null_sender=`) are the null
-sender.
+A sender or recipient in a header (`X-Original-Sender`, `X-Original-Recipient`) must be one whole
+address, or the message is refused (422): `ann@example.com`, or the same in angle brackets. An
+address is used exactly as written, never corrected. Apostrophes or backticks around a whole
+address are dropped. An empty sender, `<>`, and `MAILER-DAEMON` (what Postfix's pipe(8) writes
+unless it is told `null_sender=`) are the null sender.
+
+`X-Original-Mail-From` is used, and checked in the same way, only when the request has no other
+sender. Otherwise it is stored as it is.
 
 In JSON an address may have a display name: `Ann <ann@example.com>`. Several addresses are refused
 (400): send one recipient per request.
 
 ## In From and To
 
-The first address of the field counts. Fields are read by the rules below, the same on every
-version of Python.
+The first address in the field is used. Fields are read by the rules below, which are the same on
+every version of Python.
 
 | field | addresses found |
 |---|---|
@@ -35,8 +37,8 @@ DOMAINS = """\
 ## Domains
 
 Domains are compared by IDNA 2008 with the mapping of UTS 46: `straße.example` is
-`xn--strae-oqa.example`, not `strasse.example`. Upper case, a final dot (also `。`) and the two
-spellings of an international domain make no difference: in `blocked_domains` and
+`xn--strae-oqa.example`, not `strasse.example`. Upper case and a final dot (also `。`) make no
+difference, and the Unicode form and the ASCII form (`xn--`) are the same: in `blocked_domains` and
 `allowed_recipient_domains`, in `messages list --recipient`, and in the lines for Postfix.
 """
 

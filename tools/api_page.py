@@ -23,12 +23,13 @@ This page is generated from the code by `make docs`.
 
 How to deliver a message, and what every answer means.
 
-Every answer has the header `X-Request-ID`: the client's own if it is printable and at most 128
-characters long, otherwise a new one. Every log line of the request has it too.
+Every answer has the header `X-Request-ID`: the client's own if it is at most 128 characters of
+printable ASCII, otherwise a new one. The log line of the request has it too. A request that isn't
+valid HTTP always gets a new one.
 
 ## POST /mail/inbound
 
-Delivers one message. `/email` is the same, under an older path. The request needs
+Delivers one message. `/email` is an older, deprecated path for the same route. The request needs
 `Authorization: Bearer TOKEN`.
 
 | Content-Type | body |
@@ -76,18 +77,18 @@ Some messages have the same content each time, such as a daily report: send a di
 """
 
 JSON_RULES = """\
-Without `raw` and `raw_base64` a message is composed of the other members. Of all members but the
-sender, `null` and `""` count as absent; a sender of `""` is the null sender. An address may have a
-display name (`Ann <ann@example.org>`). A request has one recipient: a list is refused (400). **Any
-other member is refused (400) and named, so that a 200 means that all that was sent is kept.** A
-UTF-8 byte order mark before the JSON is ignored.
+Without `raw` and `raw_base64` a message is composed of the other members. `null` and `""` count as
+absent, except that a sender of `""` is the null sender. An address may have a display name
+(`Ann <ann@example.org>`). A request has one recipient: a list is refused (400). **Unknown members
+are refused (400) and named, so a 200 means that nothing was dropped.** A UTF-8 byte order mark
+before the JSON is ignored.
 """
 
 BOUNDS = """\
 ### Bounds
 
-What is said of a message is kept with it and shown in listings, so it has bounds. Beyond them the
-request is refused (400) and the field named.
+These values are stored and listed, so their length is limited. A longer one is refused (400), and
+the answer names the field.
 
 | text | characters at most |
 |---|---|
@@ -116,14 +117,16 @@ token is needed.
 METRICS = """\
 ## GET /metrics
 
-Totals for people; Prometheus uses a separate port ([metrics.md](metrics.md)). No token is needed.
+Human-readable totals since the server started; Prometheus uses a separate port
+([metrics.md](metrics.md)). No token is needed.
 """
 
 PROBLEMS = """\
 ## Errors
 
-Every error is a document of type `application/problem+json` (RFC 9457). `code` is stable, so let
-your program depend on it; titles and details may change.
+Every error is a document of type `application/problem+json` (RFC 9457), except the 503 of an
+unhealthy `/health`, which is the object described above. `code` is stable, so let your program
+depend on it; titles and details may change.
 """
 
 
@@ -156,7 +159,8 @@ def _bounds() -> str:
     rows = [f"| `{name}` | {limit} |" for name, limit in MAX_CHARACTERS.items()]
     others = [
         f"| an address | {MAX_ADDRESS_CHARACTERS} |",
-        f"| `subject` in JSON, and what a listing shows of one | {MAX_SUBJECT_CHARACTERS} |",
+        "| `subject` in JSON; listings cut longer subjects to this length "
+        f"| {MAX_SUBJECT_CHARACTERS} |",
         f"| `filename`, `content_type`, `content_id` of an attachment | {MAX_NAME_CHARACTERS} |",
     ]
     return "\n".join([*rows, *others, ""])

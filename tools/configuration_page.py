@@ -32,8 +32,8 @@ The configuration file is YAML 1.2, or JSON if its name ends in `.json`. The fir
 3. `./gomail.yaml`, or `./gomail.yml`
 4. `/etc/gomail/gomail.yaml`, or `/etc/gomail/gomail.yml`
 
-The file in use is in the server's log at the start and after a reload, and in the output of
-`flask gomail validate`. Other commands name it on standard error when they found it in the working
+The server's log names the file in use at the start and after a reload, and so does
+`flask gomail validate`. Other commands name it on standard error if they found it in the working
 directory.
 
 | value | in the file | in variables and flags |
@@ -97,7 +97,8 @@ def _section(key: str) -> str:
     }
     filled = {name: text for name, text in rows.items() if text}
     head = f"| {' | '.join(filled)} |\n|{'---|' * len(filled)}\n"
-    return f"### {key}\n\n{known['description']}\n\n{head}| {' | '.join(filled.values())} |\n"
+    text = textwrap.fill(known["description"], 100, break_on_hyphens=False)
+    return f"### {key}\n\n{text}\n\n{head}| {' | '.join(filled.values())} |\n"
 
 
 def _type(known: Property) -> str:

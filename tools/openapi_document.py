@@ -15,8 +15,8 @@ from app.web.inbound import RULES
 from app.web.schemas import HealthSchema, ProblemSchema, ReadySchema, ReceiptSchema, TotalsSchema
 
 ABOUT = """\
-Receives mail, makes it durable, then answers. Every error is a problem document (RFC 9457), whose
-`code` is stable. An unknown path is answered 404 `not_found`, a method that is not described here
+Receives mail, makes it durable, then answers. Every error but the 503 of an unhealthy /health is a
+problem document (RFC 9457), whose `code` is stable. An unknown path is answered 404 `not_found`, a method that is not described here
 405 `method_not_allowed` with the header `Allow`, and a request that is not valid HTTP/1.1
 400 `bad_request` or 415 `unsupported_media_type`, whatever its path.
 """
@@ -33,7 +33,8 @@ TAKEN_FROM = "If absent: the value in the JSON body, else {}."
 ENVELOPE = {
     "X-Original-Sender": "Envelope sender; present but empty means the null sender. "
     + TAKEN_FROM.format("X-Original-Mail-From, else the message's From"),
-    "X-Original-Mail-From": "The sender that the SMTP client gave.",
+    "X-Original-Mail-From": "The sender that the SMTP client gave. Used, and checked, when there is"
+    " no other sender; otherwise stored as it is.",
     "X-Original-Recipient": "Envelope recipient, one address. "
     + TAKEN_FROM.format("the message's To"),
     "X-Original-Client-Address": "Address of the SMTP client.",
@@ -46,7 +47,7 @@ ENVELOPE = {
 REQUEST_ID = {
     "name": "X-Request-ID",
     "in": "header",
-    "description": "Used for the answer and the log if printable and at most 128 characters long.",
+    "description": "Used for the answer and the log if at most 128 characters of printable ASCII.",
     "schema": {"type": "string"},
 }
 
@@ -156,7 +157,7 @@ def _probes() -> dict[str, dict[str, Any]]:
         ),
         "/metrics": _probe(
             "metrics",
-            "Show people what the server has done; Prometheus uses a separate port",
+            "Human-readable totals since the server started; Prometheus uses a separate port",
             {"200": answer("Totals", "Summed over all workers"), "503": draining},
         ),
         "/openapi.json": _probe(

@@ -92,7 +92,7 @@ class AttachmentSchema(_ClosedSchema):
                 error="Must be an id such as logo@example.com, without spaces.",
             ),
         ],
-        metadata={"description": "By which the HTML refers to it, as cid:ID"},
+        metadata={"description": "The id by which the HTML refers to it (`cid:ID`)"},
     )
 
 
@@ -110,21 +110,21 @@ class JSONMailSchema(_ClosedSchema):
     subject = Line(
         allow_none=True,
         validate=validate.Length(max=MAX_SUBJECT_CHARACTERS),
-        metadata={"description": "Without a raw message: the subject of the one composed"},
+        metadata={"description": "Subject of the composed message; only without `raw`"},
     )
     text = Text(
         allow_none=True,
-        metadata={"description": "Without a raw message: the plain text of the one composed"},
+        metadata={"description": "Plain text of the composed message; only without `raw`"},
     )
     body = Text(allow_none=True, metadata={"description": "Same as text"})
     html = Text(
         allow_none=True,
-        metadata={"description": "Without a raw message: the HTML of the one composed"},
+        metadata={"description": "HTML of the composed message; only without `raw`"},
     )
     attachments = fields.List(
         fields.Nested(AttachmentSchema),
         allow_none=True,
-        metadata={"description": "Without a raw message: the attachments of the one composed"},
+        metadata={"description": "Attachments of the composed message; only without `raw`"},
     )
     connection = fields.Nested(
         ConnectionSchema,

@@ -90,7 +90,8 @@ STORAGE_FREE = Metric(
     "storage_free_bytes",
     "gauge",
     "Free space in the file system of the data directory",
-    "When it falls: enlarge the disk; GoMail keeps every message.",
+    "When it falls: the disk has to grow, or the data directory has to move, since GoMail keeps"
+    " every message.",
 )
 STORAGE_SIZE = Metric(
     "storage_size_bytes",

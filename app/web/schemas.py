@@ -56,7 +56,7 @@ class FieldFaultSchema(Schema):
 
 
 class ProblemSchema(Schema):
-    """Every error, as application/problem+json (RFC 9457)."""
+    """Every error but an unhealthy /health, as application/problem+json (RFC 9457)."""
 
     type = fields.String(metadata={"description": "urn:gomail:problem:CODE"})
     title = fields.String()

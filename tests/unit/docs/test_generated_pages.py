@@ -49,7 +49,7 @@ def test_the_reference_names_each_key_with_its_variable_and_flag() -> None:
     page = configuration_page.configuration_page()
     for key, known in properties().items():
         section = page.split(f"### {key}\n")[1].split("### ")[0]
-        assert known["description"] in section
+        assert known["description"] in " ".join(section.split())
         assert f"`{variable(key)}`" in section
         assert f"`{flag(key)}`" in section
 
