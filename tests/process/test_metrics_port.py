@@ -2,15 +2,17 @@ import os
 import signal
 import socket
 import threading
-from contextlib import closing, suppress
+import time
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
-from support.linux_process import children, kill_process
+from support.linux_process import children, kill_process, threads
 from support.server import NewServer, Server, wait_for
 from support.upload import MESSAGE
 
 from app.server.metrics_server import RETRY_SECONDS
+from app.web.metrics_port import CONNECTION_SECONDS, MOST_CONNECTIONS
 
 OPEN_METRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 
@@ -194,3 +196,32 @@ def test_a_scraper_that_hangs_keeps_nobody_waiting(shared_server: Server, sent: 
     finally:
         for connection in connections:
             connection.close()
+
+
+def test_a_scraper_that_drips_is_cut_off(shared_server: Server) -> None:
+    """A byte every second doesn't keep a thread for longer than CONNECTION_SECONDS."""
+    address = ("127.0.0.1", shared_server.metrics_port)
+    with socket.create_connection(address, timeout=1) as connection:
+        began = time.monotonic()
+        while time.monotonic() - began < CONNECTION_SECONDS + 3:
+            try:
+                connection.send(b"x")
+                if connection.recv(100) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+        assert time.monotonic() - began < CONNECTION_SECONDS + 2
+
+
+def test_many_scrapers_that_hang_have_few_threads(shared_server: Server) -> None:
+    """Hundreds of connections: the oldest are closed, and a scrape is answered within a second."""
+    pid = shared_server.metrics_pid()
+    assert pid is not None
+    with ExitStack() as stack:
+        for _ in range(300):
+            address = ("127.0.0.1", shared_server.metrics_port)
+            stack.enter_context(socket.create_connection(address)).sendall(b"G")
+        assert shared_server.get_metrics(seconds=1).status == 200
+        wait_for(lambda: threads([pid]) <= MOST_CONNECTIONS + 3)
