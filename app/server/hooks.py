@@ -13,6 +13,7 @@ from app.server.drain import Drain
 from app.server.gunicorn_internals.body import in_pieces
 from app.server.gunicorn_internals.master import Master
 from app.server.metrics_server import MetricsServer
+from app.server.parent_death import signal_when_parent_ends
 from app.server.processors import own_processor
 from app.server.reload import accept_new_settings, announce_reload
 from app.server.worker_metrics import begin_recording, metrics_directory, remove_metrics_directory
@@ -30,6 +31,7 @@ _processes = shared_state.processes
 def take_over_signals(server: Any, settings: Settings) -> None:
     """In the master, once it listens: SIGTERM and SIGINT start the drain, SIGHUP checks first."""
     master = Master(server)
+    master.survive_failed_forks(lambda worker: release_slot(server, worker))
     master.reload_only_if(accept_new_settings)
     # Installed last, and so asked first: nothing is reloaded during the drain.
     Drain(master, _slots, settings.storage.data_dir).install()
@@ -56,6 +58,7 @@ def close_metrics_port(server: Any) -> None:
 
 def assign_slot(server: Any, worker: Any) -> None:
     """In the master, before a fork."""
+    server.unborn = worker
     worker.slot = _slots.assign()
     others = [other.processor for other in server.WORKERS.values()]
     worker.processor = own_processor(others, current_settings().server.workers)
@@ -69,6 +72,8 @@ def begin_worker(_server: Any, worker: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    # Without a master nobody would replace or stop the worker, and it would keep the port.
+    signal_when_parent_ends(signal.SIGTERM, worker.ppid)
     _share_heaps()
     if worker.processor is not None:
         with suppress(OSError):  # not permitted, or no longer available: then it runs anywhere

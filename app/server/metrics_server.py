@@ -4,7 +4,6 @@ A thread of the master would leak the port into the workers and be running when 
 worker would be too busy to answer when the answer matters most.
 """
 
-import ctypes
 import logging
 import os
 import select
@@ -16,6 +15,7 @@ from contextlib import suppress
 from app.metrics.exposition import Exposition
 from app.server.configuration import loaded_settings, shared_state
 from app.server.gunicorn_internals.master import Master
+from app.server.parent_death import signal_when_parent_ends
 from app.server.worker_metrics import metrics_directory
 from app.settings import Settings
 from app.settings.model import Metrics
@@ -23,7 +23,6 @@ from app.web.metrics_port import serve
 
 RETRY_SECONDS = 0.5
 END_SECONDS = 1.0
-_PR_SET_PDEATHSIG = 1
 
 _log = logging.getLogger("gomail")
 
@@ -113,9 +112,7 @@ class MetricsServer:
 
     def _leave(self, master: int) -> None:
         """Drop what the child has inherited from the master, except for the shared memory."""
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != master:
-            os._exit(1)
+        signal_when_parent_ends(signal.SIGKILL, master)
         shared_state.processes.leave()
         for number in self._master.signals:
             signal.signal(number, signal.SIG_IGN)  # a terminal signals the whole process group

@@ -1,9 +1,13 @@
 """The parts of Gunicorn's master (its Arbiter) that GoMail uses."""
 
+import errno
+import logging
 import signal
 import socket
 from collections.abc import Callable
 from typing import Any
+
+_log = logging.getLogger("gomail")
 
 
 class Master:
@@ -50,6 +54,25 @@ class Master:
             action()
 
         self._arbiter.manage_workers = manage_all
+
+    def survive_failed_forks(self, give_back: Callable[[Any], None]) -> None:
+        """Go on when a worker can't be forked, instead of ending: the main loop tries again.
+
+        `give_back` takes back what the worker got before, which the master has as `unborn`.
+        """
+        spawn_worker = self._arbiter.spawn_worker
+
+        def spawn_patiently() -> None:
+            try:
+                spawn_worker()
+            except OSError as error:
+                if error.errno not in {errno.EAGAIN, errno.ENOMEM}:
+                    raise
+                _log.error("A worker can't be started: %s. Trying again.", error.strerror)
+                self._arbiter.unborn.tmp.close()
+                give_back(self._arbiter.unborn)
+
+        self._arbiter.spawn_worker = spawn_patiently
 
     def end(self, seconds: int) -> None:
         """Start Gunicorn's own graceful shutdown, which gives workers `seconds`."""
