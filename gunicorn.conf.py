@@ -2,6 +2,7 @@
 
 from app.logs import log_config
 from app.server import hooks, start
+from app.server.descriptors import raise_limit
 from app.settings.url import address
 
 settings = start.settings_or_exit()
@@ -12,6 +13,11 @@ threads = settings.server.threads
 worker_class = "app.server.gunicorn_internals.worker.Worker"
 keepalive = settings.timeouts.idle
 graceful_timeout = settings.server.shutdown_timeout
+# Nobody may change a request's path, scheme or user by a header. The application itself reads the
+# forwarding headers of trusted_proxies.
+forwarder_headers = ""
+forwarded_allow_ips = ""
+secure_scheme_headers = {}
 control_socket_disable = True  # it would be shared by all services of one user
 logger_class = "app.server.gunicorn_internals.log.Log"
 logconfig_dict = log_config(settings.logging.level, settings.logging.format)
@@ -19,6 +25,7 @@ loglevel = settings.logging.level
 
 
 def on_starting(server):
+    raise_limit()
     start.prepare_or_exit(settings)
 
 

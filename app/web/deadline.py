@@ -7,13 +7,14 @@ from typing import Any
 class Deadline:
     """The time that a client has for one request. The server enforces it.
 
-    `at` is in seconds of the monotonic clock. `request` is the server's request object, None until
-    the head has been read.
+    `at` is in seconds of the monotonic clock, like `since`, from when on the client is awaited.
+    `request` is the server's request object, None until the head has been read.
     """
 
     def __init__(self, at: float) -> None:
         self.request: Any = None
         self.at = at
+        self.since = time.monotonic()
         self.expired = False
         self.answering = False
 
@@ -30,5 +31,6 @@ class Deadline:
 
     def answer_within(self, seconds: float) -> None:
         """The answer is ready: the client must read it within `seconds`."""
-        self.at = time.monotonic() + seconds
+        self.since = time.monotonic()
+        self.at = self.since + seconds
         self.answering = True

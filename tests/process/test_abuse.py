@@ -208,6 +208,28 @@ def test_an_underscore_makes_another_field(unharmed: Server) -> None:
     assert [answer.status for answer in refusals(unharmed, data)] == [422]
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        *(
+            b"SCRIPT_NAME: /health",
+            b"PATH_INFO: /nothing",
+            b"REMOTE_USER: a",
+            b"Script-Name: /health",
+        ),
+        *(b"X-Forwarded-Proto: https", b"X-Forwarded-Protocol: ssl", b"X-Forwarded-Ssl: on"),
+        *(b"X-Forwarded-Prefix: /health", b"REMOTE_ADDR: 192.0.2.1", b"HTTP_HOST: b"),
+    ],
+)
+def test_no_field_changes_the_path(unharmed: Server, field: bytes) -> None:
+    """Not even from loopback, which a proxy may be behind; the log has the path that was asked."""
+    start = len(unharmed.output())
+    get = b"GET /health/more HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%b\r\n\r\n" % field
+    assert [answer.status for answer in answers(exchange(unharmed, get))] == [404]
+    paths = [json.loads(line).get("path") for line in unharmed.output()[start:]]
+    assert "/health/more" in paths
+
+
 def test_an_expectation_does_not_lift_the_limit(unharmed: Server) -> None:
     """A client that asks before it sends 100 MB hears 413 before it has sent any."""
     head = post(unharmed, b"Content-Length: 100000000", b"Expect: 100-continue")

@@ -9,6 +9,7 @@ from statistics import median
 from support.server import Server
 from support.soak_load import SoakLoad
 
+from app.server.gunicorn_internals.threads import RESERVED_THREADS
 from app.settings.model import WAITING_THREADS
 from app.storage.interface import Query
 from app.storage.sqlite.store import SQLiteStore
@@ -18,7 +19,7 @@ LOG_BYTES = 64 * MIB
 # How much the median of the last third may be above that of the first: a part of it, and some.
 BOUNDS = {"descriptors": (0, 3), "threads": (0, 1), "resident": (0.05, 4 * MIB)}
 THREADS = 8
-MOST_THREADS = THREADS + WAITING_THREADS + 3
+MOST_THREADS = THREADS + WAITING_THREADS + RESERVED_THREADS + 3
 ROUTE = "/mail/inbound"
 
 Series = tuple[str, int, str]  # of which process: what it is, its id, and what is counted

@@ -12,9 +12,10 @@ from gunicorn.http.unreader import Unreader
 
 
 class ArrivingBody(Body):
-    """A body of a known length."""
+    """A body of a known length; `received` counts the bytes that were read."""
 
     reader: LengthReader
+    received = 0
 
     def read(self, size: int | None = None) -> bytes:
         """Return up to `size` bytes that have arrived; wait only if there are none.
@@ -27,6 +28,7 @@ class ArrivingBody(Body):
         wanted = min(size, self.reader.length)
         data = self._receive(wanted) if wanted else b""
         self.reader.length -= len(data)
+        self.received += len(data)
         return data
 
     def _receive(self, size: int) -> bytes:
@@ -48,12 +50,22 @@ def _take(unreader: Unreader, size: int) -> bytes:
 class ChunkedBody(Body):
     """A chunked body; broken framing raises OSError, like every other failed read."""
 
+    reader: ChunkedReader
+    _read_before = 0
+
+    @property
+    def received(self) -> int:
+        """How many bytes of it have arrived."""
+        return self._read_before + int(self.reader.buf.tell())
+
     def read(self, size: int | None = None) -> bytes:
         """Return up to `size` bytes; raises OSError."""
         try:
-            return bytes(super().read(size))
+            data = bytes(super().read(size))
         except ParseException as error:
             raise OSError(errno.EPROTO, str(error)) from error
+        self._read_before += len(data)
+        return data
 
 
 def has_arrived(body: Body) -> bool:

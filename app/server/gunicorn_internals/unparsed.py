@@ -14,6 +14,7 @@ from gunicorn.http.errors import (
 )
 
 from app.errors import ERRORS
+from app.server.gunicorn_internals.arrival import HELD_BYTES
 from app.web.problem_document import problem_document
 
 
@@ -52,7 +53,7 @@ def _detail_of(error: ParseException, limits: Any) -> str:
         return (
             "The headers are too large (allowed:"
             f" {limits.limit_request_fields} header fields"
-            f" of {limits.limit_request_field_size} bytes each)."
+            f" of {limits.limit_request_field_size} bytes each, {HELD_BYTES} bytes in all)."
         )
     if isinstance(error, ExpectationFailed):
         return "This value of Expect is not supported: only 100-continue is."

@@ -11,12 +11,12 @@ from importlib.metadata import requires, version
 from typing import Any
 
 import pytest
-from gunicorn import arbiter, glogging, util
+from gunicorn import arbiter, glogging
 from gunicorn.http import body, errors, message, parser, unreader
 from gunicorn.workers import base, gthread
 
 METHODS: list[tuple[Callable[..., Any], str]] = [
-    # worker.py overrides or calls
+    # worker.py, main_loop.py, connection.py and leaving.py override or call
     (gthread.ThreadWorker.init_process, "self"),
     (gthread.ThreadWorker.get_thread_pool, "self"),
     (gthread.ThreadWorker.accept, "self listener"),
@@ -25,11 +25,14 @@ METHODS: list[tuple[Callable[..., Any], str]] = [
     (gthread.ThreadWorker._keepalive_after, "self conn keepalive"),  # type: ignore[attr-defined]
     (gthread.ThreadWorker.murder_pending, "self"),
     (gthread.ThreadWorker.set_accept_enabled, "self enabled"),
-    (gthread.ThreadWorker.on_pending_socket_readable, "self conn client"),
+    (gthread.ThreadWorker.run, "self"),
+    (gthread.ThreadWorker.enqueue_req, "self conn"),
+    (gthread.ThreadWorker.finish_request, "self conn fs"),
+    (gthread.ThreadWorker.wait_for_and_dispatch_events, "self timeout"),
+    (gthread.TConn.init, "self"),
     (gthread.ThreadWorker.handle_error, "self req client addr exc"),
     (gthread.TConn.__init__, "self cfg sock client server"),
     (gthread.TConn.close, "self graceful"),
-    (util.close_graceful, "sock timeout max_drain"),
     (message.Request.force_close, "self"),
     # body.py overrides or calls
     (body.Body.__init__, "self reader"),
@@ -41,14 +44,16 @@ METHODS: list[tuple[Callable[..., Any], str]] = [
     # master.py replaces or calls
     (arbiter.Arbiter.handle_hup, "self"),
     (arbiter.Arbiter.manage_workers, "self"),
+    (arbiter.Arbiter.spawn_worker, "self"),
     (arbiter.Arbiter.signal, "self sig frame"),
     # log.py overrides
     (glogging.Logger.access, "self resp req environ request_time"),
 ]
 
 ATTRIBUTES: list[tuple[type, str]] = [
-    *((gthread.ThreadWorker, name) for name in ("nr_conns", "pending_conns", "poller", "tpool")),
-    *((base.Worker, name) for name in ("cfg", "log", "alive", "tmp")),
+    *((gthread.ThreadWorker, name) for name in ("nr_conns", "poller", "tpool", "_accepting")),
+    (gthread.ThreadWorker, "worker_connections"),
+    *((base.Worker, name) for name in ("cfg", "log", "alive", "tmp", "ppid", "sockets")),
     *((gthread.TConn, name) for name in ("sock", "client", "parser", "timeout")),
     *((body.Body, name) for name in ("reader", "buf", "failed")),
     *((body.LengthReader, name) for name in ("unreader", "length")),

@@ -1,0 +1,41 @@
+"""The threads that handle requests; they wait at a limit of processes instead of failing."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+RESERVED_THREADS = 8
+"""How many threads no request may have that has to wait for its client."""
+
+_log = logging.getLogger("gomail")
+
+
+class PatientPool(ThreadPoolExecutor):
+    """A pool that makes do with the threads it has when the system gives it no more.
+
+    `most` is how many requests may have a thread at the moment. Only the main loop may submit.
+    """
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(max_workers=threads)
+        self.most = self._wanted = threads
+        self._has_complained = False
+
+    @property
+    def most_uploads(self) -> int:
+        """How many requests may have a thread while their clients are still sending."""
+        return max(1, self.most - min(RESERVED_THREADS, self.most // 2))
+
+    def try_again(self) -> None:
+        """Try to have all threads again, and start one for work that has none."""
+        if self.most < self._wanted:
+            self.most = self._wanted
+            self._adjust_thread_count()
+
+    def _adjust_thread_count(self) -> None:
+        try:
+            super()._adjust_thread_count()
+        except RuntimeError as error:
+            self.most = max(1, len(self._threads))
+            if not self._has_complained:
+                _log.error("A thread can't be started (%s): %d have to do", error, self.most)
+            self._has_complained = True
