@@ -16,9 +16,9 @@ from app.web.schemas import HealthSchema, ProblemSchema, ReadySchema, ReceiptSch
 
 ABOUT = """\
 Receives mail, makes it durable, then answers. Every error but the 503 of an unhealthy /health is a
-problem document (RFC 9457), whose `code` is stable. An unknown path is answered 404 `not_found`, a method that is not described here
-405 `method_not_allowed` with the header `Allow`, and a request that is not valid HTTP/1.1
-400 `bad_request` or 415 `unsupported_media_type`, whatever its path.
+problem document (RFC 9457), whose `code` is stable. An unknown path is answered 404 `not_found`, a
+method that is not described here 405 `method_not_allowed` with the header `Allow`, and a request
+that is not valid HTTP/1.1 400 `bad_request` or 415 `unsupported_media_type`, whatever its path.
 """
 SCHEMAS: dict[str, type[Schema]] = {
     "JSONMail": JSONMailSchema,

@@ -34,8 +34,9 @@ _log = logging.getLogger(__name__)
 class RedisLimiter:
     """Token buckets in Redis; while it can't be reached, those of `fallback`.
 
-    A request costs one round trip; each step of it may take TIMEOUT_SECONDS. After a failure, one request every
-    PAUSE_SECONDS asks Redis, and all others don't, so that an outage doesn't slow them down.
+    A request costs one round trip; each step of it may take TIMEOUT_SECONDS. After a failure, one
+    request every PAUSE_SECONDS asks Redis, and all others don't, so that an outage doesn't slow
+    them down.
     """
 
     def __init__(
