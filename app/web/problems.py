@@ -64,7 +64,7 @@ def _answer_http_exception(error: HTTPException) -> Response:
     code = _CODE_OF_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
     detail = ERRORS[code].meaning
     if code == "not_found" and _is_route_with_slash():
-        detail = "There is nothing at this path: without the slash at its end there is."
+        detail = "There is nothing at this path. Remove the slash at its end."
     answer = problem(code, detail)
     if isinstance(error, MethodNotAllowed) and error.valid_methods is not None:
         answer.headers["Allow"] = ", ".join(sorted(error.valid_methods))

@@ -51,17 +51,17 @@ class RequestContext:
 _current: ContextVar[RequestContext | None] = ContextVar("request", default=None)
 
 
-def begin_request(context: RequestContext) -> None:
+def set_current(context: RequestContext) -> None:
     """Make `context` the context of the request that this thread handles."""
     _current.set(context)
 
 
-def end_request() -> None:
+def clear_current() -> None:
     """Drop the context of the request that this thread has handled."""
     _current.set(None)
 
 
-def has_begun() -> bool:
+def is_set() -> bool:
     """Return whether the server has begun the request; a test client doesn't."""
     return _current.get() is not None
 

@@ -36,7 +36,7 @@ from app.server.gunicorn_internals.refusal import refuse
 from app.server.gunicorn_internals.threads import RESERVED_THREADS, PatientPool
 from app.settings.model import WAITING_THREADS
 from app.web.deadline import Deadline
-from app.web.request_context import RequestContext, begin_request
+from app.web.request_context import RequestContext, set_current
 
 FOLLOWING_MS = 10  # enough for a client nearby to send its next request, on a busy machine
 TURN_SECONDS = 0.1  # how long one connection may keep a thread
@@ -71,7 +71,7 @@ class Worker(MainLoop):
 
     def _handle_one(self, conn: Connection) -> Any:
         context = RequestContext(Deadline(conn.began + self._timeouts.read))
-        begin_request(context)
+        set_current(context)
         conn.context = context
         try:
             conn.give_to_parser()

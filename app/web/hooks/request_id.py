@@ -22,8 +22,8 @@ def register(app: Flask) -> None:
 
 
 def _begin() -> None:
-    if not request_context.has_begun():
-        request_context.begin_request(RequestContext())
+    if not request_context.is_set():
+        request_context.set_current(RequestContext())
     context = current_request()
     route = matched_route()
     if route is not None:
@@ -39,7 +39,7 @@ def _add_header(answer: Response) -> Response:
 
 def _end(_error: BaseException | None) -> None:
     logs.request_id.set(None)
-    request_context.end_request()
+    request_context.clear_current()
 
 
 def _request_id(given: str) -> str:
