@@ -62,6 +62,7 @@ def half_an_upload(server: Server, path: Path) -> Iterator[Path]:
     with closing(server.connect()) as connection:
         connection.sendall(head.encode() + b"Subject: half\r\n\r\n".ljust(2 * MIB, b"x"))
         [segment] = wait_for(lambda: set(path.iterdir()) - before)
+        wait_for(lambda: segment.stat().st_size > 0)
         yield segment
 
 
