@@ -25,7 +25,7 @@ How to deliver a message, and what every answer means.
 
 Every answer has the header `X-Request-ID`: the client's own if it is at most 128 characters of
 printable ASCII, otherwise a new one. The log line of the request has it too. A request that isn't
-valid HTTP always gets a new one.
+valid HTTP, or is too slow to reach the application, always gets a new one.
 
 ## POST /mail/inbound
 
