@@ -18,7 +18,7 @@ from app.settings.schema import allowed, is_secret, properties, schema
 GOOD_TOKEN_LENGTH = 32
 _QUOTES = frozenset("\"'")
 _LARGEST_NUMBER = 10**18
-_WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
+_WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - recognized, not bound
 _KINDS = {bool: "a boolean", int: "a number", float: "a number", str: "text", list: "a list"}
 _WANTED = {
     "integer": "a whole number",

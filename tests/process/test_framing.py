@@ -245,7 +245,7 @@ def test_the_rest_of_a_refused_body_is_not_taken_for_a_request(
 
 
 def test_curl_with_fields_and_no_type_is_understood(shared_server: Server) -> None:
-    """The example of the README works: JSON is recognised though curl calls it a form."""
+    """The example of the README works: JSON is recognized though curl calls it a form."""
     curl = require_program("curl")
     result = subprocess.run(
         [
