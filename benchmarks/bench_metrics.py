@@ -1,4 +1,4 @@
-"""What counting costs a request: `python benchmarks/bench_metrics.py`; fails at 1 % and above.
+"""What counting costs a request: `python benchmarks/bench_metrics.py`; fails at 3 % and above.
 
 All figures are CPU time: waiting for the disk or for other programs has no part in them.
 """
@@ -14,7 +14,7 @@ from metrics_operations import added_by_default_hooks, recorder_operations
 from metrics_requests import Pair, in_memory, on_disk
 from whole_requests import Round, whole_requests
 
-ALLOWED_PER_CENT = 1.0
+ALLOWED_PER_CENT = 3.0
 
 
 def main() -> int:

@@ -90,7 +90,7 @@ Measured on {date} by `make bench-metrics`, in CPU time:
 | the whole request, in the workers under Gunicorn | {whole} |
 | the share of the metrics | {share} |
 
-It may not be 1 % or more: then `make bench-metrics` fails. What is added was measured without a
+It may not be 3 % or more: then `make bench-metrics` fails. What is added was measured without a
 disk, whose noise hides it; right after a write, when the caches are cold, it is {on_disk}.
 """
 
