@@ -47,7 +47,7 @@ def test_a_token_that_a_reload_brings_stays_the_one_too(new_server: NewServer) -
     server.environment["MAIL_CONFIG"] = str(settings)
     server.start()
     assert not (server.data_dir / "token").exists()
-    settings.write_text("{}\n", encoding="utf-8")
+    settings.write_text("log_level: info\n", encoding="utf-8")
     os.kill(server.pid, signal.SIGHUP)
     wait_for((server.data_dir / "token").exists, START_SECONDS)
     token = server.token
