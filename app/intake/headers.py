@@ -23,7 +23,7 @@ BOM = b"\xef\xbb\xbf"
 _FIELD_NAME = rb"[!-9;-~]+[ \t]*:"  # the space is obsolete (RFC 5322 section 4.5), and delivered
 # Blank lines, the line of an mbox, and lines without a name that relays have put first.
 # Atomic groups, since the possessive quantifiers of Python 3.11.2 (Debian 12) match wrongly.
-_BEFORE = re.compile(rb"(?>(?:[\r\n]|(?:>?From |[ \t:])[^\n]*\n)*)")
+_BEFORE = re.compile(rb"(?>(?:[\r\n]|(?:>?From (?![ \t]*:)|[ \t:])[^\n]*\n)*)")
 _BLANK_LINE = re.compile(rb"\n\r*\n")
 _FIELDS = re.compile(rb"(?>(?:" + _FIELD_NAME + rb"[^\n]*\n(?>(?:[ \t][^\n]*\n)*))*)")
 _CR_BEFORE_FIELD = re.compile(rb"\r(?=" + _FIELD_NAME + rb")")

@@ -63,7 +63,9 @@ REFUSED_WITHOUT_ENVELOPE = {
     "mikel-mail/spec__fixtures__emails__error_emails__missing_body.eml": NO_RECIPIENT,
     "mikel-mail/spec__fixtures__emails__mime_emails__raw_email11.eml": NO_RECIPIENT,
     "mikel-mail/spec__fixtures__emails__plain_emails__mix_caps_content_type.eml": NO_SENDER,
+    "mikel-mail/spec__fixtures__emails__plain_emails__raw_email_incorrect_header.eml": NO_SENDER,
     "mikel-mail/spec__fixtures__emails__plain_emails__raw_email_multiple_from.eml": NO_SENDER,
+    "mikel-mail/spec__fixtures__emails__rfc2822__example13.eml": NO_RECIPIENT,
     "mikel-mail/spec__fixtures__emails__sample_output_multipart": EMPTY,
     "nodemailer/test__fixtures__base64encodedroot.eml": NO_RECIPIENT,
     "nodemailer/test__fixtures__mixed.eml": NO_SENDER,
@@ -122,6 +124,9 @@ def test_real_mail_is_stored_byte_for_byte(
     """Every file is answered 200 and its bytes are stored, or it is in the table of refusals."""
     refused = {}
     for name, raw in corpus.items():
+        if deliver is deliver_json and not raw:
+            refused[name] = EMPTY  # it can't be said: an empty raw message counts as absent
+            continue
         key = f"{deliver.__name__} {len(envelope)} {name}"  # the same file comes several times
         answer = deliver(shared_server, raw, Idempotency_Key=key, **envelope)
         if answer.status == 200:

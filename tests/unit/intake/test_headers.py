@@ -52,6 +52,7 @@ def test_the_head_ends_at_the_first_empty_line(line_end: bytes) -> None:
 def test_a_space_before_the_colon_is_obsolete_and_read() -> None:
     """RFC 5322 section 4.5 has it, and relays deliver it."""
     assert whole(b"From: a@example.com\r\nTo : b@example.com").recipient == "b@example.com"
+    assert whole(b"From  : a@example.com\r\n").sender == "a@example.com"  # not an mbox line
 
 
 @pytest.mark.parametrize("line", [b"not a field", b"Dear Ann,", b"-- ", b"To", b"\xff: x"])
