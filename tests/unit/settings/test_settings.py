@@ -324,7 +324,7 @@ def test_a_file_that_is_no_configuration_is_one_clear_fault(
     ("text", "part"),
     [
         ('{"port": 1, "port": 2}', "port: is given 2 times"),
-        ('{"port": 1,\n}', "is not valid JSON at line 2, column 1"),
+        ('{"port": 1,\n,}', "is not valid JSON at line 2, column 1"),
         ("[]", "not a mapping"),
         ("[" * 100_000, "contains a value that can't be read"),
     ],
