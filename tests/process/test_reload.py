@@ -15,6 +15,7 @@ from support.upload import MESSAGE, metrics
 
 OLD, NEW = "old-" + "o" * 40, "new-" + "n" * 40
 RELOADS = 20
+WARM_UP_REQUESTS = 400
 RECYCLED_WORKERS = 30
 REQUESTS_OF_A_WORKER = 10
 
@@ -182,13 +183,16 @@ def messages_since(server: Server, lines: int) -> list[str]:
     return [line["message"] for line in server.log()[lines:]]
 
 
-def calm_bytes(server: Server, reloads: int) -> int:
+def calm_bytes(server: Server, load: Load, reloads: int) -> int:
     """Return the memory of master and workers when `reloads` of them are done.
 
     What processes share counts once. The least of several samples is free of workers that are
-    about to end.
+    about to end. The workers have answered enough before to have what they need.
     """
     wait_for(lambda: count_reloads(server) == reloads, 30)
+    wait_for(lambda: len(settled_workers(server)) == 2, 30)
+    answered = len(load.acknowledged)
+    wait_for(lambda: len(load.acknowledged) >= answered + WARM_UP_REQUESTS, 30)
     samples: list[int] = []
     while len(samples) < 10:
         wait_for(lambda: len(settled_workers(server)) == 2)
@@ -212,8 +216,8 @@ def test_reloads_under_load_lose_no_request(new_server: NewServer) -> None:
             os.kill(server.pid, signal.SIGHUP)
             time.sleep(0.3)
             if number == 10:
-                after_ten = calm_bytes(server, 10)
-        at_the_end = calm_bytes(server, RELOADS)
+                after_ten = calm_bytes(server, load, 10)
+        at_the_end = calm_bytes(server, load, RELOADS)
     assert load.failures == []
     assert len(load.acknowledged) > 10 * RELOADS
     assert stored_queue_ids(server) == sorted(load.acknowledged)
