@@ -58,7 +58,11 @@ class Drain:
 
     def _begin(self) -> None:
         self._slots.drain()
-        threading.Thread(target=self._run, name="drain", daemon=True).start()
+        thread = threading.Thread(target=self._run, name="drain", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # a limit of processes; the master's other work can wait
+            self._run()
 
     def _run(self) -> None:
         began = time.monotonic()

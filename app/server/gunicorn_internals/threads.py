@@ -19,6 +19,8 @@ class PatientPool(ThreadPoolExecutor):
         super().__init__(max_workers=threads)
         self.most = self._wanted = threads
         self._has_complained = False
+        # Later, other workers may have used up what the system allows.
+        self._adjust_thread_count()
 
     @property
     def most_uploads(self) -> int:
