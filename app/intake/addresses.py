@@ -47,7 +47,7 @@ def is_address(text: str) -> bool:
 def whole_address(text: str) -> str | None:
     """Return the address that `text` is, None when it is not one address and nothing else.
 
-    Angle brackets around it are no part of it, nor are apostrophes or backticks (Outlook's way).
+    Angle brackets, apostrophes and backticks around it (Outlook adds them) aren't part of the address.
     """
     bare = text.strip()
     if bare.startswith("<") and bare.endswith(">"):
