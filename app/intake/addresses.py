@@ -47,7 +47,7 @@ def is_address(text: str) -> bool:
 def whole_address(text: str) -> str | None:
     """Return the address that `text` is, None when it is not one address and nothing else.
 
-    Angle brackets, apostrophes and backticks around it (Outlook adds them) aren't part of the address.
+    Angle brackets, apostrophes and backticks (Outlook's way) around it aren't part of it.
     """
     bare = text.strip()
     if bare.startswith("<") and bare.endswith(">"):
