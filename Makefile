@@ -12,7 +12,8 @@ BIN := $(VENV)/bin
 INSTALL = $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/python -m pip install) --quiet
 SECONDS ?= 900
 
-# Tests wait most of the time; but those that measure it can't have others beside them.
+# Tests wait most of the time; but those that measure it can't have others beside them, nor a server
+# that coverage makes two times slower.
 BESIDE := --numprocesses=3 --dist=loadfile -m "not alone and not image"
 ALONE := -m "alone and not image"
 FAST := tests/unit tests/contract tests/web --numprocesses=2 --dist=worksteal -m "not server"
@@ -43,10 +44,10 @@ test-pythons: $(BIN)/dev-installed ## Run those with each Python from 3.11 on th
 			|| failed="$$failed $$version"; \
 	done; test -z "$$failed" || { echo "Tests fail with Python$$failed"; exit 1; }; }
 
-coverage: $(BIN)/dev-installed ## All tests with branch coverage, which fails below 90 %
+coverage: $(BIN)/dev-installed ## Run all tests; branch coverage fails below 90 %
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(BESIDE)
-	$(BIN)/coverage run -m pytest $(ALONE)
+	$(BIN)/python -m pytest $(ALONE)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -34,6 +34,7 @@ class Leaving:
             self._close(conn)
             return
         conn.forget_arrival()
+        conn.parser = None  # it has the request that was refused in its buffer
         conn.timeout = time.monotonic() + LINGER_SECONDS
         conn.left_to_read = LINGER_BYTES
         self._crowd.add(conn, Kind.LEAVING, partial(self._on_readable, conn))

@@ -8,7 +8,6 @@ import os
 import sys
 import time
 import uuid
-from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -26,6 +25,7 @@ from app.server.gunicorn_internals.crowd import Crowd, Kind
 from app.server.gunicorn_internals.deadlines import count_timeout, enforce, give_up
 from app.server.gunicorn_internals.leaving import Leaving
 from app.server.gunicorn_internals.threads import PatientPool
+from app.server.gunicorn_internals.turns import Turns
 from app.server.gunicorn_internals.unparsed import raw_problem
 from app.server.sweep import sweep_if_due
 from app.settings.model import WAITING_THREADS
@@ -49,7 +49,7 @@ class MainLoop(ThreadWorker):
         self._most_connections = self.worker_connections
         self._most_uploads = 1
         self.worker_connections = sys.maxsize  # room is made here, Gunicorn would stop accepting
-        self._ready: deque[Connection] = deque()
+        self._ready = Turns()
         self._handled: dict[Connection, None] = {}  # only the main loop changes it
         self._uploads = 0
         self._tick_at = 0.0
@@ -150,7 +150,7 @@ class MainLoop(ThreadWorker):
     def _make_ready(self, conn: Connection) -> None:
         conn.is_upload = False
         self._crowd.remove(conn)
-        self._ready.append(conn)
+        self._ready.add(conn)
         self._dispatch()
 
     def _close(self, conn: Connection) -> None:
@@ -164,7 +164,7 @@ class MainLoop(ThreadWorker):
     def _dispatch(self) -> None:
         """Give threads to those who wait for one, as long as there are some."""
         while self._ready and len(self._handled) < self.tpool.most:
-            self._start(self._ready.popleft())
+            self._start(self._ready.take())
         uploads = self._crowd.of_kind(Kind.UPLOADING)
         while uploads and self._has_room_for_upload():
             conn = self._crowd.next_upload()

@@ -7,6 +7,7 @@ each with a test in tests/process/:
   send slowly, or nothing, cost no thread. A request that is too long to be collected gets one while
   its client still sends; for those there are fewer threads than for requests that have arrived, and
   when all have gone, the slowest client loses its own.
+- Requests that have arrived wait for a thread in turns, see turns.py.
 - An answer that its client doesn't take at once is sent by the main loop.
 - There is always room for one more connection, see crowd.py.
 - After an answer, the thread waits a moment for the next request on the same connection, since
