@@ -25,3 +25,8 @@ def first_message_id(moment: datetime) -> str:
 def milliseconds_since_epoch(moment: datetime) -> int:
     """Return `moment` (aware) in whole milliseconds, cut to the range that a UUIDv7 can hold."""
     return min(max((moment - _EPOCH) // timedelta(milliseconds=1), 0), (1 << 48) - 1)
+
+
+def moment_of(milliseconds: int) -> datetime:
+    """Return `milliseconds` since 1970 as an aware datetime in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

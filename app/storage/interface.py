@@ -1,19 +1,21 @@
 """What a message store does, whatever its backend."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from app.storage.body import Body
-from app.storage.message import Message, Receipt, StoredMessage
+from app.storage.message import Message, Reason, Receipt, Statistics, StoredMessage
 
 
 @dataclass(frozen=True)
 class Query:
     """Selects stored messages: `since` inclusive, `until` exclusive, `limit` None for all.
 
-    `recipient` is compared as by app.domains.comparable_address.
+    `recipient` is compared as by app.domains.comparable_address. `after` and `before` are numbers of
+    messages, exclusive: a reader that goes on from the last number it has seen misses nothing, also
+    while others write and delete.
     """
 
     recipient: str | None = None
@@ -21,6 +23,8 @@ class Query:
     until: datetime | None = None
     limit: int | None = None
     oldest_first: bool = False
+    after: int | None = None
+    before: int | None = None
 
 
 class StoreRecorder(Protocol):
@@ -66,12 +70,38 @@ class MessageStore(Protocol):
         """
         ...
 
-    def remove(self, message_id: str) -> None:
-        """Remove one message, durably; raises MessageNotFound, StorageUnavailable."""
+    def remove(self, message_ids: Sequence[str], reason: Reason) -> list[str]:
+        """Delete messages for good, and return the ids of those that were there; durable on return.
+
+        They are not visible any more, and never come back; repeats of them are still recognized.
+        Their bytes may be there until `erase`. Raises StorageUnavailable.
+        """
+        ...
+
+    def erase(self) -> None:
+        """Erase what deleted messages have left behind; raises StorageUnavailable.
+
+        On return, nothing of them is in any file, but for what recognizes their repeats.
+        """
+        ...
+
+    def forget_deleted(self, before: datetime) -> None:
+        """Recognize repeats of messages no more that were deleted before then.
+
+        Raises StorageUnavailable.
+        """
+        ...
+
+    def note_retention(self, at: datetime) -> None:
+        """Note when retention ran last; raises StorageUnavailable."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """Return the figures of the store; raises StorageUnavailable."""
         ...
 
     def search(self, query: Query) -> Iterator[StoredMessage]:
-        """Yield the matching messages, newest first unless the query says otherwise.
+        """Yield the matching messages, the last to arrive first unless the query says otherwise.
 
         Raises StorageUnavailable.
         """

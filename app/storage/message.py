@@ -1,7 +1,9 @@
 """What a store keeps: messages with their envelopes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,37 @@ class Receipt:
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """A row of the store; `size` in bytes, `sha256` of exactly the bytes received."""
+    """A row of the store; `size` in bytes, `sha256` of exactly the bytes received.
 
+    `number` tells the order of arrival; no other message ever had it.
+    """
+
+    number: int
     message_id: str
     received_at: datetime
     envelope: Envelope
     subject: str
     size: int
     sha256: bytes
+
+
+class Reason(StrEnum):
+    """Why a message is deleted."""
+
+    REQUEST = "request"
+    RETENTION = "retention"
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a store has at the moment, and what was done with it since it was created.
+
+    `bytes` is the sum of the messages' sizes; `passed_over` counts damaged parts of segments that
+    starts have found.
+    """
+
+    messages: int
+    bytes: int
+    deleted: Mapping[Reason, int]
+    passed_over: int
+    retention_ran_at: datetime | None

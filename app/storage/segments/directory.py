@@ -1,99 +1,130 @@
-"""The segment files of a data directory.
+"""The segments of a data directory: the log, of which the database is an index.
 
-Each process appends to a segment of its own, and syncs it before it commits the row that points to
-the bytes: bytes without a row are not part of any message. The process that writes a segment holds
-a lock on it (flock), so the sweep at a start knows which segments are no longer written to, even
-while other processes serve from the same directory.
+Each process appends to a segment of its own and holds a lock on it (flock), so that others know
+which segments are no longer written to. A segment never grows again once it was shortened: whoever
+reads it may rely on what lies below its size.
 """
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from app.state.small_files import sync_directory
+from app.storage.segments.erasure import erase
+from app.storage.segments.record import FILE_HEADER, HEADER_BYTES, LARGE_MESSAGE, header
 from app.storage.segments.segment_file import SegmentFile, Span
-from app.storage.segments.sweep import Leftover, sweep_segment
 
 SEGMENT_BYTES = 256 * 1024 * 1024
-_NAME = re.compile(r"[0-9a-f]{32}\.segment")
+LEGACY = re.compile(r"[0-9a-f]{32}\.segment")
+"""A segment of version 0.1, which has bytes of messages without records."""
+NAME = re.compile(r"[0-9a-f]{32}\.records")
+
+
+@dataclass(frozen=True)
+class NewRecord:
+    """A record to be appended; its content is `chunks`."""
+
+    kind: int
+    number: int
+    description: bytes
+    chunks: Sequence[bytes] = ()
+
+    @property
+    def content_bytes(self) -> int:
+        """The size of its content."""
+        return sum(map(len, self.chunks))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a record is: it begins at `record_start`, its content is `content`."""
+
+    record_start: int
+    content: Span
 
 
 class Segments:
-    """The segment files of one data directory. Not thread-safe: the caller locks."""
+    """The segments of one data directory. Not thread-safe: the caller locks."""
 
     def __init__(self, directory: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
-        self._directory = directory
+        self.directory = directory
         self._segment_bytes = segment_bytes
         self._current: SegmentFile | None = None
 
-    def open_file(self) -> SegmentFile:
+    def open_large(self) -> SegmentFile:
         """Return a new segment for one large message; raises OSError."""
-        return SegmentFile(self._directory)
+        return SegmentFile(self.directory, LARGE_MESSAGE)
 
-    def append(self, messages: Sequence[Sequence[bytes]]) -> list[Span]:
-        """Append messages, each in pieces, to this process's segment; durable on return.
+    def append(self, records: Sequence[NewRecord]) -> list[Place]:
+        """Append `records` to this process's segment; durable on return.
 
         Raises OSError, and then none of them is kept.
         """
-        if not messages:
+        if not records:
             return []
         segment = self._segment_with_room()
         self._current = None  # after a failure nothing may follow in this file (see _abandon)
-        offset = segment.size
+        start = segment.size
         try:
-            segment.write([chunk for chunks in messages for chunk in chunks])
+            segment.write(list(_chunks(segment.marker, records)))
             segment.sync()
         except OSError:
-            _abandon(segment, offset)
+            _abandon(segment, start)
             raise
         self._current = segment
-        return list(_spans(segment.name, offset, messages))
+        return list(_places(segment.name, start, records))
 
     def _segment_with_room(self) -> SegmentFile:
-        # A full segment is closed only here, at the next append: without the lock on the file, a
-        # sweep would remove bytes whose rows are just being committed.
+        # A full segment is closed only here, at the next append: without the lock on the file,
+        # others would take its last records for those of a process that has ended.
         if self._current is not None and self._current.size >= self._segment_bytes:
             self.close()
-        return self._current or self.open_file()
+        return self._current or SegmentFile(self.directory)
 
-    def take_back(self, span: Span) -> None:
-        """Cut off a message that got no row, if it is the last in the segment; raises OSError."""
-        segment = self._current
-        if segment is not None and (segment.name, segment.size) == (span.segment, span.end):
-            segment.shorten(span.offset)
+    def take_back(self, start: int) -> None:
+        """Cut off what the last `append` has written from the offset `start` on; never raises."""
+        segment, self._current = self._current, None
+        if segment is not None:
+            _abandon(segment, start)
 
     def read(self, span: Span) -> bytes:
         """Return the bytes of `span`, fewer if the file is shorter; raises OSError."""
-        descriptor = os.open(self._directory / span.segment, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = os.open(self.directory / span.segment, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb") as file:
             file.seek(span.offset)
             return file.read(span.length)
 
-    def sweep(self, end_of_rows: Callable[[str], int], *, keep: bool = False) -> list[Leftover]:
-        """Remove bytes that no row points to from segments that are no longer written to.
+    def erase(self, segment: str, ranges: Sequence[tuple[int, int]]) -> None:
+        """Erase ranges of a segment, durably, also of one that is written to; raises OSError.
 
-        `end_of_rows` returns where the last message of a segment ends, 0 when it has none. With
-        `keep` the bytes are moved elsewhere. Files not named like a segment are left alone. Raises
-        OSError.
+        A range that begins with 0 means the whole file, which is removed.
         """
-        found: list[Leftover | None] = []
-        for path in sorted(self._directory.iterdir()):
-            if _NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink():
-                with suppress(FileNotFoundError):  # its writer has discarded it in the meantime
-                    found.append(sweep_segment(path, end_of_rows, keep=keep))
-        return [leftover for leftover in found if leftover is not None]
+        path = self.directory / segment
+        if any(start == 0 for start, _ in ranges) and NAME.fullmatch(segment):
+            path.unlink(missing_ok=True)
+            sync_directory(self.directory)
+        else:
+            erase(path, ranges)
+
+    def paths(self, pattern: re.Pattern[str] = NAME) -> list[Path]:
+        """Return the segments, which others may write to; raises OSError.
+
+        Anything that isn't a file, or isn't named like one, is left out.
+        """
+        with os.scandir(self.directory) as entries:
+            names = [
+                entry.name
+                for entry in entries
+                if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+            ]
+        return [self.directory / name for name in sorted(names)]
 
     def has(self, segment: str) -> bool:
         """Return whether there is a file, or a link, of this name."""
-        return os.path.lexists(self._directory / segment)
-
-    def is_empty(self) -> bool:
-        """Return whether no segment holds any bytes."""
-        return not any(
-            _NAME.fullmatch(path.name) and path.is_file() and path.stat().st_size
-            for path in self._directory.iterdir()
-        )
+        return os.path.lexists(self.directory / segment)
 
     def close(self) -> None:
         """Close the segment that this process writes."""
@@ -102,19 +133,27 @@ class Segments:
             self._current = None
 
 
-def _abandon(segment: SegmentFile, offset: int) -> None:
+def _abandon(segment: SegmentFile, start: int) -> None:
     # After a failed fsync the file can't be trusted: a second fsync can report success for bytes
     # that were lost. So the next message starts a new segment.
-    if offset == 0:
+    if start <= FILE_HEADER.size:
         segment.discard()
         return
-    with suppress(OSError):  # the sweep at the next start cuts the tail as well
-        segment.shorten(offset)
+    with suppress(OSError):  # then a start takes them for stored, as it does after a kill
+        segment.shorten(start)
     segment.close()
 
 
-def _spans(segment: str, offset: int, messages: Sequence[Sequence[bytes]]) -> Iterator[Span]:
-    for chunks in messages:
-        span = Span(segment, offset, sum(map(len, chunks)))
-        offset = span.end
-        yield span
+def _chunks(marker: bytes, records: Sequence[NewRecord]) -> Iterator[bytes]:
+    for position, record in enumerate(records):
+        size = record.content_bytes
+        yield header(marker, record.kind, position, record.description, size, record.number)
+        yield from record.chunks
+
+
+def _places(segment: str, start: int, records: Sequence[NewRecord]) -> Iterator[Place]:
+    for record in records:
+        content_start = start + HEADER_BYTES + len(record.description)
+        span = Span(segment, content_start, record.content_bytes)
+        yield Place(start, span)
+        start = span.end

@@ -1,4 +1,4 @@
-"""One segment: an append-only file that holds the bytes of messages."""
+"""One segment: an append-only file of records."""
 
 import fcntl
 import os
@@ -9,7 +9,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from app.state.small_files import sync_directory
+from app.storage.segments.record import FILE_HEADER, MESSAGE, RECORDS, file_header, header
 
+SUFFIX = ".records"
 _MOST_BUFFERS_A_WRITE = 512  # well below IOV_MAX, 1024 on Linux
 
 
@@ -30,14 +32,16 @@ class Span:
 class SegmentFile:
     """One segment, open for appending and locked by this process."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, layout: int = RECORDS) -> None:
         """Create the file (0600) and make its name durable; raises OSError."""
-        self.name = f"{uuid4().hex}.segment"
+        self.marker = _new_marker()
+        self.name = f"{self.marker.hex()}{SUFFIX}"
         self.size = 0
         self._path = directory / self.name
         self._descriptor = _create_locked(self._path)
         try:
             sync_directory(directory)
+            self.write([file_header(self.marker, layout)])
         except OSError:
             self.discard()
             raise
@@ -50,10 +54,20 @@ class SegmentFile:
             self.size += written
             pending = _after(pending, written)
 
-    def read(self) -> bytes:
-        """Return all of it; raises OSError."""
+    def finish_large_message(self, description: bytes, number: int) -> Span:
+        """Append the record of the message that is the rest of the segment; durable on return.
+
+        Raises OSError, and then the segment must be discarded.
+        """
+        size = self.size - FILE_HEADER.size
+        self.write([header(self.marker, MESSAGE, 0, description, size, number)])
+        self.sync()
+        return Span(self.name, FILE_HEADER.size, size)
+
+    def read_large_message(self) -> bytes:
+        """Return what was appended behind the file's header; raises OSError."""
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
-            file.seek(0)
+            file.seek(FILE_HEADER.size)
             return file.read()
 
     def sync(self) -> None:
@@ -71,9 +85,16 @@ class SegmentFile:
 
     def discard(self) -> None:
         """Remove the file and close it."""
-        with suppress(OSError):  # the sweep at the next start removes it as well
+        with suppress(OSError):  # the next start removes it as well
             self._path.unlink()
         self.close()
+
+
+def _new_marker() -> bytes:
+    while True:
+        marker = uuid4().bytes
+        if marker[0]:  # a record can be told from the zeros before it
+            return marker
 
 
 def _create_locked(path: Path) -> int:

@@ -12,14 +12,14 @@ LARGE_MESSAGE_BYTES = 1024 * 1024
 class SpooledBody(Body):
     """Collects chunks in memory; beyond LARGE_MESSAGE_BYTES they go to a segment of their own.
 
-    `is_named` is set once a row may point to that segment: from then on it is kept, whatever
-    happens. Memory is bounded by LARGE_MESSAGE_BYTES and one chunk.
+    `is_stored` is set once that segment is a stored message. Memory is bounded by
+    LARGE_MESSAGE_BYTES and one chunk.
     """
 
     def __init__(self, open_segment: Callable[[], SegmentFile]) -> None:
         super().__init__()
         self.segment: SegmentFile | None = None
-        self.is_named = False
+        self.is_stored = False
         self._open_segment = open_segment
 
     def content(self) -> bytes:
@@ -27,15 +27,15 @@ class SpooledBody(Body):
         if self.segment is None:
             return super().content()
         try:
-            return self.segment.read()
+            return self.segment.read_large_message()
         except OSError as error:
             raise StorageUnavailable from error
 
     def discard(self) -> None:
-        """Drop the bytes, and their segment unless a row may name it; may be called twice."""
+        """Drop the bytes, and their segment unless it is stored; may be called twice."""
         super().discard()
         if self.segment is not None:
-            end = self.segment.close if self.is_named else self.segment.discard
+            end = self.segment.close if self.is_stored else self.segment.discard
             end()
             self.segment = None
 

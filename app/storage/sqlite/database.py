@@ -26,8 +26,9 @@ def create_database(path: Path) -> None:
 def connect(path: Path, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> Engine:
     """Return an engine for the database at `path`, which is opened on first use, never created.
 
-    Transactions take SQLite's write lock at their first writing statement; a commit is
-    durable on return (synchronous=FULL).
+    Transactions take SQLite's write lock at their first writing statement. A commit isn't durable
+    on return, but after a power cut the database is as some commit has left it: the segments have
+    the rest.
     """
     engine = create_engine(
         URL.create(
@@ -53,7 +54,8 @@ def migrate(engine: Engine) -> None:
 
 def _set_pragmas(connection: SQLiteConnection, _entry: ConnectionPoolEntry) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA secure_delete=ON")
     # Otherwise the undo data of a large insert would go to a temporary file.
     connection.execute("PRAGMA temp_store=MEMORY")
     # Creates the -wal file, so that its name can be synced now: SQLite would do so at the first

@@ -1,4 +1,4 @@
-"""The table of messages: a message exists once its row is committed."""
+"""The tables of gomail.db: an index of the segments, which hold all that is in them."""
 
 from sqlalchemy import (
     BigInteger,
@@ -15,11 +15,12 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
-# Ids sort by time (UUIDv7), so the primary key also serves listings by time.
 messages = Table(
     "message",
     metadata,
-    Column("id", String(36), primary_key=True),
+    Column("number", Integer, primary_key=True),  # the order of arrival
+    Column("record_number", BigInteger, nullable=False),  # the same when the record was written
+    Column("id", String(36), nullable=False),
     Column("received_at_ms", BigInteger, nullable=False),
     Column("idempotency_key", String(64), nullable=False),
     Column("sender", Text, nullable=False),
@@ -34,9 +35,43 @@ messages = Table(
     Column("sha256", LargeBinary(32), nullable=False),
     Column("segment", String(40), nullable=False),
     Column("segment_offset", BigInteger, nullable=False),
+    Column("record_start", BigInteger),  # None: version 0.1 stored it, without a record
     Column("recipient_key", Text),  # see app.domains.comparable_address
+    UniqueConstraint("id", name="message_id"),
     UniqueConstraint("idempotency_key", name="message_idempotency_key"),
+)
+Index("message_recipient", messages.c.recipient_key, messages.c.number)
+Index("message_segment", messages.c.segment, messages.c.segment_offset)
+
+# What is known of deleted messages, to recognize repeats of them.
+deleted = Table(
+    "deleted",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("idempotency_key", String(64), nullable=False),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("deleted_at_ms", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),  # of the record of the deletion
     sqlite_with_rowid=False,
 )
-Index("message_recipient", messages.c.recipient_key, messages.c.id)
-Index("message_segment", messages.c.segment, messages.c.segment_offset)
+Index("deleted_idempotency_key", deleted.c.idempotency_key)
+Index("deleted_at", deleted.c.deleted_at_ms)
+
+# The bytes of deleted messages that are still to be erased.
+erasures = Table(
+    "erasure",
+    metadata,
+    Column("segment", String(40), primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("end", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Triggers keep `messages` and `bytes`; the others are written by those who count.
+counters = Table(
+    "counter",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)

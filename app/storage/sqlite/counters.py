@@ -1,0 +1,29 @@
+"""Figures that the database keeps: what is stored, and what was done with it."""
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.sqlite import insert
+
+from app.storage.sqlite.tables import counters
+
+
+def value_of(connection: Connection, name: str) -> int:
+    """Return a figure, 0 when it was never set."""
+    found = select(counters.c.value).where(counters.c.name == name)
+    return connection.execute(found).scalar() or 0
+
+
+def set_to(connection: Connection, name: str, value: int) -> None:
+    """Set a figure."""
+    statement = insert(counters).values(name=name, value=value)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
+    )
+
+
+def add_to(connection: Connection, name: str, amount: int) -> None:
+    """Add to a figure."""
+    statement = insert(counters).values(name=name, value=amount)
+    increased = {"value": counters.c.value + amount}
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["name"], set_=increased)
+    )
