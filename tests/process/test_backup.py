@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from support.numbered_mail import Senders, message
 from support.plain_mail import plain_mail
 from support.requirement import require_program
 from support.server import CHECKOUT, FLASK, NewServer, Server, wait_for
+
+from app.storage.sqlite.store import SQLiteStore
 
 PAGE = CHECKOUT / "docs" / "storage.md"
 
@@ -55,9 +58,9 @@ def test_a_backup_under_load_brings_back_all_that_was_acknowledged(
     assert "messages are as they were received" in run(verify, server, backup)
     assert server.token == token
     assert server.deliver(plain_mail("after", b"x")).status == 200
-    for number, receipts in before.items():
-        shown = server.gomail("messages", "show", "--raw", receipts[0].message_id)
-        assert shown.stdout == message(number)
+    with closing(SQLiteStore(server.data_dir)) as store:
+        for number, receipts in before.items():
+            assert store.read(receipts[0].message_id) == message(number)
     assert any("segments/leftovers" in line["message"] for line in server.log())
 
 
