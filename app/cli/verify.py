@@ -30,7 +30,7 @@ def verify(config: Path | None) -> None:
         for fault in faults:
             click.echo(fault)
         for each in leftovers(load(config=config).storage):
-            click.echo(f"segments/leftovers/{each.kept_as}: {each.size} bytes without a message")
+            click.echo(f"segments/leftovers/{each.name}: {each.size} bytes without a message")
     if faults:
         sys.exit(f"{len(faults)} of {count} messages can't be read as they were received")
     click.echo(f"All {count} messages are as they were received")

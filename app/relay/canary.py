@@ -7,16 +7,16 @@ import http.client
 import json
 import smtplib
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from app.errors import GoMailError, MessageNotFound
+from app.errors import GoMailError
 from app.relay.postfix import received_domains
 from app.settings import Settings
 from app.settings.url import local_host
 from app.storage.interface import MessageStore, Query
+from app.storage.message import Reason
 
 LOCAL_PART = "gomail-canary"
 _SUBJECT = "GoMail canary"
@@ -123,8 +123,7 @@ def _take_out(canary: Canary, store: MessageStore) -> bool:
                 message.received_at < abandoned_before
             )
             if is_this_one or is_abandoned:
-                with suppress(MessageNotFound):  # another check was faster
-                    store.remove(message.message_id)
+                store.remove([message.message_id], Reason.REQUEST)
     except GoMailError as error:
         raise BrokenLink(f"The store can't be used: {error}") from error
     return has_arrived

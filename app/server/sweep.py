@@ -10,7 +10,7 @@ import threading
 
 from app.errors import GoMailError
 from app.server.configuration import current_settings, shared_state
-from app.storage.preparation import sweep_store
+from app.storage.preparation import complete_store
 
 _log = logging.getLogger("gomail")
 
@@ -30,7 +30,7 @@ def sweep_if_due() -> threading.Thread | None:
 
 def _sweep() -> None:
     try:
-        sweep_store(current_settings().storage)
+        complete_store(current_settings().storage)
     except GoMailError as error:
         reason = error.__cause__ or error
         _log.warning("What a worker has left behind can't be removed: %s", reason)

@@ -13,9 +13,9 @@ from app.storage.message import Message, Reason, Receipt, Statistics, StoredMess
 class Query:
     """Selects stored messages: `since` inclusive, `until` exclusive, `limit` None for all.
 
-    `recipient` is compared as by app.domains.comparable_address. `after` and `before` are numbers of
-    messages, exclusive: a reader that goes on from the last number it has seen misses nothing, also
-    while others write and delete.
+    `recipient` is compared as by app.domains.comparable_address. `after` and `before` are
+    numbers of messages, exclusive: a reader that goes on from the last number it has seen misses
+    nothing, also while others write and delete.
     """
 
     recipient: str | None = None

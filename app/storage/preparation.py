@@ -1,14 +1,17 @@
-"""Prepares the store at a start, and cleans up after processes that have ended."""
+"""Prepares the store at a start, and takes over from processes that have ended."""
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
 from app.errors import StorageUnavailable
 from app.settings import Storage
-from app.storage.segments.sweep import LEFTOVERS, Leftover, kept_leftovers
+from app.storage.segments.leftovers import Leftover, kept_leftovers
+from app.storage.sqlite import creation
+from app.storage.sqlite.completion import Completed
+from app.storage.sqlite.completion_log import log_completed
 from app.storage.sqlite.creation import create_store
 from app.storage.sqlite.store import SQLiteStore
 
@@ -17,25 +20,36 @@ _MOST_NAMES = 10
 _log = logging.getLogger("gomail")
 
 
-def sweep_store(settings: Storage) -> None:
-    """Remove what a process that has ended was still receiving; raises StorageUnavailable.
+def complete_store(settings: Storage) -> None:
+    """Index what a process that has ended had stored, and remove what it was still receiving.
 
-    Safe while others serve from the same store.
+    Raises StorageUnavailable. Safe while others serve from the same store.
     """
     with closing(SQLiteStore(settings.data_dir)) as store:
-        _log_leftovers(store.sweep(), settings.data_dir)
+        log_completed(store.complete(), settings.data_dir)
 
 
 def prepare_store(settings: Storage) -> None:
-    """Prepare the store, once per start: create tables, and clean up after a crash.
+    """Prepare the store, once per start: create tables, complete the index, finish erasing.
 
     Raises StorageUnavailable, also when it could be read but not written.
     """
     data_dir = settings.data_dir
     with closing(create_store(data_dir)) as store:
         _check_permissions(data_dir)
-        _log_leftovers(store.sweep(), data_dir)
+        log_completed(store.complete(), data_dir)
+        store.erase()
         _log_missing(store.missing_segments())
+
+
+def reindex(settings: Storage, progress: Callable[[int], None]) -> Completed:
+    """Make the index anew from the segments; raises StorageUnavailable, also if it is in use.
+
+    `progress` is told how many bytes were read since it was called last.
+    """
+    completed = creation.reindex(settings.data_dir, progress)
+    log_completed(completed, settings.data_dir)
+    return completed
 
 
 def _check_permissions(data_dir: Path) -> None:
@@ -45,23 +59,8 @@ def _check_permissions(data_dir: Path) -> None:
 
 
 def leftovers(settings: Storage) -> list[Leftover]:
-    """Return what earlier starts have kept of bytes without a row; raises OSError."""
+    """Return what earlier starts have kept of bytes without a record; raises OSError."""
     return kept_leftovers(settings.data_dir / "segments")
-
-
-def _log_leftovers(found: Sequence[Leftover], data_dir: Path) -> None:
-    removed = sum(each.size for each in found if each.kept_as is None)
-    if removed:
-        _log.info("A crash left %d bytes that were never acknowledged; they are removed", removed)
-    kept = [each.size for each in found if each.kept_as is not None]
-    if kept:
-        _log.warning(
-            "%d bytes in segments/ belong to no message in gomail.db, and may have been"
-            " acknowledged: they are kept in %s (%d files)",
-            sum(kept),
-            data_dir / "segments" / LEFTOVERS,
-            len(kept),
-        )
 
 
 def _log_missing(segments: Mapping[str, int]) -> None:

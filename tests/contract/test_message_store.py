@@ -56,7 +56,9 @@ def test_a_message_is_found_as_it_was_added(store: MessageStore) -> None:
     raw = b"Subject: x\r\n\r\nBody\r\n"
 
     assert add(store, new, raw) == Receipt(new.message_id, new.received_at, duplicate=False)
-    assert store.get(new.message_id) == StoredMessage(
+    found = store.get(new.message_id)
+    assert found == StoredMessage(
+        number=found.number,
         message_id=new.message_id,
         received_at=new.received_at,
         envelope=envelope,

@@ -122,6 +122,10 @@ class Segments:
             ]
         return [self.directory / name for name in sorted(names)]
 
+    def all_paths(self) -> list[Path]:
+        """Return all segments, also those of version 0.1; raises OSError."""
+        return self.paths() + self.paths(LEGACY)
+
     def has(self, segment: str) -> bool:
         """Return whether there is a file, or a link, of this name."""
         return os.path.lexists(self.directory / segment)

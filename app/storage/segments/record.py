@@ -127,11 +127,13 @@ def parse_header(marker: bytes, data: bytes) -> Header | int | None:
     """
     if len(data) < HEADER_BYTES:
         return HEADER_BYTES if marker.startswith(data[:16]) else None
-    found, version, kind, position, description_bytes, content_bytes, number = _FIELDS.unpack_from(data)
+    found, version, kind, position, description_bytes, content_bytes, number = _FIELDS.unpack_from(
+        data
+    )
     is_sane = version == VERSION and kind in {MESSAGE, DELETION}
     if found != marker or not is_sane or description_bytes > MOST_DESCRIPTION_BYTES:
         return None
-    end = HEADER_BYTES + description_bytes
+    end = HEADER_BYTES + int(description_bytes)
     if len(data) < end:
         return end
     [checksum] = _CHECKSUM.unpack_from(data, _FIELDS.size)
@@ -143,7 +145,7 @@ def parse_header(marker: bytes, data: bytes) -> Header | int | None:
 
 def entry_of(found: Header) -> Entry:
     """Return what a record says; raises ValueError when it was written by something else."""
-    members = json.loads(found.description)
+    members: dict[str, Any] = json.loads(found.description)
     try:
         if found.kind == DELETION:
             return Deletion(

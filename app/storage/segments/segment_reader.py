@@ -114,13 +114,13 @@ class SegmentReader:
             position = begin + at
             start = position - found.content_bytes
             if start == FILE_HEADER.size:
-                yield self._large_record(position, found)
+                yield self._large_record(found)
                 return
         is_damaged = at >= 0 and found is None
         kind = Damage if is_damaged else TornEnd
         yield kind(0, self.size)
 
-    def _large_record(self, position: int, found: Header) -> Record:
+    def _large_record(self, found: Header) -> Record:
         entry = entry_of(found)
         is_intact = self._matches(FILE_HEADER.size, found.content_bytes, entry)
         size = found.content_bytes

@@ -5,6 +5,7 @@ looked the key up under the same lock, so by then nobody was told that the other
 it was deleted. The order in which segments are read makes no difference.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -14,10 +15,9 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from app.state.lock_file import LockFile, locked
-from app.storage.segments.directory import Segments
+from app.storage.segments.directory import LEGACY, Segments
 from app.storage.segments.ended_segments import EndedSegment, PassedOver, unless_written
-from app.storage.segments.leftovers import Leftover
-from app.storage.segments.segment_reader import Record
+from app.storage.segments.leftovers import Leftover, move_end
 from app.storage.sqlite.counters import add_to
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
 from app.storage.sqlite.merge import Found, Merge
@@ -67,6 +67,8 @@ class _Completion:
         known = [number for number in numbers if number is not None]
         if known:
             self._shift = self._next_number() - min(known)
+        for path in self._segments.paths(LEGACY):
+            self._keep_end_of_legacy(path, indexed_to.get(path.name, 0))
         for path in unknown:
             size = path.stat().st_size
             self._complete_segment(path, indexed_to.get(path.name, 0))
@@ -105,6 +107,12 @@ class _Completion:
         if segment.passed_over:
             with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
                 add_to(connection, "passed_over", len(segment.passed_over))
+
+    def _keep_end_of_legacy(self, path: Path, end: int) -> None:
+        """Without a row, bytes that version 0.1 has left are no message, or nobody knows which."""
+        with unless_written(path) as descriptor:
+            if descriptor is not None and os.fstat(descriptor).st_size > end:
+                self._completed.leftovers.append(move_end(path, end))
 
     def _index(self, batch: Sequence[Found]) -> None:
         with (

@@ -24,6 +24,9 @@ def add_to(connection: Connection, name: str, amount: int) -> None:
     """Add to a figure."""
     statement = insert(counters).values(name=name, value=amount)
     increased = {"value": counters.c.value + amount}
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["name"], set_=increased)
-    )
+    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=increased))
+
+
+def all_values(connection: Connection) -> dict[str, int]:
+    """Return the figures that were ever set."""
+    return {row.name: row.value for row in connection.execute(select(counters))}

@@ -1,18 +1,14 @@
 """Creates the store in a data directory, or makes its database anew when it was lost."""
 
 import logging
-import os
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy.exc import DatabaseError
-
-from app.errors import StorageUnavailable
 from app.state.lock_file import locked
 from app.state.small_files import sync_directory
-from app.storage.sqlite.database import connect, create_database, migrate
-from app.storage.sqlite.rebuilding import rebuild, why_unusable
+from app.storage.sqlite.completion import Completed
+from app.storage.sqlite.completion_log import log_completed
+from app.storage.sqlite.rebuilding import has_database, rebuild, why_unusable
 from app.storage.sqlite.store import SQLiteStore, failures_as_unavailable
 
 _log = logging.getLogger("gomail")
@@ -37,7 +33,19 @@ def create_store(data_dir: Path) -> SQLiteStore:
             reason = why_unusable(data_dir)
             if reason is not None:
                 _log.warning("gomail.db %s: it is made anew from segments/", reason)
+                log_completed(rebuild(data_dir), data_dir)
+            elif not has_database(data_dir):
                 rebuild(data_dir)
-            else:
-                _bring_up_to_date(data_dir)
     return SQLiteStore(data_dir)
+
+
+def reindex(data_dir: Path, progress: Callable[[int], None]) -> Completed:
+    """Make the database of a store anew from its segments; see app.storage.sqlite.rebuilding."""
+    with failures_as_unavailable(), locked(data_dir / "migrate.lock"):
+        return rebuild(data_dir, progress)
+
+
+def _make_directory(directory: Path) -> None:
+    if not directory.exists():
+        directory.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(directory.parent)

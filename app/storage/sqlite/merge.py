@@ -61,9 +61,7 @@ class Merge:
         """
         new, beaten, dead = self._compare()
         dead += [
-            row
-            for row in self._rows
-            if self._is_deleted(row.idempotency_key, row.record_number)
+            row for row in self._rows if self._is_deleted(row.idempotency_key, row.record_number)
         ]
         if dead:
             remove_rows(self._connection, dead)

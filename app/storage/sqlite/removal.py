@@ -18,7 +18,6 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from app.state.lock_file import LockFile, locked
 from app.storage.message import Reason
 from app.storage.segments.directory import NewRecord, Segments
-from app.storage.segments.erasure import erase
 from app.storage.segments.record import DELETION, Deletion, description_of_deletion
 from app.storage.sqlite.counters import add_to, set_to, value_of
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
@@ -63,6 +62,11 @@ class Removal:
                 if value_of(connection, _LOG_HAS_DELETED):
                     connection.rollback()
                     self._empty_log(connection)
+
+    def forget(self, before_ms: int) -> None:
+        """See MessageStore.forget_deleted; raises OSError, SQLAlchemyError."""
+        with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
+            connection.execute(delete(deleted).where(deleted.c.deleted_at_ms < before_ms))
 
     def close(self) -> None:
         """Release files."""

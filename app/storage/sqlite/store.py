@@ -3,30 +3,32 @@
 import errno
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Engine, Row, event, func, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
-from app.state.lock_file import LockFile, locked
+from app.state.lock_file import locked
 from app.storage.body import Body
 from app.storage.group_commit import GroupCommit
+from app.storage.ids import milliseconds_since_epoch, moment_of
 from app.storage.interface import Query, StoreRecorder
-from app.storage.message import Message, Receipt, StoredMessage
+from app.storage.message import Message, Reason, Receipt, Statistics, StoredMessage
 from app.storage.segments.directory import Segments
 from app.storage.segments.segment_file import Span
 from app.storage.segments.spooled_body import SpooledBody
-from app.storage.segments.sweep import Leftover
-from app.storage.sqlite import last_commit
 from app.storage.sqlite.checkpoint import Checkpoints
-from app.storage.sqlite.database import (
-    BUSY_TIMEOUT_SECONDS,
-    connect,
-)
+from app.storage.sqlite.completion import Completed, complete
+from app.storage.sqlite.counters import all_values, set_to
+from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS, connect
+from app.storage.sqlite.in_use import InUse
 from app.storage.sqlite.probe import WriteProbe
+from app.storage.sqlite.removal import Removal
 from app.storage.sqlite.rows import SEGMENTS_SQL, selection, stored_message
 from app.storage.sqlite.tables import messages
 from app.storage.sqlite.writer import Addition, Writer
@@ -46,26 +48,35 @@ class SQLiteStore:
         """
         self._recorder = recorder
         self._segments = Segments(data_dir / "segments")
-        self._engine = connect(data_dir / "gomail.db")
-        self._probing = connect(data_dir / "gomail.db", busy_timeout_seconds=1)
-        self._checkpointing = connect(data_dir / "gomail.db", busy_timeout_seconds=0.05)
+        self._in_use = InUse(data_dir)
+        self._engine = self._connect(data_dir)
+        self._probing = self._connect(data_dir, busy_timeout_seconds=1)
+        self._checkpointing = self._connect(data_dir, busy_timeout_seconds=0.05)
         self._probe = WriteProbe(data_dir / "segments", self._try_writing_rows)
         self._lock_file = data_dir / "commit.lock"
         self._writer = Writer(self._engine, self._segments, self._lock_file)
         self._checkpoints = Checkpoints(
             self._checkpointing, self._lock_file, data_dir / "checkpoint.lock"
         )
+        self._removal = Removal(self._engine, Segments(data_dir / "segments"), self._lock_file)
         self._group = GroupCommit(self._commit, MOST_IN_A_COMMIT)
+
+    def _connect(
+        self, data_dir: Path, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS
+    ) -> Engine:
+        engine = connect(data_dir / "gomail.db", busy_timeout_seconds)
+        event.listen(engine, "do_connect", lambda *_: self._in_use.hold())
+        return engine
 
     def new_body(self) -> Body:
         """See MessageStore.new_body."""
-        return SpooledBody(self._segments.open_file)
+        return SpooledBody(self._segments.open_large)
 
     def add(self, message: Message, body: Body) -> Receipt:
         """See MessageStore.add."""
         spooled = cast(SpooledBody, body)  # from new_body
-        addition = Addition(message, spooled)
         try:
+            addition = Addition(message, spooled)
             with failures_as_unavailable():
                 if spooled.segment is not None:
                     spooled.segment.sync()
@@ -91,15 +102,44 @@ class SQLiteStore:
             raise MessageCorrupt(f"The stored bytes of message {message_id} are damaged.")
         return raw
 
-    def remove(self, message_id: str) -> None:
+    def remove(self, message_ids: Sequence[str], reason: Reason) -> list[str]:
         """See MessageStore.remove."""
-        statement = delete(messages).where(messages.c.id == message_id)
-        with failures_as_unavailable(), self._committing() as lock:
-            last_commit.forget(self._engine, lock, message_id)
-            with self._engine.begin() as connection:
-                removed = connection.execute(statement).rowcount
-        if not removed:
-            raise _not_found(message_id)
+        with failures_as_unavailable():
+            removed = self._removal.remove(message_ids, reason)
+        self._checkpoints.note_commit()
+        return removed
+
+    def erase(self) -> None:
+        """See MessageStore.erase."""
+        with failures_as_unavailable():
+            self._removal.erase()
+
+    def forget_deleted(self, before: datetime) -> None:
+        """See MessageStore.forget_deleted."""
+        with failures_as_unavailable():
+            self._removal.forget(milliseconds_since_epoch(before))
+
+    def note_retention(self, at: datetime) -> None:
+        """See MessageStore.note_retention."""
+        with (
+            failures_as_unavailable(),
+            locked(self._lock_file, BUSY_TIMEOUT_SECONDS),
+            self._engine.begin() as connection,
+        ):
+            set_to(connection, "retention_ran_at_ms", milliseconds_since_epoch(at))
+
+    def statistics(self) -> Statistics:
+        """See MessageStore.statistics."""
+        with failures_as_unavailable(), self._engine.connect() as connection:
+            values = all_values(connection)
+        ran_at = values.get("retention_ran_at_ms")
+        return Statistics(
+            messages=values.get("messages", 0),
+            bytes=values.get("bytes", 0),
+            deleted={reason: values.get(f"deleted_{reason}", 0) for reason in Reason},
+            passed_over=values.get("passed_over", 0),
+            retention_ran_at=None if ran_at is None else moment_of(ran_at),
+        )
 
     def search(self, query: Query) -> Iterator[StoredMessage]:
         """See MessageStore.search."""
@@ -112,7 +152,11 @@ class SQLiteStore:
             if len(page) < page_rows:
                 return
             remaining = None if remaining is None else remaining - page_rows
-            statement = selection(query, after=page[-1].id)
+            last = page[-1].number
+            query = (
+                replace(query, after=last) if query.oldest_first else replace(query, before=last)
+            )
+            statement = selection(query)
 
     def count(self, query: Query) -> int:
         """See MessageStore.count."""
@@ -132,21 +176,18 @@ class SQLiteStore:
         if self._recorder:
             self._recorder.check(succeeded=True)
 
-    def sweep(self) -> list[Leftover]:
-        """Remove bytes without a row, which a crash leaves behind, and return what was found.
+    def complete(self) -> Completed:
+        """Complete the index from segments that nobody writes any more.
 
-        Keeps them where they may be acknowledged mail. Raises StorageUnavailable, also when the
-        database lacks rows. Safe while other processes serve from the same directory.
+        Safe while other processes serve from the same directory. Raises StorageUnavailable.
         """
         with failures_as_unavailable():
-            with self._committing() as lock:
-                is_current = last_commit.is_known_to_be_current(self._engine, lock)
-            return self._segments.sweep(self._end_of_rows, keep=not is_current)
+            return complete(self._engine, self._segments, self._lock_file)
 
     def missing_segments(self) -> dict[str, int]:
         """Return how many messages each segment had that isn't there; raises StorageUnavailable."""
         with failures_as_unavailable(), self._engine.connect() as connection:
-            names = connection.exec_driver_sql(SEGMENTS_SQL).scalars().all()
+            names = [row.segment for row in connection.exec_driver_sql(SEGMENTS_SQL)]
             missing = [name for name in names if not self._segments.has(name)]
             count = select(func.count()).select_from(messages)
             return {
@@ -158,22 +199,18 @@ class SQLiteStore:
         """See MessageStore.close."""
         self._checkpoints.close()
         self._writer.close()
+        self._removal.close()
         self._segments.close()
         for engine in (self._checkpointing, self._probing, self._engine):
             engine.dispose()
-
-    @contextmanager
-    def _committing(self) -> Iterator[LockFile]:
-        lock = LockFile(self._lock_file, BUSY_TIMEOUT_SECONDS)
-        with closing(lock), lock.held():
-            yield lock
+        self._in_use.release()
 
     def _try_writing_rows(self) -> None:
         with locked(self._lock_file, PROBE_SECONDS):
             pass  # whoever writes at the moment goes on
         try:
             with self._probing.connect() as connection:
-                connection.execute(update(messages).where(messages.c.id == "").values(size=0))
+                connection.execute(update(messages).where(messages.c.number < 0).values(size=0))
         except DBAPIError as error:
             self._probing.dispose()  # as in app.storage.sqlite.writer
             raise OSError(errno.EIO, f"the database: {error.orig}") from error
@@ -192,13 +229,6 @@ class SQLiteStore:
         if row is None:
             raise _not_found(message_id)
         return row
-
-    def _end_of_rows(self, segment: str) -> int:
-        end = messages.c.segment_offset + messages.c.size
-        last = (messages.c.segment_offset.desc(), messages.c.size.desc())  # some are empty
-        statement = select(end).where(messages.c.segment == segment).order_by(*last).limit(1)
-        with self._engine.connect() as connection:
-            return connection.execute(statement).scalar() or 0
 
 
 def _receipt_of(addition: Addition) -> Receipt:

@@ -28,7 +28,6 @@ from app.storage.sqlite.rows import insert_sql, values_of
 from app.storage.sqlite.tables import deleted, messages
 
 
-
 @dataclass(slots=True)
 class Addition:
     """One message to be stored; after the commit it has a receipt or an error.
@@ -121,9 +120,7 @@ class Writer:
             addition.body.is_stored = True
             addition.receipt = Receipt(message.message_id, message.received_at, duplicate=False)
 
-    def _write_records(
-        self, additions: Sequence[Addition], numbers: Sequence[int]
-    ) -> list[Place]:
+    def _write_records(self, additions: Sequence[Addition], numbers: Sequence[int]) -> list[Place]:
         numbered = list(zip(additions, numbers, strict=True))
         large = {
             number: Place(0, segment.finish_large_message(addition.description, number))

@@ -17,7 +17,7 @@ def upgrade() -> None:
     op.rename_table("message", "message_0002")
     _create_message()
     op.execute(
-        f"INSERT INTO message (number, record_number, {_COPIED})"
+        f"INSERT INTO message (number, record_number, {_COPIED})"  # noqa: S608 -- constants
         f" SELECT row_number() OVER (ORDER BY id), 0, {_COPIED} FROM message_0002"
     )
     op.drop_table("message_0002")  # its indexes go with it

@@ -1,0 +1,58 @@
+"""Tells whether anybody has the database open, so that it isn't replaced under them."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.errors import StorageUnavailable
+
+
+class InUse:
+    """A shared lock that a process holds as long as it has the database open."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = _path(data_dir)
+        self._descriptor: int | None = None
+
+    def hold(self) -> None:
+        """Take the lock unless it is held; raises OSError while the database is replaced."""
+        if self._descriptor is None:
+            descriptor = _open(self._path)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                os.close(descriptor)
+                raise
+            self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let go of the lock."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+@contextmanager
+def used_by_nobody_else(data_dir: Path) -> Iterator[None]:
+    """Keep others from opening the database; raises StorageUnavailable if anybody has it open."""
+    descriptor = _open(_path(data_dir))
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StorageUnavailable(
+            "gomail.db can't be made anew while others use it: stop the server first"
+        ) from error
+    else:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _path(data_dir: Path) -> Path:
+    return data_dir / "in-use.lock"
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
