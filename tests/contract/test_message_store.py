@@ -16,7 +16,15 @@ from app.storage.body import Body
 from app.storage.ids import new_message_id
 from app.storage.interface import MessageStore, Query
 from app.storage.memory import MemoryStore
-from app.storage.message import Envelope, Message, Receipt, SMTPClient, StoredMessage
+from app.storage.message import (
+    Envelope,
+    Message,
+    Reason,
+    Receipt,
+    SMTPClient,
+    Statistics,
+    StoredMessage,
+)
 from app.storage.segments.spooled_body import LARGE_MESSAGE_BYTES
 from app.storage.sqlite.creation import create_store
 from app.storage.sqlite.store import SQLiteStore
@@ -233,11 +241,15 @@ def test_search_goes_on_beyond_a_page(
 def crowded(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[MessageStore, list[str]]]:
-    """Return a store with 1,001 messages, and their ids in the order of arrival."""
+    """Return a store with 1,001 messages, and their ids in the order of arrival.
+
+    They didn't arrive in the order of their times.
+    """
     directory = tmp_path_factory.mktemp("crowded")
     store = MemoryStore() if request.param is MemoryStore else create_store(directory)
     arrivals = [message(seconds=number) for number in range(1001)]
-    for new in random.Random(6).sample(arrivals, k=len(arrivals)):
+    random.Random(6).shuffle(arrivals)
+    for new in arrivals:
         add(store, new)
     yield store, [new.message_id for new in arrivals]
     store.close()
@@ -266,36 +278,52 @@ def test_a_removed_message_is_gone(store: MessageStore, size: int) -> None:
     for new in (before, removed, after):
         add(store, new, new.message_id.encode() * size)
 
-    store.remove(removed.message_id)
-    for ask in (store.get, store.read, store.remove):
+    assert store.remove([removed.message_id], Reason.REQUEST) == [removed.message_id]
+    store.erase()
+    for ask in (store.get, store.read):
         with pytest.raises(MessageNotFound):
             ask(removed.message_id)
+    assert store.remove([removed.message_id], Reason.REQUEST) == []
     assert ids(store.search(Query())) == [after.message_id, before.message_id]
     assert store.count(Query()) == 2
     for new in (before, after):
         assert store.read(new.message_id) == new.message_id.encode() * size
 
 
+def test_many_are_removed_at_once(store: MessageStore) -> None:
+    """Unknown ids among them, and ids that are named twice, make no difference."""
+    added = [message() for _ in range(1001)]
+    for new in added:
+        add(store, new, b"x" * 100)
+    gone = [new.message_id for new in added[1:]]
+    removed = store.remove([*gone, "unknown", *gone], Reason.RETENTION)
+    assert sorted(removed) == sorted(gone)
+    assert ids(store.search(Query())) == [added[0].message_id]
+
+
 def test_removing_an_unknown_id_takes_nothing(store: MessageStore) -> None:
-    """It is MessageNotFound, and what is stored stays."""
+    """What is stored stays."""
     add(store, message())
-    for unknown in ("", "%", "nothing", new_message_id(START)):
-        with pytest.raises(MessageNotFound):
-            store.remove(unknown)
+    unknown = ["", "%", "nothing", new_message_id(START)]
+    assert store.remove(unknown, Reason.REQUEST) == []
+    assert store.remove([], Reason.REQUEST) == []
     assert store.count(Query()) == 1
 
 
-def test_the_key_of_a_removed_message_is_free(store: MessageStore) -> None:
-    """The same key is stored anew, under the new id and with the new bytes."""
+def test_a_repeat_of_a_removed_message_is_recognized(store: MessageStore) -> None:
+    """It gets the first receipt, until the deletion is forgotten: then it is stored anew."""
     first, second = message(key="same"), message(key="same", seconds=1)
     add(store, first, b"1")
-    store.remove(first.message_id)
+    store.remove([first.message_id], Reason.REQUEST)
+    store.forget_deleted(before=datetime(2026, 1, 1, tzinfo=UTC))
+    assert add(store, second, b"2") == Receipt(first.message_id, first.received_at, duplicate=True)
+    assert store.count(Query()) == 0
 
+    store.forget_deleted(before=datetime(9999, 1, 1, tzinfo=UTC))
     assert add(store, second, b"2") == Receipt(
         second.message_id, second.received_at, duplicate=False
     )
     assert store.read(second.message_id) == b"2"
-    assert ids(store.search(Query())) == [second.message_id]
 
 
 def test_of_many_threads_one_removes(store: MessageStore) -> None:
@@ -304,13 +332,49 @@ def test_of_many_threads_one_removes(store: MessageStore) -> None:
     add(store, new)
     barrier = threading.Barrier(8)
 
-    def remove(_: int) -> bool:
+    def remove(_: int) -> list[str]:
         barrier.wait()
-        try:
-            store.remove(new.message_id)
-        except MessageNotFound:
-            return False
-        return True
+        return store.remove([new.message_id], Reason.REQUEST)
 
     with ThreadPoolExecutor(8) as pool:
-        assert sorted(pool.map(remove, range(8))) == [False] * 7 + [True]
+        assert sorted(map(len, pool.map(remove, range(8)))) == [0] * 7 + [1]
+    assert store.count(Query()) == 0
+
+
+def test_numbers_tell_the_order_of_arrival(store: MessageStore) -> None:
+    """Whatever time and id a message has; a removed one leaves a gap that nothing fills."""
+    arrivals = [message(seconds=-number) for number in range(5)]
+    for new in arrivals:
+        add(store, new)
+    found = list(store.search(Query(oldest_first=True)))
+    assert [each.message_id for each in found] == [new.message_id for new in arrivals]
+    numbers = [each.number for each in found]
+    assert numbers == sorted(set(numbers))
+
+    store.remove([arrivals[-1].message_id], Reason.REQUEST)
+    last = message()
+    add(store, last)
+    assert store.get(last.message_id).number > numbers[-1]
+    after = Query(after=numbers[2], oldest_first=True)
+    assert ids(store.search(after)) == [arrivals[3].message_id, last.message_id]
+    assert ids(store.search(Query(before=numbers[2]))) == [
+        arrivals[1].message_id,
+        arrivals[0].message_id,
+    ]
+
+
+def test_the_figures_are_those_of_what_is_stored(store: MessageStore) -> None:
+    """Messages and their bytes; deletions by reason; when retention ran."""
+    added = [message() for _ in range(5)]
+    for number, new in enumerate(added):
+        add(store, new, b"x" * number)
+    add(store, message(key=added[4].idempotency_key), b"x" * 4)  # a repeat
+    assert store.statistics() == Statistics(
+        5, 10, {Reason.REQUEST: 0, Reason.RETENTION: 0}, 0, None
+    )
+    store.remove([added[4].message_id], Reason.REQUEST)
+    store.remove([new.message_id for new in added[:2]], Reason.RETENTION)
+    store.note_retention(START)
+    assert store.statistics() == Statistics(
+        2, 5, {Reason.REQUEST: 1, Reason.RETENTION: 2}, 0, START
+    )
