@@ -113,7 +113,7 @@ def _find_store(settings: Settings) -> None:
         ) from error
     if not exists:
         raise BrokenLink(
-            f"There is no store in data_dir, {data_dir}: no server was ever started with this"
+            f"data_dir ({data_dir}) has no store: no server was ever started with this"
             " configuration, or it stores elsewhere."
         )
 
@@ -123,8 +123,8 @@ def _token(settings: Settings) -> bytes:
     configured = settings.authentication.bearer_tokens
     if not configured and not token_file(settings.storage.data_dir).exists():
         raise BrokenLink(
-            "There is no token, neither in the configuration nor in data_dir: the server was"
-            " started with a different configuration."
+            "Neither the configuration nor data_dir has a token: the server was started with a"
+            " different configuration."
         )
     try:
         return bearer_tokens(settings)[0]

@@ -59,7 +59,7 @@ def whole_address(text: str) -> str | None:
 def named_address(text: str) -> str | None:
     """Return the address in `text`, which may have a display name, as in `Ann <ann@example.com>`.
 
-    None when there is no such address, more than one, or anything that would have to be left out.
+    None unless it is exactly one address, and nothing but its name and comments would be lost.
     """
     if len(text) > MAX_FIELD_CHARACTERS:
         return None

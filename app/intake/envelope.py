@@ -89,9 +89,9 @@ def complete(given: PartialEnvelope, head: Head) -> Envelope:
     recipient = given.recipient
     recipient = head.recipient if recipient is None else _whole("recipient", recipient)
     if sender is None:
-        raise MessageRejected("There is no sender, neither in the envelope nor in From.")
+        raise MessageRejected("Neither the envelope nor From has a sender.")
     if recipient is None:
-        raise MessageRejected("There is no recipient, neither in the envelope nor in To.")
+        raise MessageRejected("Neither the envelope nor To has a recipient.")
     return Envelope(sender, recipient, given.connection, given.mail_from, given.queue_id)
 
 

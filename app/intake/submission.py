@@ -39,8 +39,7 @@ def from_json(
     """Return the submission in `json` and its raw message, composed when none was given.
 
     `partial` is what the request's headers say about the envelope, and learns what the body says.
-    Raises BadRequest, and MessageRejected when there is no sender or recipient to compose a message
-    with.
+    Raises BadRequest, and MessageRejected when composing a message lacks a sender or recipient.
     """
     mail = decode_json_mail(json)
     given = partial.envelope = merge(partial.envelope, mail.envelope)

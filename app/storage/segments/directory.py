@@ -2,8 +2,8 @@
 
 Each process appends to a segment of its own, and syncs it before it commits the row that points to
 the bytes: bytes without a row are not part of any message. The process that writes a segment holds
-a lock on it (flock), so the sweep at a start knows which segments are no longer written to, even
-while other processes serve from the same directory.
+a lock on it (flock), so the sweep at a start can tell which writers have ended, even while other
+processes serve from the same directory.
 """
 
 import os
@@ -71,7 +71,7 @@ class Segments:
             return file.read(span.length)
 
     def sweep(self, end_of_rows: Callable[[str], int], *, keep: bool = False) -> list[Leftover]:
-        """Remove bytes that no row points to from segments that are no longer written to.
+        """Remove bytes without a row from segments whose writers have ended.
 
         `end_of_rows` returns where the last message of a segment ends, 0 when it has none. With
         `keep` the bytes are moved elsewhere. Files not named like a segment are left alone. Raises

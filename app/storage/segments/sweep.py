@@ -1,4 +1,4 @@
-"""Bytes that no row points to, in segments that are no longer written to.
+"""Bytes without a row, in segments whose writers have ended.
 
 After a crash they were never acknowledged, and are removed. When it isn't certain that the rows are
 all there, they may be acknowledged mail: then they are moved to a directory of their own.
