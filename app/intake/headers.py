@@ -105,9 +105,7 @@ def _originals(lines: bytes) -> Mapping[str, str]:
 
 def _fields(beginning: bytes) -> tuple[bytes, bool]:
     """Return the header section, with plain line ends, and whether its end was seen."""
-    beginning = beginning.removeprefix(BOM)
-    before = _BEFORE.match(beginning)
-    start = before.end() if before else 0
+    start = start_of_head(beginning)
     blank = _BLANK_LINE.search(beginning, start)
     section = beginning[start : blank.start() if blank else len(beginning)]
     section = _with_plain_ends(section) + b"\n"
