@@ -43,7 +43,8 @@ def refused_reload(server: Server, count: int) -> list[str]:
     lines, workers = len(server.log()), set(server.worker_pids())
     os.kill(server.pid, signal.SIGHUP)
     refusals = wait_for(lambda: errors_since(server, lines))
-    time.sleep(1.5)  # more than a round of the master, which would replace workers by then
+    os.kill(server.pid, signal.SIGWINCH)  # does nothing, and is handled after the SIGHUP
+    wait_for(lambda: "Handling signal: winch" in [line["message"] for line in server.log()[lines:]])
     assert set(server.worker_pids()) == workers
     assert errors_since(server, lines) == refusals
     assert len(refusals) == count
