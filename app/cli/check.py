@@ -19,7 +19,7 @@ from app.relay.canary import (
     send_over_smtp,
     wait_for_arrival,
 )
-from app.relay.postfix import missing_domains_warning, size_limit_warning
+from app.relay.postfix import received_domains, size_limit_warning
 from app.services import bearer_tokens
 from app.settings import Settings
 from app.storage.factory import has_store, open_store
@@ -95,7 +95,7 @@ def _check_http(settings: Settings, timeout: int) -> None:
 
 
 def _check_smtp(settings: Settings, smtp: tuple[str, int], timeout: int) -> None:
-    if missing_domains_warning(settings) is not None:
+    if not received_domains(settings):
         raise BrokenLink("No domain is configured to send the message to: set primary_domain.")
     canary = new_canary(settings)
     send_over_smtp(canary, *smtp, timeout)

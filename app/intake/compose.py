@@ -90,6 +90,7 @@ def content_digest(envelope: Envelope, parts: Parts) -> bytes:
 
 def _content(parts: Parts, identity: str) -> _Entity:
     """Return text and HTML as alternatives, the HTML with what it shows, then the attachments."""
+
     def is_shown(attachment: Attachment) -> bool:
         return bool(attachment.content_id) and parts.html is not None
 

@@ -15,7 +15,7 @@ from app.printable import readable
 
 MAX_VALUE_BYTES = 4096
 MAX_SUBJECT_CHARACTERS = 998  # RFC 5322 section 2.1.1
-MAX_SUBJECT_BYTES = 8192  # of as many characters outside ASCII, as encoded words
+MAX_SUBJECT_BYTES = 8192  # enough for 998 characters outside ASCII, as encoded words
 
 BOM = b"\xef\xbb\xbf"
 """What some software writes before UTF-8; it isn't part of what follows."""

@@ -77,7 +77,7 @@ def test_dropped_lines_are_told_once_it_is_read_again(piped: PipedServer) -> Non
     def all_are_known() -> bool:
         server.request("GET", "/found", seconds=5)
         messages = piped.read()
-        dropped = [int(text.split()[0]) for text in messages if " dropped: whoever" in text]
+        dropped = [int(text.split()[0]) for text in messages if " dropped: the reader" in text]
         return messages.count("GET /lost 404") + sum(dropped) == REQUESTS
 
     wait_for(all_are_known)

@@ -99,7 +99,7 @@ def test_a_reader_that_stalls_costs_lines_and_no_time(ends: Ends, handler_of: Ha
     text += read_all(read_end)
     lines = text.splitlines()
     about = [
-        line for line in lines if line.endswith(" dropped: whoever reads the log was too slow")
+        line for line in lines if line.endswith(" dropped: the reader of the log was too slow")
     ]
     kept = [line for line in lines[:-1] if line not in about]
     assert lines[-1] == "works again"

@@ -1,7 +1,7 @@
 """Whether gomail.db has every row that was ever committed.
 
-Who commits writes the id of its last message into the lock file, without a sync, and before anybody
-else can commit. After a crash the id may be an older one, but never one whose row isn't durable. So
+Each commit writes the id of its last message into the lock file, without a sync, while it still
+holds the lock. After a crash the id may be an older one, but never one whose row isn't durable. So
 when the row is missing, the database is older than the segments: somebody has put back a copy, or
 the end of its log is lost.
 """
