@@ -196,5 +196,3 @@ class MessageNotFound(GoMailError):
 
 class MessageCorrupt(GoMailError):
     """The stored bytes no longer match the SHA-256 taken when they arrived."""
-
-    code = "internal_error"

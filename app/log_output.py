@@ -1,4 +1,4 @@
-"""Writes log lines to standard output without ever waiting for whoever reads them.
+"""Writes log lines to standard output and never waits for their reader.
 
 What can't be written at once is dropped and counted, since a request or the end of the server must
 not depend on the reader of the log. A pipe or a terminal is opened a second time for that: not to
@@ -27,7 +27,7 @@ class NeverWaiting(logging.Handler):
     def __init__(self, write: Write | None = None) -> None:
         super().__init__()
         self._write = write or standard_output()
-        self._rest = b""  # of a line of which a terminal or a full disk took only the beginning
+        self._rest = b""  # the end of a line that a terminal or a full disk took only in part
         self._dropped = 0
         self._dropped_by = 0  # a worker inherits the master's count, which isn't its own
 
@@ -69,7 +69,7 @@ class NeverWaiting(logging.Handler):
 
 def _about_dropped(count: int) -> logging.LogRecord:
     lines = "1 log line was" if count == 1 else f"{count} log lines were"
-    text = f"{lines} dropped: whoever reads the log was too slow"
+    text = f"{lines} dropped: the reader of the log was too slow"
     record = logging.LogRecord("gomail", logging.WARNING, __file__, 0, text, None, None)
     record.request_id = None
     return record

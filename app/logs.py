@@ -47,7 +47,6 @@ class JsonLines(JsonFormatter):
         most = LONGEST_MEMBER
         if len(line) <= most:  # most lines: then no member can be longer either
             return line
-        shorter = log_data
         while most:
             shorter = {name: _cut_value(name, value, most) for name, value in log_data.items()}
             line = super().jsonify_log_record(shorter)

@@ -56,7 +56,7 @@ def build(
 ) -> Services:
     """Open everything named in `settings`; raises StorageUnavailable.
 
-    `tokens` are what `bearer_tokens` has returned before, if anybody has called it.
+    `tokens` is the result of an earlier `bearer_tokens`, if there is one.
     """
     store = open_store(settings.storage, recorder)
     return Services(

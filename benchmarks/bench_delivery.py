@@ -36,8 +36,8 @@ HEAD = """\
 How fast GoMail is, compared with a bare Flask view and with storing each message in a file.
 `make bench` writes this page in about ten minutes; don't edit it.
 
-The three take turns in one run on one machine: {rounds} rounds of {seconds} seconds each, of which
-the medians are shown. Compare the ratios, since the figures depend on the machine. The load
+The three take turns in one run on one machine; the figures are medians of {rounds} rounds of
+{seconds} seconds each. Compare the ratios, since the figures depend on the machine. The load
 generator (wrk) runs on the same cores.
 
 - A, the floor: a Flask view that reads the body and answers.

@@ -7,7 +7,8 @@ HEAD = """\
 
 This page is generated from the code by `make docs`.
 
-The request names sender and recipient. If it doesn't, From and To are used.
+The request names sender and recipient. If it names neither, X-Original- fields at the beginning of
+the message are used; what is still missing comes from From and To.
 
 ## In the request
 

@@ -57,8 +57,9 @@ Limits:
 | `X-Original-Queue-Id` | the relay's queue id |
 | `Idempotency-Key` | identifies this message; see [Repeated messages](#repeated-messages) |
 
-If neither the headers nor the JSON body give the sender or the recipient, it is taken from the
-message's From or To.
+If neither the headers nor the JSON body give a sender or recipient, the message's own
+[X-Original- fields](storage.md#export) are used, if it begins with them. What is still missing
+comes from its From and To.
 
 ### Repeated messages
 

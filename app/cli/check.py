@@ -19,7 +19,7 @@ from app.relay.canary import (
     send_over_smtp,
     wait_for_arrival,
 )
-from app.relay.postfix import missing_domains_warning, size_limit_warning
+from app.relay.postfix import received_domains, size_limit_warning
 from app.services import bearer_tokens
 from app.settings import Settings
 from app.storage.factory import has_store, open_store
@@ -95,7 +95,7 @@ def _check_http(settings: Settings, timeout: int) -> None:
 
 
 def _check_smtp(settings: Settings, smtp: tuple[str, int], timeout: int) -> None:
-    if missing_domains_warning(settings) is not None:
+    if not received_domains(settings):
         raise BrokenLink("No domain is configured to send the message to: set primary_domain.")
     canary = new_canary(settings)
     send_over_smtp(canary, *smtp, timeout)
@@ -113,7 +113,7 @@ def _find_store(settings: Settings) -> None:
         ) from error
     if not exists:
         raise BrokenLink(
-            f"There is no store in data_dir, {data_dir}: no server was ever started with this"
+            f"data_dir ({data_dir}) has no store: no server was ever started with this"
             " configuration, or it stores elsewhere."
         )
 
@@ -123,8 +123,8 @@ def _token(settings: Settings) -> bytes:
     configured = settings.authentication.bearer_tokens
     if not configured and not token_file(settings.storage.data_dir).exists():
         raise BrokenLink(
-            "There is no token, neither in the configuration nor in data_dir: the server was"
-            " started with a different configuration."
+            "Neither the configuration nor data_dir has a token: the server was started with a"
+            " different configuration."
         )
     try:
         return bearer_tokens(settings)[0]

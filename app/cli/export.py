@@ -1,5 +1,6 @@
 """Exports stored messages to files for mail programs, readable only by their owner."""
 
+import errno
 import os
 import re
 import secrets
@@ -9,28 +10,11 @@ from pathlib import Path
 from time import asctime
 from typing import BinaryIO
 
-from app.errors import MessageCorrupt, StorageUnavailable
+from app.cli.stored_content import Content
 from app.intake.originals import with_originals, without_mbox_line
-from app.storage.interface import MessageStore
-from app.storage.message import StoredMessage
-
-Content = tuple[StoredMessage, bytes]
 
 MBOX = "gomail.mbox"
 _FROM_LINE = re.compile(rb"^From ", re.MULTILINE)
-
-
-def read_all(
-    store: MessageStore, messages: Iterable[StoredMessage], faults: list[str]
-) -> Iterator[Content]:
-    """Yield each message with its bytes; a damaged one adds a line to `faults` instead."""
-    for message in messages:
-        try:
-            content = store.read(message.message_id)
-        except (MessageCorrupt, StorageUnavailable) as error:
-            faults.append(f"{message.message_id}: {error}")
-            continue
-        yield message, content
 
 
 def export_as_eml(contents: Iterable[Content], directory: Path) -> int:
@@ -86,4 +70,6 @@ def _new_file(directory: Path, name: str, *, replaces: bool) -> Iterator[BinaryI
 
 def _refuse_existing(path: Path) -> None:
     if os.path.lexists(path):
-        raise FileExistsError(17, "It already exists: move it, or export elsewhere", str(path))
+        raise FileExistsError(
+            errno.EEXIST, "It already exists: move it, or export elsewhere", str(path)
+        )

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from app.cli.export import export_as_eml, export_as_mbox, read_all
+from app.cli.export import export_as_eml, export_as_mbox
 from app.cli.opened_store import opened_store
 from app.cli.options import config_option
+from app.cli.stored_content import read_all
 from app.cli.verify import verify
 from app.printable import escape
 from app.storage.interface import Query

@@ -1,4 +1,4 @@
-"""The store that the settings name, opened for a command; what keeps it shut is said in a line."""
+"""Opens the store for a command, or ends the command with a line that says why it can't."""
 
 import sys
 from collections.abc import Iterator

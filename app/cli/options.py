@@ -17,9 +17,9 @@ config_option = click.option(
 
 
 def inspect_and_name_file(config: Path | None) -> Inspection:
-    """Return what the configuration comes to, and name a file that nobody has named.
+    """Return the inspected configuration; name its file if it was found in the working directory.
 
-    The server may run with the one in /etc, which one in the working directory outranks.
+    The server may use the file in /etc, but one in the working directory comes first.
     """
     inspection = inspect(config=config)
     is_named = config is not None or os.environ.get("MAIL_CONFIG", "").strip()

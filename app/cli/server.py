@@ -61,4 +61,4 @@ def _environment(flags: Mapping[str, Any], file: Path | None) -> dict[str, str]:
     variables = {variable(key): value for key, value in given.items()}
     # An empty variable counts as unset, so that a flag overrides MAIL_<KEY>_FILE.
     variables |= {f"{variable(key)}_FILE": "" for key in given if is_secret(key)}
-    return variables | ({"MAIL_CONFIG": str(file.absolute())} if file else {})
+    return variables | ({"MAIL_CONFIG": str(file)} if file else {})

@@ -1,17 +1,15 @@
 """`flask gomail messages verify`: reads all that is stored, and says what is damaged or missing."""
 
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
 
 from app.cli.opened_store import opened_store
 from app.cli.options import config_option
-from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
+from app.cli.stored_content import read_all
 from app.settings import load
-from app.storage.interface import MessageStore, Query
-from app.storage.message import StoredMessage
+from app.storage.interface import Query
 from app.storage.preparation import leftovers
 
 
@@ -22,11 +20,12 @@ def verify(config: Path | None) -> None:
 
     Prints a line for each of them, which begins with its id; the exit code is 1 then.
     """
-    everything = Query(oldest_first=True)
+    everything, faults = Query(oldest_first=True), list[str]()
     with opened_store(config) as store:
         stored, count = store.search(everything), store.count(everything)
         with click.progressbar(stored, count, label="Verifying", file=sys.stderr) as bar:
-            faults = list(_faults(store, bar))
+            for _ in read_all(store, bar, faults):
+                pass
         for fault in faults:
             click.echo(fault)
         for each in leftovers(load(config=config).storage):
@@ -34,22 +33,3 @@ def verify(config: Path | None) -> None:
     if faults:
         sys.exit(f"{len(faults)} of {count} messages can't be read as they were received")
     click.echo(f"All {count} messages are as they were received")
-
-
-def _faults(store: MessageStore, messages: Iterable[StoredMessage]) -> Iterator[str]:
-    for message in messages:
-        try:
-            store.read(message.message_id)
-        except MessageCorrupt:
-            yield f"{message.message_id}: damaged: the bytes don't match their checksum"
-        except StorageUnavailable as error:
-            yield f"{message.message_id}: {_reason(error)}"
-        except MessageNotFound:
-            continue  # it was removed a moment ago
-
-
-def _reason(error: StorageUnavailable) -> str:
-    cause = error.__cause__
-    if isinstance(cause, FileNotFoundError):
-        return f"missing: segments/{Path(cause.filename).name} isn't there"
-    return f"can't be read: {getattr(cause, 'strerror', None) or cause or error}"

@@ -1,7 +1,7 @@
 """Mail addresses as envelopes and header fields carry them.
 
-docs/addresses.md has the rules as a table. They are RFC 5322's with what real mail has beside it,
-and they are the same on every Python: email.utils changed what it finds with the fix of
+docs/addresses.md has the rules as a table. They are those of RFC 5322, extended for what
+occurs in real mail, and the same on every Python: email.utils changed what it finds with the fix of
 CVE-2023-27043. An address is used exactly as written or not at all; none is made up from parts.
 """
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 MAX_ADDRESS_CHARACTERS = 998  # far beyond RFC 5321's 256, which relays don't enforce
 MAX_FIELD_CHARACTERS = 4096
-"""Of a list of addresses; a longer one holds none."""
+"""The longest list of addresses that is read; a longer one counts as empty."""
 
 _CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd"  # and what a character that got lost becomes
 _SPECIALS = r"\s\",;:<>()\[\]\\@"
@@ -59,7 +59,7 @@ def whole_address(text: str) -> str | None:
 def named_address(text: str) -> str | None:
     """Return the address in `text`, which may have a display name, as in `Ann <ann@example.com>`.
 
-    None when there is no such address, more than one, or anything that would have to be left out.
+    None unless it is exactly one address, and nothing but its name and comments would be lost.
     """
     if len(text) > MAX_FIELD_CHARACTERS:
         return None
@@ -111,7 +111,7 @@ def _tokens(text: str) -> Iterator[_Token]:
             position = end
             continue
         match = expression.match(text, position)
-        if match is None:  # not to be expected: the expression covers every character
+        if match is None:  # can't happen: the expression covers every character
             return
         if match.group() == '"':  # without another half; none that follows has one either
             expression = _TOKEN
@@ -132,8 +132,8 @@ def _end_of_comment(text: str, start: int) -> int:
 def _elements(tokens: Sequence[_Token]) -> Iterator[tuple[list[_Token], bool]]:
     """Yield what is between commas and semicolons, and whether a separator joins it.
 
-    A separator joins two elements that it stands between without white space. The name of a group
-    is part of none (RFC 5322 section 3.4).
+    A separator joins its neighbours if no white space is around it. A group's name belongs to no
+    element (RFC 5322 section 3.4).
     """
     element: list[_Token] = []
     is_joined = in_angle = False

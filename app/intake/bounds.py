@@ -7,7 +7,7 @@ from app.intake.addresses import MAX_ADDRESS_CHARACTERS
 from app.intake.envelope import PartialEnvelope
 
 MAX_CHARACTERS: Mapping[str, int] = {
-    "sender": 2 * MAX_ADDRESS_CHARACTERS,  # with a display name, in JSON
+    "sender": 2 * MAX_ADDRESS_CHARACTERS,  # above that, not even worth looking for an address
     "recipient": 2 * MAX_ADDRESS_CHARACTERS,
     "mail_from": MAX_ADDRESS_CHARACTERS + 2,  # with angle brackets
     "queue_id": 255,

@@ -51,12 +51,14 @@ class _Entity:
         return "\r\n".join(self.fields).encode() + b"\r\n\r\n" + self.body
 
 
-def compose(envelope: Envelope, parts: Parts, received_at: datetime, hostname: str) -> bytes:
+def compose(
+    envelope: Envelope, parts: Parts, digest: bytes, received_at: datetime, hostname: str
+) -> bytes:
     """Return the message as bytes with CRLF line ends; a null sender becomes MAILER-DAEMON.
 
-    The Message-ID and the boundaries are the same for the same content.
+    `digest` is that of `content_digest`: the Message-ID and the boundaries are made of it.
     """
-    identity = content_digest(envelope, parts).hex()[:32]
+    identity = digest.hex()[:32]
     content = _content(parts, identity)
     fields = [
         f"Date: {format_datetime(received_at)}",
@@ -88,8 +90,12 @@ def content_digest(envelope: Envelope, parts: Parts) -> bytes:
 
 def _content(parts: Parts, identity: str) -> _Entity:
     """Return text and HTML as alternatives, the HTML with what it shows, then the attachments."""
-    shown = [each for each in parts.attachments if each.content_id and parts.html is not None]
-    others = [each for each in parts.attachments if each not in shown]
+
+    def is_shown(attachment: Attachment) -> bool:
+        return bool(attachment.content_id) and parts.html is not None
+
+    shown = [each for each in parts.attachments if is_shown(each)]
+    others = [each for each in parts.attachments if not is_shown(each)]
     bodies = []
     if parts.text is not None or parts.html is None:
         bodies.append(_text("plain", parts.text or ""))

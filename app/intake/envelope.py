@@ -1,7 +1,6 @@
 """The sender and recipient of a message: as the relay gives them, else from the headers."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.errors import BadRequest, FieldFault, MessageRejected
@@ -78,24 +77,26 @@ def _is_same(one: str, other: str) -> bool:
 def complete(given: PartialEnvelope, head: Head) -> Envelope:
     """Return the complete envelope, with the message's From and To for what wasn't given.
 
-    When nothing is said of sender and recipient, the message may begin with the whole envelope.
     A sender that is present but empty is the null sender. Raises MessageRejected when there is no
     usable address, and when a given one is not one address and nothing else.
     """
-    if given.sender is given.mail_from is given.recipient is None and head.originals:
-        given = _from_originals(given, head.originals)
     sender = given.given_sender
     sender = head.sender if sender is None else _sender(sender)
     recipient = given.recipient
     recipient = head.recipient if recipient is None else _whole("recipient", recipient)
     if sender is None:
-        raise MessageRejected("There is no sender, neither in the envelope nor in From.")
+        raise MessageRejected("Neither the envelope nor From has a sender.")
     if recipient is None:
-        raise MessageRejected("There is no recipient, neither in the envelope nor in To.")
+        raise MessageRejected("Neither the envelope nor To has a recipient.")
     return Envelope(sender, recipient, given.connection, given.mail_from, given.queue_id)
 
 
-def _from_originals(given: PartialEnvelope, originals: Mapping[str, str]) -> PartialEnvelope:
+def with_originals_of(head: Head, given: PartialEnvelope) -> PartialEnvelope:
+    """Return `given`, completed by the X-Original- fields of `head` if it names nobody."""
+    originals = head.originals
+    if not given.sender is given.mail_from is given.recipient is None or not originals:
+        return given
+
     def text(name: str) -> str | None:
         return readable(originals[name]) if name in originals else None
 
@@ -118,8 +119,8 @@ def _sender(text: str) -> str:
         return ""
     if text.strip().upper() == POSTFIX_NULL_SENDER:
         _log.warning(
-            "The sender MAILER-DAEMON stands for the null sender: give Postfix's pipe(8)"
-            " null_sender= without a value in master.cf."
+            "The sender MAILER-DAEMON was read as the null sender: set null_sender= (empty) for"
+            " Postfix's pipe(8) in master.cf."
         )
         return ""
     return _whole("sender", text)

@@ -15,7 +15,7 @@ from app.printable import readable
 
 MAX_VALUE_BYTES = 4096
 MAX_SUBJECT_CHARACTERS = 998  # RFC 5322 section 2.1.1
-MAX_SUBJECT_BYTES = 8192  # of as many characters outside ASCII, as encoded words
+MAX_SUBJECT_BYTES = 8192  # enough for 998 characters outside ASCII, as encoded words
 
 BOM = b"\xef\xbb\xbf"
 """What some software writes before UTF-8; it isn't part of what follows."""
@@ -105,9 +105,7 @@ def _originals(lines: bytes) -> Mapping[str, str]:
 
 def _fields(beginning: bytes) -> tuple[bytes, bool]:
     """Return the header section, with plain line ends, and whether its end was seen."""
-    beginning = beginning.removeprefix(BOM)
-    before = _BEFORE.match(beginning)
-    start = before.end() if before else 0
+    start = start_of_head(beginning)
     blank = _BLANK_LINE.search(beginning, start)
     section = beginning[start : blank.start() if blank else len(beginning)]
     section = _with_plain_ends(section) + b"\n"

@@ -1,7 +1,6 @@
 """Mail sent as JSON: the members of the request, and what they mean."""
 
 import base64
-import binascii
 import difflib
 import json
 from collections.abc import Iterable, Mapping
@@ -11,7 +10,7 @@ from typing import Any, Never
 from marshmallow import ValidationError
 
 from app.errors import BadRequest, FieldFault
-from app.intake.addresses import MAX_FIELD_CHARACTERS, find_addresses, named_address
+from app.intake.addresses import find_addresses, named_address
 from app.intake.compose import Attachment
 from app.intake.envelope import PartialEnvelope
 from app.intake.headers import BOM
@@ -143,7 +142,7 @@ def _explained(path: str, message: str) -> str:
     known = _INNER[outer] if rest and outer in _INNER else _SCHEMA
     names = [field.data_key or name for name, field in known.fields.items()]
     [nearest] = difflib.get_close_matches(path.rpartition(".")[2].lower(), names, n=1, cutoff=0)
-    return f"Is not known, and nothing is dropped silently. The nearest known member: {nearest}."
+    return f"Is not a known member. The nearest one is {nearest}."
 
 
 def _refuse_raw_and_parts(given: Mapping[str, Any]) -> None:
@@ -172,8 +171,8 @@ def _envelope(given: Mapping[str, Any]) -> PartialEnvelope:
 
 def _address(field: str, text: str | None) -> str | None:
     """Return `text` without the display name that it may have here."""
-    if not text or len(text) > MAX_FIELD_CHARACTERS:
-        return text  # too long for any address: app.intake.bounds says so
+    if not text:
+        return text
     if len(find_addresses(text)) > 1:
         raise BadRequest(
             f"The {field} must be one address: send one {field} per request.",
@@ -215,7 +214,7 @@ def _from_base64(field: str, text: str) -> bytes:
     try:
         # Line breaks are common in Base64 (RFC 2045 section 6.8), other characters are faults.
         return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise BadRequest(
             f"{field} is not valid Base64.", [FieldFault(field, f"{error}.")]
         ) from error

@@ -37,7 +37,7 @@ class Line(Text):
 
 
 class Address(Line):
-    """One address; that several were given is said in words."""
+    """One address; a list gets an error of its own."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         if isinstance(value, list):

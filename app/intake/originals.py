@@ -1,8 +1,8 @@
 """The envelope in the message itself: X-Original- fields at its beginning.
 
 `messages export` writes them, so that what it has written can be sent in again. They count only
-where the request says nothing, as From and To do, and only at the beginning: whoever sends mail
-through a relay can't put anything before the relay's own fields.
+where the request says nothing, as From and To do, and only at the beginning: a sender whose
+mail comes through a relay can't put anything before the relay's own fields.
 """
 
 import re

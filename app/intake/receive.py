@@ -16,12 +16,12 @@ from queue import SimpleQueue
 from app.errors import MessageTooLarge
 from app.intake.bounds import check_bounds
 from app.intake.byte_budget import JSON_AT_ONCE_BYTES, ByteBudget
-from app.intake.envelope import complete
+from app.intake.envelope import complete, with_originals_of
 from app.intake.headers import BOM, parse_head
 from app.intake.partial_message import PartialMessage
 from app.intake.policy import check_policy
-from app.intake.read import Stream, read_chunks
-from app.intake.submission import Submission, from_json, refuse_joined_lines
+from app.intake.read import CHUNK_BYTES, Stream, read_chunks
+from app.intake.submission import Composed, from_json, refuse_joined_lines
 from app.settings.model import Mail
 from app.storage.body import Body
 from app.storage.ids import new_message_id
@@ -92,11 +92,11 @@ class Receiver:
             is_json = self._read(upload, body)
             upload.partial.size = body.size
             arrived_at = time.perf_counter()
-            submission = Submission(upload.partial.envelope)
+            composed = None
             if is_json:
-                submission, body = self._decode(upload, body, self._new_body(bodies))
+                composed, body = self._decode(upload, body, self._new_body(bodies))
             with self._turn():
-                message = self._check(submission, upload, body)
+                message = self._check(upload, body, composed)
             size = body.size
             receipt = self._store.add(message, body)
         return Received(receipt, message.envelope, size, time.perf_counter() - arrived_at)
@@ -124,16 +124,16 @@ class Receiver:
             refuse_joined_lines(body.head)
         return False
 
-    def _decode(self, upload: Upload, json: Body, body: Body) -> tuple[Submission, Body]:
-        """Turn `json` into a raw message in `body`; return that, and what else was sent."""
+    def _decode(self, upload: Upload, json: Body, body: Body) -> tuple[Composed | None, Body]:
+        """Turn `json` into a raw message in `body`; return that, and what identifies it."""
         # While it waits for its turn, a large body is on disk: so memory is bounded, whatever
         # clients send at the same time.
         with self._json_budget.taken(json.size), self._turn():
             hostname, now = self._settings.hostname, self._clock()
-            submission, raw = from_json(json.content(), upload.partial, hostname, now)
+            raw, composed = from_json(json.content(), upload.partial, hostname, now)
             json.discard()
             self._fill(body, [raw])
-        return submission, body
+        return composed, body
 
     def _fill(self, body: Body, chunks: Iterable[bytes]) -> None:
         for chunk in chunks:
@@ -141,15 +141,17 @@ class Receiver:
             if body.size > self._settings.max_message_size:
                 raise MessageTooLarge(self._settings.max_message_size)
 
-    def _check(self, submission: Submission, upload: Upload, body: Body) -> Message:
-        settings = self._settings
-        check_bounds(submission.envelope)
-        head = parse_head(body.head, is_whole=len(body.head) == body.size)
-        upload.partial.head = head
-        envelope = complete(submission.envelope, head)
+    def _check(self, upload: Upload, body: Body, composed: Composed | None) -> Message:
+        settings, partial = self._settings, upload.partial
+        head = partial.head = parse_head(body.head, is_whole=len(body.head) == body.size)
+        queue_id = partial.envelope.queue_id  # not the message's own: it may say what it likes
+        if composed is None:
+            partial.envelope = with_originals_of(head, partial.envelope)
+            check_bounds(partial.envelope)
+            envelope, content = complete(partial.envelope, head), body.sha256()
+        else:
+            envelope, content = composed.envelope, composed.digest
         check_policy(envelope, settings.blocked_domains, settings.allowed_recipient_domains)
-        content = submission.digest or body.sha256()
-        queue_id = submission.envelope.queue_id  # not the message's own: it may say what it likes
         key = _idempotency_key(upload.idempotency_key, queue_id, envelope, content)
         received_at = self._clock()
         return Message(new_message_id(received_at), received_at, envelope, head.subject, key)
@@ -164,13 +166,14 @@ class Receiver:
 
 
 def _beginning(chunks: Iterator[bytes]) -> bytes:
-    """Return what has arrived once it is more than white space, or at the end of the body."""
-    arrived: list[bytes] = []
+    """Return what has arrived once it tells JSON from a raw message, or is too much to wait on."""
+    arrived = b""
     for chunk in chunks:
-        arrived.append(chunk)
-        if not chunk.isspace():
+        arrived += chunk
+        is_undecided = BOM.startswith(arrived) or not arrived.removeprefix(BOM).strip()
+        if not is_undecided or len(arrived) > CHUNK_BYTES:
             break
-    return b"".join(arrived)
+    return arrived
 
 
 def _is_json(kind: BodyKind, first: bytes) -> bool:

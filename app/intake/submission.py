@@ -1,7 +1,4 @@
-"""What the client has sent, as every later step sees it: an envelope and a raw message.
-
-JSON is turned into both here, and from then on is treated like everything else.
-"""
+"""Mail sent as JSON becomes a raw message, and is treated like every other one from then on."""
 
 import re
 from dataclasses import dataclass
@@ -10,10 +7,11 @@ from datetime import datetime
 from app.errors import BadRequest
 from app.intake.bounds import check_bounds
 from app.intake.compose import DEFAULT_HOSTNAME, Parts, compose, content_digest
-from app.intake.envelope import PartialEnvelope, complete, merge
+from app.intake.envelope import complete, merge
 from app.intake.headers import Head
 from app.intake.json_mail import decode_json_mail
 from app.intake.partial_message import PartialMessage
+from app.storage.message import Envelope
 
 _FIELD_IN_LINE = re.compile(
     rb"(?:From|To|Cc|Subject|Date|Message-ID|MIME-Version|Content-Type|Received|Return-Path"
@@ -23,34 +21,31 @@ _FIELD_IN_LINE = re.compile(
 
 
 @dataclass(frozen=True)
-class Submission:
-    """What the client said about the envelope of the raw message.
+class Composed:
+    """What identifies a message that was composed: its bytes can't, since each has another Date."""
 
-    `digest` identifies a composed message: its bytes can't, since each has another Date.
-    """
-
-    envelope: PartialEnvelope
-    digest: bytes | None = None
+    envelope: Envelope
+    digest: bytes
 
 
 def from_json(
     json: bytes, partial: PartialMessage, hostname: str | None, now: datetime
-) -> tuple[Submission, bytes]:
-    """Return the submission in `json` and its raw message, composed when none was given.
+) -> tuple[bytes, Composed | None]:
+    """Return the raw message in `json`, else one that is composed, and then what identifies it.
 
     `partial` is what the request's headers say about the envelope, and learns what the body says.
-    Raises BadRequest, and MessageRejected when there is no sender or recipient to compose a message
-    with.
+    Raises BadRequest, and MessageRejected when a message to be composed lacks sender or recipient.
     """
     mail = decode_json_mail(json)
     given = partial.envelope = merge(partial.envelope, mail.envelope)
     if mail.raw is not None:
-        return Submission(given), mail.raw
+        return mail.raw, None
     check_bounds(given)
     envelope = complete(given, Head())
     parts = Parts(mail.subject, mail.text, mail.html, mail.attachments)
-    raw = compose(envelope, parts, now, hostname or DEFAULT_HOSTNAME)
-    return Submission(given, content_digest(envelope, parts)), raw
+    digest = content_digest(envelope, parts)
+    raw = compose(envelope, parts, digest, now, hostname or DEFAULT_HOSTNAME)
+    return raw, Composed(envelope, digest)
 
 
 def refuse_joined_lines(beginning: bytes) -> None:

@@ -76,12 +76,12 @@ def _text(codec: str | None, pieces: list[_Piece]) -> str:
         return decode_unlabelled(b"".join(piece.data for piece in pieces))
     try:
         return b"".join(piece.data for piece in pieces).decode(codec)
-    except (UnicodeError, ValueError):
+    except ValueError:
         return "".join(_alone(codec, piece) for piece in pieces)
 
 
 def _alone(codec: str, piece: _Piece) -> str:
     try:
         return piece.data.decode(codec)
-    except (UnicodeError, ValueError):
+    except ValueError:
         return decode_unlabelled(piece.source)

@@ -1,7 +1,7 @@
 """The addresses of a host, looked up in the background.
 
 A look-up can take many seconds when a name server doesn't answer, and nothing can end it earlier.
-So a thread does it, one at a time, and whoever asks gets what was found last.
+So a thread does it, one at a time, and requests use the addresses found last.
 """
 
 import logging

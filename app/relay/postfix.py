@@ -95,7 +95,8 @@ def missing_domains_warning(settings: Settings) -> str | None:
 def received_domains(settings: Settings) -> list[str]:
     """Return the domains to receive mail for, as far as `settings` name them."""
     mail = settings.mail
-    return sorted(mail.allowed_recipient_domains) or [*filter(None, [mail.primary_domain])]
+    primary = [mail.primary_domain] if mail.primary_domain else []
+    return sorted(mail.allowed_recipient_domains) or primary
 
 
 def _both_spellings(settings: Settings) -> list[str]:

@@ -12,10 +12,7 @@ from typing import Any
 from app.settings import checks
 from app.settings.fault import Fault, InvalidSettings
 from app.settings.model import (
-    Authentication,
-    Logging,
     Mail,
-    Metrics,
     RateLimit,
     Server,
     Settings,
@@ -33,13 +30,10 @@ from app.settings.sources import (
 
 __all__ = [
     "SHARE",
-    "Authentication",
     "Fault",
     "Inspection",
     "InvalidSettings",
-    "Logging",
     "Mail",
-    "Metrics",
     "RateLimit",
     "Server",
     "Settings",

@@ -60,14 +60,14 @@ def parse(text: str, *, json_only: bool) -> tuple[Mapping[str, Any], list[Fault]
     if not isinstance(value, Mapping):
         raise UnreadableDocument("is not a mapping of keys to values")
     repeated = {key: keys.count(key) for key in keys if keys.count(key) > 1}
-    faults = [Fault(printable(key), f"is given {n} times") for key, n in repeated.items()]
+    faults = [Fault(shown_key(key), f"is given {n} times") for key, n in repeated.items()]
     named = {key: value for key, value in value.items() if isinstance(key, str)}
     if len(named) < len(value):
         faults.append(Fault("config", "a key is not text"))
     return named, faults
 
 
-def printable(key: str) -> str:
+def shown_key(key: str) -> str:
     """Return what is safe to show of a key, which can be anything when a colon was forgotten."""
     shown = re.match(r"[\w.-]{0,60}", key, re.ASCII)
     start = shown[0] if shown else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.settings.document import UnreadableDocument, parse, printable
+from app.settings.document import UnreadableDocument, parse, shown_key
 from app.settings.fault import Fault
 from app.settings.formats import from_home
 from app.settings.names import misspelled, nearest
@@ -160,9 +160,9 @@ def _unknown_variables(environment: Mapping[str, str]) -> tuple[list[Fault], lis
             continue
         meant = misspelled(name, names)
         if meant:
-            faults.append(Fault(printable(name), f"is unknown (nearest: {meant})"))
+            faults.append(Fault(shown_key(name), f"is unknown (nearest: {meant})"))
         else:
-            warnings.append(Fault(printable(name), _foreign_variable(name, names)))
+            warnings.append(Fault(shown_key(name), _foreign_variable(name, names)))
     return faults, warnings
 
 
@@ -198,7 +198,7 @@ def _known(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _unknown_keys(keys: Iterable[str]) -> tuple[Fault, ...]:
     return tuple(
-        Fault(printable(key), _unknown_key(key)) for key in keys if key not in properties()
+        Fault(shown_key(key), _unknown_key(key)) for key in keys if key not in properties()
     )
 
 

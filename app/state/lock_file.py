@@ -63,7 +63,7 @@ class LockFile:
         os.pwrite(descriptor, note.encode("ascii").ljust(NOTE_BYTES), 0)
 
     def check_place(self) -> None:
-        """Raise OSError when the directory is no longer the one in which the lock was opened.
+        """Raise OSError if the directory was replaced since the lock was opened.
 
         Removed files stay open: messages would be written to them, and no start would find those.
         """

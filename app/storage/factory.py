@@ -1,4 +1,4 @@
-"""Chooses the store that the settings name, for the server and the command line alike."""
+"""Opens the store, for the server and the command line alike."""
 
 from app.settings import Storage
 from app.storage.interface import MessageStore, StoreRecorder

@@ -8,7 +8,7 @@ from werkzeug.routing import Rule
 def matched_route() -> Rule | None:
     """Return the route whose path the current request has, whatever its method.
 
-    None when there is no such path.
+    None when no route has this path.
     """
     rule = request.url_rule
     if rule is not None:

@@ -11,8 +11,8 @@ from support.server import Answer, Server
 
 from app.storage.sqlite.store import SQLiteStore
 
-NO_SENDER = "There is no sender, neither in the envelope nor in From."
-NO_RECIPIENT = "There is no recipient, neither in the envelope nor in To."
+NO_SENDER = "Neither the envelope nor From has a sender."
+NO_RECIPIENT = "Neither the envelope nor To has a recipient."
 NO_MESSAGE = "This is not a message: it doesn't begin with a header field."
 EMPTY = "The message is empty."
 

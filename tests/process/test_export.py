@@ -35,11 +35,6 @@ BEGINNINGS = [
 ]
 
 
-@pytest.fixture
-def server(new_server: NewServer) -> Server:
-    return new_server().start()
-
-
 def stored(server: Server) -> list[tuple[Any, str, bytes]]:
     """Return envelope, subject and bytes of each message, the oldest first."""
     with closing(SQLiteStore(server.data_dir)) as store:

@@ -8,9 +8,10 @@ from contextlib import closing, suppress
 from typing import Any
 
 import pytest
-from support.raw_http import answers, read_all
+from support.raw_http import answers, read_all, reset
 from support.requirement import require_program
-from support.server import NewServer, Server
+from support.server import NewServer, Server, wait_for
+from support.upload import metrics
 
 from app.storage.interface import Query
 from app.storage.sqlite.store import SQLiteStore
@@ -91,10 +92,11 @@ def test_a_body_shorter_than_announced_is_refused(shared_server: Server, refused
 @pytest.mark.promise("a part of a message is never stored")
 def test_a_client_that_is_gone_leaves_nothing(shared_server: Server, stores_nothing: None) -> None:
     """The connection is reset in the middle of the body; the next request is served."""
-    with closing(shared_server.connect()) as connection:
-        reset = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # linger on, 0 seconds
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-        connection.sendall(head(shared_server, f"Content-Length: {LIMIT}") + MESSAGE)
+    connection = shared_server.connect()
+    connection.sendall(head(shared_server, f"Content-Length: {LIMIT}") + MESSAGE)
+    wait_for(lambda: metrics(shared_server)["active_requests"] == 2)
+    reset(connection)
+    wait_for(lambda: metrics(shared_server)["active_requests"] == 1)
     assert shared_server.request("GET", "/ready").status == 200
 
 

@@ -259,7 +259,7 @@ def test_every_other_problem_defers(relay: Relay, gomail: StandIn, status: int, 
         b"x" * 1_000_000,
     ],
 )
-def test_success_in_foreign_words_is_none(relay: Relay, gomail: StandIn, body: bytes) -> None:
+def test_a_200_from_anybody_else_is_not_success(relay: Relay, gomail: StandIn, body: bytes) -> None:
     """Who answers 200 for somebody else hasn't stored the message."""
     gomail.body = body
     assert relay.run().returncode == TRY_AGAIN

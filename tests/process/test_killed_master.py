@@ -1,7 +1,6 @@
 """What is left when the master is killed."""
 
 import socket
-import time
 from contextlib import closing, suppress
 
 from support.linux_process import children, lives
@@ -16,9 +15,7 @@ def test_the_port_is_free_at_once_and_no_message_is_lost(server: Server) -> None
         wait_for(lambda: server.request("GET", "/metrics").json()["active_requests"] == 2)
         server.process.kill()
         server.wait()
-        began = time.monotonic()
-        wait_for(lambda: can_listen(server.port), 2)
-        assert time.monotonic() - began < 1
+        wait_for(lambda: can_listen(server.port), 1)
         assert upload.finish().status == 200
     wait_for(lambda: not any(map(lives, left)), 10)
     server.start()

@@ -192,10 +192,10 @@ def test_the_uptime_is_that_of_the_server(server: Server) -> None:
     def starts() -> set[str]:
         return {server.request("GET", "/metrics").json()["start_time"][:19] for _ in range(20)}
 
-    before = server.request("GET", "/health").json()["uptime"]
+    before, first = server.request("GET", "/health").json()["uptime"], starts()
     for pid in server.worker_pids():
         kill_process(pid)
     wait_for(lambda: len(server.worker_pids()) == 2)
     wait_for(lambda: server.request("GET", "/health").status == 200)
     assert server.request("GET", "/health").json()["uptime"] > before
-    assert len(starts()) <= 2  # cut to seconds, on both sides of one
+    assert len(first | starts()) <= 2  # cut to seconds, on both sides of one

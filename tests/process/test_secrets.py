@@ -164,7 +164,7 @@ def test_logs_hold_no_secret(server: Server) -> None:
     deliver(server, WRONG_TOKEN)
     server.stop()
     written = server.output_file.read_text() + server.errors()
-    assert "rate" in written.lower()  # the missing Redis has been told of
+    assert "rate limit server can't be reached" in written
     check_hidden(written)
 
 

@@ -25,7 +25,7 @@ OUTPUT_DIR = "/output"
 
 
 class Image:
-    """The image that is built from the files in `directory`; as a context manager it goes again."""
+    """The image that is built from the files in `directory`; a context manager that removes it."""
 
     def __init__(self, name: str, directory: Path) -> None:
         require_root()

@@ -53,7 +53,7 @@ def _seen(path: Path) -> tuple[int, str | None]:
     return (status.st_mode, None)
 
 
-def untouched(before: Tree, after: Tree, ours: Collection[str] = LIVING) -> None:
+def assert_untouched(before: Tree, after: Tree, ours: Collection[str] = LIVING) -> None:
     """Check that all of `before` but `ours` is still there and unchanged."""
     changed = {
         path: (seen, after.get(path))

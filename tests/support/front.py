@@ -26,7 +26,6 @@ class Front(ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target = ("127.0.0.1", port)
         self.answer: bytes | None = None
-        self.answered = 0
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -51,7 +50,6 @@ class _Handler(StreamRequestHandler):
             with suppress(OSError):
                 self._forward()
             return
-        self.server.answered += 1
         self._read_message()
         self.wfile.write(answer)
         if answer == HANG:

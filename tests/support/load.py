@@ -2,7 +2,7 @@
 
 import http.client
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Self
 
@@ -28,17 +28,19 @@ class Load:
         }
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(clients)
+        self._running: list[Future[None]] = []
         self.acknowledged: list[str] = []
         self.failures: list[tuple[str, str | bytes]] = []
 
     def __enter__(self) -> Self:
-        for number in range(self._clients):
-            self._pool.submit(self._run, number)
+        self._running = [self._pool.submit(self._run, number) for number in range(self._clients)]
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._pool.shutdown()
+        for client in self._running:
+            client.result()  # none has ended by a failure of its own
 
     def _run(self, client: int) -> None:
         count = 0

@@ -11,13 +11,14 @@ from typing import Any, Self
 import yaml
 from support.requirement import require_program
 from support.server import Server, free_port, wait_for
+from support.started import Started
 
 START_SECONDS = 20
 SCRAPE_SECONDS = 1
 QUERY_SECONDS = 10
 
 
-class PrometheusServer:
+class PrometheusServer(Started):
     """One server with an empty database; a context manager, which ends what it started."""
 
     def __init__(self, directory: Path, server: Server) -> None:
@@ -26,13 +27,6 @@ class PrometheusServer:
         self.directory = directory
         self.port = free_port()
         self.target = f"127.0.0.1:{server.environment['MAIL_METRICS_PORT']}"
-        self._started: subprocess.Popen[bytes] | None = None
-
-    @property
-    def process(self) -> subprocess.Popen[bytes]:
-        """The process that was started last."""
-        assert self._started is not None, "it was never started"
-        return self._started
 
     def __enter__(self) -> Self:
         (self.directory / "prometheus.yml").write_text(yaml.safe_dump(self._configuration()))
@@ -56,8 +50,7 @@ class PrometheusServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
+        self.kill()
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """Return the samples that `expression` gives now: each its labels and its value."""

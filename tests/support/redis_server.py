@@ -8,24 +8,18 @@ from typing import Self
 from redis import Redis, RedisError
 from support.requirement import require_program
 from support.server import free_port, wait_for
+from support.started import Started
 
 START_SECONDS = 10
 
 
-class RedisServer:
+class RedisServer(Started):
     """One server that keeps nothing; a context manager, which ends what it started."""
 
     def __init__(self, directory: Path) -> None:
         self.program = require_program("redis-server")
         self.directory = directory
         self.port = free_port()
-        self._started: subprocess.Popen[bytes] | None = None
-
-    @property
-    def process(self) -> subprocess.Popen[bytes]:
-        """The process that was started last."""
-        assert self._started is not None, "it was never started"
-        return self._started
 
     def __enter__(self) -> Self:
         return self.start()
@@ -54,11 +48,6 @@ class RedisServer:
         )
         wait_for(self._answers, START_SECONDS)
         return self
-
-    def kill(self) -> None:
-        """End it at once."""
-        self.process.kill()
-        self.process.wait()
 
     def client(self) -> closing[Redis]:
         """Return a connection that is to be closed."""

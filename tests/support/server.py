@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 
 from support.linux_process import catches, children, ignores, kill_process
 from support.samples import Samples
+from support.started import Started
 
 CHECKOUT = Path(__file__).parents[2]
 FLASK = Path(sys.executable).with_name("flask")
@@ -50,7 +51,7 @@ class Answer:
         return json.loads(self.body)
 
 
-class Server:
+class Server(Started):
     """One server below `directory`, which can be started again and again on the same data.
 
     `settings` become MAIL_* variables; None leaves one of the defaults here unset. As a context
@@ -73,7 +74,6 @@ class Server:
         self.environment = clean_environment() | {
             f"MAIL_{key.upper()}": str(value) for key, value in given.items() if value is not None
         }
-        self._started: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -99,12 +99,6 @@ class Server:
         return configured or (self.data_dir / "token").read_text(encoding="ascii").strip()
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
-        """The process that was started last."""
-        assert self._started is not None, "it was never started"
-        return self._started
-
-    @property
     def pid(self) -> int:
         """The process id of the master."""
         return self.process.pid
@@ -120,7 +114,7 @@ class Server:
     def metrics_pid(self) -> int | None:
         """Return the process id of the metrics port; None while there is none.
 
-        It is the child of the master that ignores SIGHUP; a worker would end of it.
+        It is the child of the master that ignores SIGHUP; a worker is ended by it.
         """
         found = [pid for pid in children(self.pid) if ignores(pid, signal.SIGHUP)]
         return found[0] if found else None
@@ -161,8 +155,7 @@ class Server:
         self.process.send_signal(signal.SIGSTOP)  # it must not replace the workers meanwhile
         for pid in children(self.pid):
             kill_process(pid)
-        self.process.kill()
-        self.process.wait()
+        super().kill()
 
     def request(
         self,

@@ -18,12 +18,12 @@ from support.damage import (
 from support.dirt import (
     LIVING,
     Outcome,
+    assert_untouched,
     bound_by_modes,
     message,
     readable,
     restore,
     tree,
-    untouched,
 )
 from support.rounds import rounds
 from support.server import NewServer, Server, wait_for
@@ -88,7 +88,9 @@ def test_what_cannot_be_used_is_refused_and_left_alone(
     before = tree(dirty.data_dir)
     assert Outcome(dirty).refusal
     # What is still a database is brought up to date, from its log, by whoever opens it.
-    untouched(before, tree(dirty.data_dir), ours=LIVING if damage in OPENED else {"migrate.lock"})
+    assert_untouched(
+        before, tree(dirty.data_dir), ours=LIVING if damage in OPENED else {"migrate.lock"}
+    )
     restore(used[0], dirty.data_dir)
     assert readable(dirty) == used[1]
 
@@ -124,7 +126,7 @@ def test_a_database_without_its_end_never_makes_up_a_message(dirty: Server, used
     database_without_end(dirty.data_dir)
     before = tree(dirty.data_dir)
     Outcome(dirty)
-    untouched(before, tree(dirty.data_dir))
+    assert_untouched(before, tree(dirty.data_dir))
     dirty.kill()
     restore(used[0], dirty.data_dir)
     assert readable(dirty) == used[1]
@@ -142,7 +144,7 @@ def test_foreign_files_are_left_alone(dirty: Server, used: Used) -> None:
         dirty.stop()
         grown = {path for path in before if path.endswith(".segment")}
         assert grown <= tree(dirty.data_dir).keys()
-        untouched(before, tree(dirty.data_dir))
+        assert_untouched(before, tree(dirty.data_dir))
 
 
 LINKED = ["segments", "gomail.db", "token", "."]
@@ -223,7 +225,7 @@ def test_what_may_not_be_used_is_refused(dirty: Server, used: Used, name: str, b
     before = tree(dirty.data_dir)
     with mode(dirty.data_dir / name, bits):
         assert Outcome(dirty, bound_by_modes()).refusal
-    untouched(before, tree(dirty.data_dir))
+    assert_untouched(before, tree(dirty.data_dir))
     assert Outcome(dirty, bound_by_modes()).refusal is None
     assert readable(dirty) == used[1]
 

@@ -34,7 +34,7 @@ def test_prometheus_takes_the_configuration() -> None:
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in TEST_FILES])
-def test_the_rules_do_what_their_tests_say(path: str) -> None:
+def test_the_rules_do_what_their_tests_say(path: Path) -> None:
     """The cases in config/prometheus/tests hold."""
     promtool("test", "rules", path)
 

@@ -142,6 +142,7 @@ def test_an_outage_costs_no_mail_and_opens_nothing(
             assert back == {200: BURST, DENIED: 80 - BURST}
             assert buckets(redis_server) > 0
     print(Counter(statuses))
+    assert 401 in statuses
     assert set(statuses) <= {401, DENIED}
     assert [refused(host) for host in hosts] == [2, 2]
 

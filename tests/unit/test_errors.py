@@ -23,7 +23,7 @@ def test_every_error_has_its_row(kind: type[GoMailError]) -> None:
     assert kind.code in ERRORS
 
 
-def test_the_relay_lets_bounce_what_the_table_calls_final() -> None:
+def test_the_relay_bounces_what_the_table_calls_final() -> None:
     """Exactly those codes end with an exit code that Postfix takes for permanent."""
     assert set(re.findall(r"refused_with (\w+) \|\|", RELAY)) == {
         kind.code for kind in ERRORS.values() if kind.is_final

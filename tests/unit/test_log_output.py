@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from support.linux_process import in_child
 
 from app.log_output import NeverWaiting, writer
 
@@ -98,7 +99,7 @@ def test_a_reader_that_stalls_costs_lines_and_no_time(ends: Ends, handler_of: Ha
     text += read_all(read_end)
     lines = text.splitlines()
     about = [
-        line for line in lines if line.endswith(" dropped: whoever reads the log was too slow")
+        line for line in lines if line.endswith(" dropped: the reader of the log was too slow")
     ]
     kept = [line for line in lines[:-1] if line not in about]
     assert lines[-1] == "works again"
@@ -125,6 +126,7 @@ def test_a_reader_that_is_gone_ends_nothing(handler_of: HandlerOf) -> None:
             os.close(read_end)
         for _ in range(10):
             log(handler, "nobody reads this")
+        assert handler._dropped == 10
         os.close(write_end)
 
 
@@ -183,33 +185,30 @@ def test_a_line_cut_by_a_full_disk_is_completed() -> None:
     assert about.startswith("1 log line was dropped")
 
 
-def test_what_was_dropped_is_told_at_the_end(handler_of: HandlerOf) -> None:
-    """If nothing else is logged before the process ends, the count isn't lost."""
+@pytest.fixture
+def after_a_stall(handler_of: HandlerOf) -> Iterator[tuple[NeverWaiting, int]]:
+    """Return a handler that has dropped lines, and the read end of its pipe, empty again."""
     read_end, write_end = pipe()
     handler = handler_of(write_end)
     for _ in range(1000):
         log(handler, "a line")
     read_all(read_end)
+    yield handler, read_end
+    os.close(read_end)
+    os.close(write_end)
+
+
+def test_what_was_dropped_is_told_at_the_end(after_a_stall: tuple[NeverWaiting, int]) -> None:
+    """If nothing else is logged before the process ends, the count isn't lost."""
+    handler, read_end = after_a_stall
     handler.close()
     assert "log lines were dropped" in read_all(read_end)
-    os.close(read_end)
-    os.close(write_end)
 
 
-def test_a_worker_does_not_tell_what_its_master_dropped(handler_of: HandlerOf) -> None:
+def test_a_worker_does_not_tell_what_its_master_dropped(
+    after_a_stall: tuple[NeverWaiting, int],
+) -> None:
     """Each process tells its own count, so the sum is right."""
-    read_end, write_end = pipe()
-    handler = handler_of(write_end)
-    for _ in range(1000):
-        log(handler, "a line")
-    read_all(read_end)
-    worker = os.fork()
-    if worker == 0:
-        try:
-            log(handler, "from the worker")
-        finally:
-            os._exit(0)
-    os.waitpid(worker, 0)
+    handler, read_end = after_a_stall
+    in_child(lambda: log(handler, "from the worker"))
     assert read_all(read_end) == "from the worker\n"
-    os.close(read_end)
-    os.close(write_end)

@@ -46,7 +46,7 @@ def test_a_start_prepares_everything(tmp_path: Path) -> None:
     services.close()
 
 
-def test_a_data_directory_that_is_none_is_unavailable(tmp_path: Path) -> None:
+def test_a_data_directory_that_cannot_exist_is_unavailable(tmp_path: Path) -> None:
     """Neither the preparation nor the assembly passes over a place that can't hold mail."""
     (tmp_path / "file").touch()
     unfit = settings(tmp_path / "file" / "data")

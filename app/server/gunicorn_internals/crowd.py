@@ -1,7 +1,7 @@
 """The connections that have no thread: they wait for their client, or are about to be closed.
 
-There is always room for one more: it is made by closing the connection that has waited longest of
-the kind of which there are most. So a stranger with many connections loses their own.
+There is always room for one more: it is made by closing the connection that has waited longest, of
+the most frequent kind. So a stranger with many connections loses their own.
 """
 
 from collections.abc import Callable, Iterator
@@ -99,7 +99,7 @@ class Crowd:
         return next(iter(largest), None)
 
     def next_upload(self) -> Connection:
-        """Return the upload that gets the next thread: of which most has arrived."""
+        """Return the upload that gets the next thread: the one with the most bytes so far."""
         return max(self._of_kind[Kind.UPLOADING], key=self._held.__getitem__)
 
     def cap(self, kind: Kind, at: float) -> None:

@@ -1,7 +1,7 @@
 """The requests that have arrived and wait for a thread: clients take turns.
 
-A flood of requests from one address makes the others from there wait, and each other client for one
-request of it at most. (Nagle, "On Packet Switches with Infinite Storage", RFC 970, 1985.)
+A flood of requests from one address delays a client elsewhere by one request at most. (Nagle, "On
+Packet Switches with Infinite Storage", RFC 970, 1985.)
 """
 
 from collections import deque

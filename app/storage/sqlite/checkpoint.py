@@ -36,7 +36,7 @@ class Checkpoints:
         engine: Engine,
         lock_file: Path,
         turn_file: Path,
-        clock: Callable[[], float] = time.time,  # of which the files' times are
+        clock: Callable[[], float] = time.time,  # the clock of file times
     ) -> None:
         """Locking `lock_file` keeps other writers out; `engine` must not wait long for readers.
 

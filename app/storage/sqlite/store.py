@@ -207,7 +207,7 @@ class SQLiteStore:
 
     def _try_writing_rows(self) -> None:
         with locked(self._lock_file, PROBE_SECONDS):
-            pass  # whoever writes at the moment goes on
+            pass  # another process may be writing, and will finish
         try:
             with self._probing.connect() as connection:
                 connection.execute(update(messages).where(messages.c.number < 0).values(size=0))

@@ -36,7 +36,7 @@ def test_processes_that_start_together_agree(tmp_path: Path) -> None:
     assert set(tokens) == {generated_token(tmp_path / "data")}
 
 
-def test_a_directory_that_is_none_is_unavailable(tmp_path: Path) -> None:
+def test_a_path_below_a_file_is_unavailable(tmp_path: Path) -> None:
     """Where no token can be kept, none is made up, and the path isn't in the error."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageUnavailable) as caught:

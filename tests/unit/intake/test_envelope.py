@@ -118,5 +118,5 @@ def test_anything_but_one_address_is_refused(given: PartialEnvelope) -> None:
 )
 def test_a_missing_address_is_refused(given: PartialEnvelope, missing: str) -> None:
     """Neither the envelope nor the head: the error says which of the two is missing."""
-    with pytest.raises(MessageRejected, match=f"There is no {missing}"):
+    with pytest.raises(MessageRejected, match=rf"has a {missing}\."):
         complete(given, EMPTY_HEAD)

@@ -145,7 +145,7 @@ def test_no_address_comes_from_a_quoted_name_that_is_cut() -> None:
     assert whole(b"From: ann@example.com" + b", bob@example.com" * 999).sender == "ann@example.com"
 
 
-def test_a_message_without_a_body_is_one() -> None:
+def test_a_message_may_have_no_body() -> None:
     """A head alone, without an empty line, is a message when it is the whole of it."""
     assert parse_head(b"Subject: Hello", is_whole=True).subject == "Hello"
 

@@ -3,7 +3,7 @@ from io import BytesIO
 
 import pytest
 
-from app.errors import MessageRejected, MessageTooLarge
+from app.errors import BadRequest, MessageRejected, MessageTooLarge, PolicyReject
 from app.intake.envelope import PartialEnvelope
 from app.intake.partial_message import PartialMessage
 from app.intake.read import CHUNK_BYTES
@@ -62,11 +62,21 @@ class Pieces:
         return next(self._pieces, b"")
 
 
-@pytest.mark.parametrize("pieces", [(b"\n ", b"%b"), (b" ", b"\r\n", b"\t %b"), (b" %b",)])
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"\n ", b"%b"),
+        (b" ", b"\r\n", b"\t %b"),
+        (b" %b",),
+        (b"\xef\xbb\xbf", b"%b"),
+        (b"\xef\xbb\xbf\n", b" %b"),
+        (b"\xef", b"\xbb", b"\xbf ", b"%b"),
+    ],
+)
 def test_json_is_known_by_its_first_byte_that_is_not_white_space(
     receiver: Receiver, store: MemoryStore, pieces: tuple[bytes, ...]
 ) -> None:
-    """However the white space before it arrives."""
+    """However the white space before it arrives, or a byte order mark."""
     parts = b'{"sender":"ann@example.com","to":"bob@example.com","subject":"Hi","body":""}'
     stream = Pieces(*(piece.replace(b"%b", parts) for piece in pieces))
     receiver.receive(Upload(stream, None, BodyKind.UNDECLARED, PartialMessage(PartialEnvelope())))
@@ -79,6 +89,41 @@ def test_white_space_alone_is_no_message(receiver: Receiver, pieces: tuple[bytes
     partial = PartialMessage(PartialEnvelope())
     with pytest.raises(MessageRejected):
         receiver.receive(Upload(Pieces(*pieces), None, BodyKind.UNDECLARED, partial))
+
+
+def test_white_space_is_not_collected_without_end(receiver: Receiver) -> None:
+    """What begins with more of it than a piece is no JSON; the rest isn't held in memory."""
+    stream = BytesIO(b" " * (LIMIT + JSON_OVERHEAD_BYTES))
+    partial = PartialMessage(PartialEnvelope())
+    with pytest.raises(MessageTooLarge):
+        receiver.receive(Upload(stream, LIMIT + 1, BodyKind.UNDECLARED, partial))
+    assert stream.tell() <= 2 * CHUNK_BYTES
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("Queue-Id", "x" * 256), ("Helo", "x" * 1025), ("Mail-From", "x" * 1001)]
+)
+def test_an_envelope_in_the_message_has_the_same_bounds(
+    receiver: Receiver, store: MemoryStore, name: str, text: str
+) -> None:
+    """Its texts are kept in the row as well."""
+    fields = f"X-Original-Recipient: bob@example.com\nX-Original-{name}: {text}\n".encode()
+    with pytest.raises(BadRequest):
+        receiver.receive(upload(BytesIO(fields + RAW), None))
+    assert store.count(Query()) == 0
+
+
+def test_a_refusal_names_whom_the_envelope_in_the_message_names() -> None:
+    """Not From and To, which say something else."""
+    blocked = Mail(None, None, LIMIT, frozenset({"spam.example"}), frozenset())
+    fields = b"X-Original-Sender: x@spam.example\nX-Original-Recipient: carl@example.com\n"
+    refused = upload(BytesIO(fields + RAW), None)
+    with pytest.raises(PolicyReject):
+        Receiver(MemoryStore(), blocked, lambda: AT, at_once=1).receive(refused)
+    assert (refused.partial.sender, refused.partial.recipient) == (
+        "x@spam.example",
+        "carl@example.com",
+    )
 
 
 def test_what_was_received_is_told(receiver: Receiver, store: MemoryStore) -> None:

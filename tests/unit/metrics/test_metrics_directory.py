@@ -11,7 +11,6 @@ from app.metrics.directory import make_directory
 
 HOLD = """
 import sys
-import tempfile
 from pathlib import Path
 from app.metrics import directory
 directory._SHARED_MEMORY = Path(sys.argv[1])

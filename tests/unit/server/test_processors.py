@@ -40,7 +40,7 @@ def test_fewer_workers_than_processors_may_run_anywhere() -> None:
 
 
 @pytest.mark.usefixtures("four_processors")
-def test_workers_that_can_not_be_spread_evenly_may_run_anywhere() -> None:
+def test_workers_that_cannot_be_spread_evenly_may_run_anywhere() -> None:
     """Five on four would leave two with half a processor each."""
     assert own_processor([], 5) is None
     assert own_processor([], 8) == 1

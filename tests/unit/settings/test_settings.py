@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from support.server import Server
 
 from app.settings import InvalidSettings, Settings, inspect, load
 from app.settings.schema import defaults, flag, properties, schema, variable
@@ -356,7 +355,7 @@ def test_a_named_file_must_be_there_and_readable(tmp_path: Path) -> None:
         *("/dev/shm/x", "/root", "/var", "/var/lib", "//etc", "/tmp", "/srv/../etc", "a\0b"),
     ],
 )
-def test_system_directories_are_refused(directory: Path) -> None:
+def test_system_directories_are_refused(directory: str) -> None:
     """The data directory is never one that belongs to the system."""
     [line] = faults(flags={"data_dir": directory})
     assert line.startswith("data_dir: ")
@@ -370,7 +369,7 @@ def test_a_link_to_a_system_directory_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("directory", ["/var/lib/gomail", "/tmp/x", "/data", "/home/gomail/data"])
-def test_directories_of_ones_own_are_taken(directory: Path) -> None:
+def test_directories_of_ones_own_are_taken(directory: str) -> None:
     """A directory beside or below those of the system is fine."""
     settings = load({"data_dir": directory}, {}, NOTHING)
     assert settings.storage.data_dir == Path(directory)
@@ -447,7 +446,7 @@ def test_a_metrics_path_is_a_path(path: str, tmp_path: Path) -> None:
     ],
 )
 def test_the_two_ports_must_differ_on_the_same_host(
-    host: Server, metrics_host: str, enabled: bool, clash: bool
+    host: str, metrics_host: str, enabled: bool, clash: bool
 ) -> None:
     """Two servers can't listen at the same place, unless one of them is off."""
     flags = {"host": host, "metrics_host": metrics_host, "metrics_enabled": enabled}

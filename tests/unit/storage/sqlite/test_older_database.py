@@ -105,7 +105,7 @@ def test_the_last_message_may_be_removed(data_dir: Path) -> None:
             start(data_dir)
 
 
-def test_a_damaged_note_is_none(data_dir: Path) -> None:
+def test_a_damaged_note_counts_as_none(data_dir: Path) -> None:
     """What was torn by a power cut refuses no start."""
     with closing(create_store(data_dir)) as store:
         add(store, b"a row", "1")

@@ -35,4 +35,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Refuse: going back would drop every message."""
-    raise NotImplementedError("There is no way back before the first table.")
+    raise NotImplementedError("A downgrade would drop every message.")

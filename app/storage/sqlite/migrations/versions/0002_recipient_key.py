@@ -36,4 +36,4 @@ def _fill(connection: sa.Connection) -> None:
 
 def downgrade() -> None:
     """Refuse: an older version would store messages that this one doesn't find by recipient."""
-    raise NotImplementedError("There is no way back to version 0.1.")
+    raise NotImplementedError("A downgrade to version 0.1 is not possible.")
