@@ -20,9 +20,9 @@ from app.storage.segments.ended_segments import EndedSegment, PassedOver, unless
 from app.storage.segments.leftovers import Leftover, move_end
 from app.storage.sqlite.counters import add_to
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
+from app.storage.sqlite.indexed_segments import WHOLE, forget_segment, indexed_to, note_indexed
 from app.storage.sqlite.merge import Found, Merge
 from app.storage.sqlite.numbers import next_numbers, note_number
-from app.storage.sqlite.rows import SEGMENTS_SQL
 
 _BATCH = 500
 
@@ -61,25 +61,20 @@ class _Completion:
         self._completed = Completed()
 
     def run(self, progress: Callable[[int], None]) -> Completed:
-        indexed_to = self._indexed_to()
-        unknown = [path for path in self._segments.paths() if _goes_on(path, indexed_to)]
-        numbers = [self._first_number(path, indexed_to.get(path.name, 0)) for path in unknown]
+        with self._engine.connect() as connection:
+            indexed = indexed_to(connection)
+        unknown = [path for path in self._segments.paths() if _goes_on(path, indexed)]
+        numbers = [self._first_number(path, indexed.get(path.name, 0)) for path in unknown]
         known = [number for number in numbers if number is not None]
         if known:
             self._shift = self._next_number() - min(known)
         for path in self._segments.paths(LEGACY):
-            self._keep_end_of_legacy(path, indexed_to.get(path.name, 0))
+            self._keep_end_of_legacy(path, indexed.get(path.name, 0))
         for path in unknown:
             size = path.stat().st_size
-            self._complete_segment(path, indexed_to.get(path.name, 0))
+            self._complete_segment(path, indexed.get(path.name, 0))
             progress(size)
         return self._completed
-
-    def _indexed_to(self) -> dict[str, int]:
-        """Return where the last row of each segment ends; -1 for one that is a large message."""
-        with self._engine.connect() as connection:
-            rows = connection.exec_driver_sql(SEGMENTS_SQL).all()
-        return {row.segment: -1 if row.record_start == 0 else row.end for row in rows}
 
     def _first_number(self, path: Path, start: int) -> int | None:
         with unless_written(path) as descriptor:
@@ -101,12 +96,18 @@ class _Completion:
             found = (Found(path.name, record) for record in segment.records())
             for batch in _batches(found):
                 self._index(batch)
+            self._note_read(path, segment)
         self._completed.torn_bytes += segment.torn_bytes
         self._completed.passed_over += segment.passed_over
         self._completed.leftovers += [segment.leftover] if segment.leftover else []
-        if segment.passed_over:
-            with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
-                add_to(connection, "passed_over", len(segment.passed_over))
+
+    def _note_read(self, path: Path, segment: EndedSegment) -> None:
+        with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
+            add_to(connection, "passed_over", len(segment.passed_over))
+            if path.exists():
+                note_indexed(connection, path.name, path.stat().st_size)
+            else:
+                forget_segment(connection, path.name)
 
     def _keep_end_of_legacy(self, path: Path, end: int) -> None:
         """Without a row, bytes that version 0.1 has left are no message, or nobody knows which."""
@@ -128,9 +129,9 @@ class _Completion:
         self._completed.deletions += len(merge.deletions)
 
 
-def _goes_on(path: Path, indexed_to: dict[str, int]) -> bool:
-    end = indexed_to.get(path.name, 0)
-    return end >= 0 and path.stat().st_size > end
+def _goes_on(path: Path, indexed: dict[str, int]) -> bool:
+    end = indexed.get(path.name, 0)
+    return end != WHOLE and path.stat().st_size > end
 
 
 def _batches(found: Iterable[Found]) -> Iterator[list[Found]]:
