@@ -6,27 +6,30 @@ that is lost, from the records of the deletions.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Engine, Row, delete, select, tuple_
+from sqlalchemy.dialects.sqlite import insert
 
 from app.state.lock_file import LockFile
 from app.storage.message import Reason
 from app.storage.segments.directory import NewRecord, Segments
 from app.storage.segments.record import DELETION, Deletion, description_of_deletion
-from app.storage.sqlite.counters import add_to, set_to
+from app.storage.segments.segment_file import Span
+from app.storage.sqlite.counters import add_to, set_to, value_of
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
 from app.storage.sqlite.indexed_segments import note_indexed
 from app.storage.sqlite.numbers import next_numbers
-from app.storage.sqlite.tables import deleted, erasures, messages
+from app.storage.sqlite.tables import deleted, deletion_segments, erasures, messages
 
 MOST_AT_ONCE = 500
-LOG_HAS_DELETED = "log_has_deleted"
-"""The figure that tells whether deleted rows may be in the write-ahead log."""
+LOG_WAIT_SECONDS = 10  # for readers
+_PAUSE_SECONDS = 0.1
+_LOG_HAS_DELETED = "log_has_deleted"
 
 
 class Removal:
@@ -35,11 +38,14 @@ class Removal:
     def __init__(
         self,
         engine: Engine,
+        checkpointing: Engine,
         segments: Segments,
         lock_file: Path,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`checkpointing` must not wait long for readers, who keep the log from being emptied."""
         self._engine = engine
+        self._checkpointing = checkpointing
         self._segments = segments
         self._lock_file = lock_file
         self._clock = clock
@@ -51,6 +57,24 @@ class Removal:
         for at in range(0, len(message_ids), MOST_AT_ONCE):
             removed += self._remove_some(message_ids[at : at + MOST_AT_ONCE], reason)
         return removed
+
+    def erase(self) -> None:
+        """See MessageStore.erase; raises OSError, SQLAlchemyError."""
+        with self._one_at_a_time:
+            while self._erase_some():
+                pass
+            with self._checkpointing.connect() as connection:
+                raw = connection.execution_options(isolation_level="AUTOCOMMIT")
+                if value_of(raw, _LOG_HAS_DELETED):
+                    self._empty_log(raw)
+
+    def forget(self, before_ms: int) -> None:
+        """See MessageStore.forget_deleted; raises OSError, SQLAlchemyError."""
+        with self._one_at_a_time:  # a record that is still there would be taken for a message
+            while self._erase_some():
+                pass
+        with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
+            connection.execute(delete(deleted).where(deleted.c.deleted_at_ms < before_ms))
 
     def close(self) -> None:
         """Release files."""
@@ -67,13 +91,36 @@ class Removal:
             lock.check_place()
             found = select(messages).where(messages.c.id.in_(message_ids))
             rows = connection.execute(found).all()
+            if not rows:
+                return []
+            deletions = self._deletions(rows, reason, next_numbers(lock, connection, len(rows)))
             connection.rollback()
-            if rows:
-                deletions = self._describe(rows, reason, next_numbers(lock, connection, len(rows)))
-                self._delete(connection, rows, deletions)
+            places = self._segments.append(
+                [
+                    NewRecord(DELETION, each.number, description_of_deletion(each))
+                    for each in deletions
+                ]
+            )
+            try:
+                self._remove_from_index(connection, rows, deletions, places[-1].content)
+            except BaseException:
+                self._segments.take_back(places[0].record_start)
+                raise
             return [row.id for row in rows]
 
-    def _describe(
+    def _remove_from_index(
+        self,
+        connection: Connection,
+        rows: Sequence[Row[Any]],
+        deletions: Sequence[Deletion],
+        last: Span,
+    ) -> None:
+        with connection.begin():
+            remove_rows(connection, rows)
+            add_deletions(connection, deletions)
+            note_read_to(connection, {last.segment: (last.end, deletions[-1].number)})
+
+    def _deletions(
         self, rows: Sequence[Row[Any]], reason: Reason, numbers: Sequence[int]
     ) -> list[Deletion]:
         now = int(self._clock() * 1000)
@@ -82,21 +129,32 @@ class Removal:
             for number, row in zip(numbers, rows, strict=True)
         ]
 
-    def _delete(
-        self, connection: Connection, rows: Sequence[Row[Any]], deletions: Sequence[Deletion]
-    ) -> None:
-        places = self._segments.append(
-            [NewRecord(DELETION, each.number, description_of_deletion(each)) for each in deletions]
-        )
-        try:
-            with connection.begin():
-                remove_rows(connection, rows)
-                connection.execute(insert(deleted), [row_of(each) for each in deletions])
-                add_to(connection, f"deleted_{deletions[0].reason}", len(rows))
-                note_indexed(connection, places[-1].content.segment, places[-1].content.end)
-        except BaseException:
-            self._segments.take_back(places[0].record_start)
-            raise
+    def _erase_some(self) -> bool:
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(erasures).limit(10_000)).all()
+        ranges = defaultdict(list)
+        for row in rows:
+            ranges[row.segment].append((row.start, row.end))
+        for segment, of_segment in ranges.items():
+            self._segments.erase(segment, of_segment)
+        with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
+            key = tuple_(erasures.c.segment, erasures.c.start, erasures.c.end)
+            for at in range(0, len(rows), MOST_AT_ONCE):
+                done = [tuple(row) for row in rows[at : at + MOST_AT_ONCE]]
+                connection.execute(delete(erasures).where(key.in_(done)))
+        return bool(rows)
+
+    def _empty_log(self, raw: Connection) -> None:
+        """Leave nothing of deleted rows in the write-ahead log."""
+        deadline = time.monotonic() + LOG_WAIT_SECONDS
+        while time.monotonic() < deadline:
+            with locked(self._lock_file, BUSY_TIMEOUT_SECONDS):
+                is_busy, *_ = raw.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+                if not is_busy:
+                    set_to(raw, _LOG_HAS_DELETED, 0)
+                    return
+            time.sleep(_PAUSE_SECONDS)
+        raise TimeoutError("something reads the database all the time")
 
 
 def remove_rows(connection: Connection, rows: Sequence[Row[Any]]) -> None:
@@ -108,9 +166,12 @@ def remove_rows(connection: Connection, rows: Sequence[Row[Any]]) -> None:
 
 def note_erasures(connection: Connection, extents: Sequence[tuple[str, int, int]]) -> None:
     """Note that ranges of segments have to be erased; start 0 means all of a segment."""
-    values = [{"segment": name, "start": start, "end": end} for name, start, end in extents]
-    connection.execute(upsert(erasures).on_conflict_do_nothing(), values)
-    set_to(connection, LOG_HAS_DELETED, 1)
+    values = [
+        {"segment": name, "start": start, "end": end} for name, start, end in extents if end > start
+    ]
+    if values:
+        connection.execute(insert(erasures).on_conflict_do_nothing(), values)
+    set_to(connection, _LOG_HAS_DELETED, 1)
 
 
 def extent(row: Row[Any]) -> tuple[str, int, int]:
@@ -119,8 +180,28 @@ def extent(row: Row[Any]) -> tuple[str, int, int]:
     return row.segment, start, row.segment_offset + row.size
 
 
-def row_of(deletion: Deletion) -> dict[str, object]:
-    """Return the row of a deletion."""
+def add_deletions(connection: Connection, deletions: Sequence[Deletion]) -> int:
+    """Remember and count deletions; return how many weren't known."""
+    by_id = {deletion.message_id: deletion for deletion in deletions}
+    known = select(deleted.c.id).where(deleted.c.id.in_(by_id))
+    for message_id in connection.execute(known).scalars().all():
+        del by_id[message_id]
+    if by_id:
+        connection.execute(insert(deleted), [_row_of(each) for each in by_id.values()])
+    for reason, count in Counter(each.reason for each in by_id.values()).items():
+        add_to(connection, f"deleted_{reason}", count)
+    return len(by_id)
+
+
+def note_read_to(connection: Connection, ends: Mapping[str, tuple[int, int]]) -> None:
+    """Note of segments up to where their deletions are known, and the last one's number."""
+    for segment, (end, number) in ends.items():
+        values = {"indexed_to": end, "last_number": number}
+        statement = insert(deletion_segments).values(segment=segment, **values)
+        connection.execute(statement.on_conflict_do_update(index_elements=["segment"], set_=values))
+
+
+def _row_of(deletion: Deletion) -> dict[str, object]:
     return {
         "id": deletion.message_id,
         "idempotency_key": deletion.idempotency_key,
