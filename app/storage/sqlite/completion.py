@@ -23,7 +23,6 @@ from app.storage.segments.leftovers import Leftover, move_end
 from app.storage.segments.segment_file import Span
 from app.storage.sqlite.counters import add_to, set_to, value_of
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
-from app.storage.sqlite.indexed_segments import WHOLE, forget_segment, indexed_to, note_indexed
 from app.storage.sqlite.merge import Found, Merge
 from app.storage.sqlite.numbers import microseconds, next_numbers, note_number
 from app.storage.sqlite.rows import SEGMENTS_SQL
@@ -128,14 +127,9 @@ class _Completion:
         self._completed.torn_bytes += segment.torn_bytes
         self._completed.passed_over += segment.passed_over
         self._completed.leftovers += [segment.leftover] if segment.leftover else []
-
-    def _note_read(self, path: Path, segment: EndedSegment) -> None:
-        with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
-            add_to(connection, "passed_over", len(segment.passed_over))
-            if path.exists():
-                note_indexed(connection, path.name, path.stat().st_size)
-            else:
-                forget_segment(connection, path.name)
+        if segment.passed_over:
+            with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
+                add_to(connection, "passed_over", len(segment.passed_over))
 
     def _take_over_legacy(self) -> None:
         """Keep bytes of version 0.1 that have no row: they are no message, or nobody knows which.

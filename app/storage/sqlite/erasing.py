@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from sqlalchemy import Engine, delete, func, select, tuple_
+from sqlalchemy import Engine, delete, select, tuple_
 
 from app.state.lock_file import locked
 from app.storage.segments.directory import NAME, Segments
@@ -13,13 +13,12 @@ from app.storage.segments.spent import remove_if_spent
 from app.storage.sqlite.compaction import Compaction
 from app.storage.sqlite.counters import set_to, value_of
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
-from app.storage.sqlite.indexed_segments import forget_segment
 from app.storage.sqlite.removal import LOG_HAS_DELETED
 from app.storage.sqlite.rows import SEGMENTS_SQL
-from app.storage.sqlite.tables import deleted, erasures
+from app.storage.sqlite.tables import deleted, deletion_segments, erasures
 
 _AT_ONCE = 2_000
-_TRIES = 50
+LOG_WAIT_SECONDS = 10  # for readers
 _PAUSE_SECONDS = 0.1
 
 
@@ -51,10 +50,11 @@ class Erasing:
         With the last that was deleted or is known of it, a segment goes too.
         """
         with self._one_at_a_time:
+            while self._erase_some():  # a record that is still there would be taken for a message
+                pass
             with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
                 connection.execute(delete(deleted).where(deleted.c.deleted_at_ms < before_ms))
-            if self._is_everything_erased():
-                self._remove_spent(before_ms)
+            self._remove_spent(before_ms)
 
     def _erase_some(self) -> set[str]:
         with self._engine.connect() as connection:
@@ -64,9 +64,9 @@ class Erasing:
             ranges[row.segment].append((row.start, row.end))
         for segment, of_segment in ranges.items():
             self._segments.erase(segment, of_segment)
-        key = tuple_(erasures.c.segment, erasures.c.start)
+        key = tuple_(erasures.c.segment, erasures.c.start, erasures.c.end)
         for at in range(0, len(rows), 500):
-            done = [(row.segment, row.start) for row in rows[at : at + 500]]
+            done = [tuple(row) for row in rows[at : at + 500]]
             with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
                 connection.execute(delete(erasures).where(key.in_(done)))
         return set(ranges)
@@ -80,7 +80,8 @@ class Erasing:
     def _empty_log(self) -> None:
         """Leave nothing of deleted rows in the write-ahead log; all of it is durable then."""
         with self._impatient.connect() as connection:
-            for _ in range(_TRIES):
+            deadline = time.monotonic() + LOG_WAIT_SECONDS
+            while time.monotonic() < deadline:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")  # most of it unlocked
                 with locked(self._lock_file, BUSY_TIMEOUT_SECONDS):
                     set_to(connection, LOG_HAS_DELETED, 0)
@@ -91,12 +92,10 @@ class Erasing:
                 time.sleep(_PAUSE_SECONDS)
         raise TimeoutError("something reads the database all the time")
 
-    def _is_everything_erased(self) -> bool:
-        with self._engine.connect() as connection:
-            return connection.execute(select(func.count()).select_from(erasures)).scalar() == 0
-
     def _remove_spent(self, before_ms: int) -> None:
         with self._engine.connect() as connection:
+            if connection.execute(select(erasures).limit(1)).first():
+                return
             in_use = {row.segment for row in connection.exec_driver_sql(SEGMENTS_SQL)}
         unused = [path for path in self._segments.all_paths() if path.name not in in_use]
         if not unused:
@@ -108,7 +107,8 @@ class Erasing:
                     locked(self._lock_file, BUSY_TIMEOUT_SECONDS),
                     self._engine.begin() as connection,
                 ):
-                    forget_segment(connection, path.name)
+                    is_it = deletion_segments.c.segment == path.name
+                    connection.execute(delete(deletion_segments).where(is_it))
 
     def _compact(self, names: set[str]) -> None:
         compaction = Compaction(self._engine, self._segments.directory, self._lock_file)

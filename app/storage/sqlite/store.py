@@ -59,9 +59,8 @@ class SQLiteStore:
         self._checkpoints = Checkpoints(
             self._checkpointing, self._lock_file, data_dir / "checkpoint.lock"
         )
-        self._removal = Removal(
-            self._engine, self._checkpointing, Segments(data_dir / "segments"), self._lock_file
-        )
+        self._removal = Removal(self._engine, Segments(data_dir / "segments"), self._lock_file)
+        self._erasing = Erasing(self._engine, self._checkpointing, self._segments, self._lock_file)
         self._group = GroupCommit(self._commit, MOST_IN_A_COMMIT)
 
     def _connect(

@@ -78,15 +78,6 @@ deletion_segments = Table(
     sqlite_with_rowid=False,
 )
 
-# How far segments are indexed, where the last row doesn't tell: behind it may be deletions, damage.
-segments = Table(
-    "segment",
-    metadata,
-    Column("name", String(40), primary_key=True),
-    Column("indexed_to", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-
 # Triggers keep `messages` and `bytes`; the others are written by those who count.
 counters = Table(
     "counter",

@@ -81,12 +81,6 @@ def _create_others() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
-        "segment",
-        sa.Column("name", sa.String(40), primary_key=True),
-        sa.Column("indexed_to", sa.BigInteger, nullable=False),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
         "counter",
         sa.Column("name", sa.String(40), primary_key=True),
         sa.Column("value", sa.BigInteger, nullable=False),
