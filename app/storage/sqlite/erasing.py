@@ -13,6 +13,7 @@ from app.storage.segments.spent import remove_if_spent
 from app.storage.sqlite.compaction import Compaction
 from app.storage.sqlite.counters import set_to, value_of
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
+from app.storage.sqlite.generation import begin_generation, note_generation
 from app.storage.sqlite.removal import LOG_HAS_DELETED
 from app.storage.sqlite.rows import SEGMENTS_SQL
 from app.storage.sqlite.tables import deleted, deletion_segments, erasures
@@ -26,13 +27,22 @@ class Erasing:
     """Erases for one process; safe beside others that write, delete and erase."""
 
     def __init__(
-        self, engine: Engine, impatient: Engine, segments: Segments, lock_file: Path
+        self,
+        engine: Engine,
+        impatient: Engine,
+        segments: Segments,
+        lock_file: Path,
+        generation_file: Path,
     ) -> None:
-        """`impatient` doesn't wait long for those who read the database."""
+        """`impatient` doesn't wait long for those who read the database.
+
+        `generation_file` is that of app.storage.sqlite.generation.
+        """
         self._engine = engine
         self._impatient = impatient.execution_options(isolation_level="AUTOCOMMIT")
         self._segments = segments
         self._lock_file = lock_file
+        self._generation_file = generation_file
         self._one_at_a_time = threading.Lock()
 
     def erase(self) -> None:
@@ -85,8 +95,10 @@ class Erasing:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")  # most of it unlocked
                 with locked(self._lock_file, BUSY_TIMEOUT_SECONDS):
                     set_to(connection, LOG_HAS_DELETED, 0)
+                    generation = begin_generation(connection)
                     row = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
                     if not row.busy:
+                        note_generation(self._generation_file, generation)
                         return
                     set_to(connection, LOG_HAS_DELETED, 1)
                 time.sleep(_PAUSE_SECONDS)

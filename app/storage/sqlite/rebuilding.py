@@ -17,6 +17,13 @@ from app.storage.segments.directory import LEGACY, Segments
 from app.storage.sqlite.completion import LEGACY_IS_TAKEN_OVER, Completed, complete
 from app.storage.sqlite.counters import set_to, value_of
 from app.storage.sqlite.database import connect, create_database, migrate
+from app.storage.sqlite.generation import (
+    begin_generation,
+    generation_file,
+    generation_in,
+    note_generation,
+    noted_generation,
+)
 from app.storage.sqlite.in_use import used_by_nobody_else
 from app.storage.sqlite.numbers import microseconds
 
@@ -57,6 +64,8 @@ def why_unusable(data_dir: Path) -> str | None:
         header = file.read(_HEADER_BYTES)
     if _size(database) < _expected_size(header):
         return "was cut short"
+    if generation_in(header) < noted_generation(generation_file(data_dir)):
+        return "is an older one"
     return _why_not_trusted(database)
 
 
@@ -122,6 +131,7 @@ def rebuild(
     database = (data_dir / "gomail.db").resolve()  # an operator may have put it elsewhere
     new = database.with_name("gomail.db.new")
     segments = Segments(data_dir / "segments")
+    note = generation_file(data_dir)
     with used_by_nobody_else(data_dir):
         _remove(new)
         create_database(new)
@@ -133,9 +143,11 @@ def rebuild(
             completed = complete(engine, segments, data_dir / "commit.lock", progress, clock)
             with engine.begin() as connection:
                 set_to(connection, _FILE, identity(new))
+                generation = begin_generation(connection, noted_generation(note))
         finally:
             engine.dispose()  # which moves everything from its log into the database
         _replace(new, database)
+        note_generation(note, generation)
     return completed
 
 

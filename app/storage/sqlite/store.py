@@ -27,6 +27,7 @@ from app.storage.sqlite.completion import Completed, complete
 from app.storage.sqlite.counters import all_values, set_to
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS, connect
 from app.storage.sqlite.erasing import Erasing
+from app.storage.sqlite.generation import generation_file
 from app.storage.sqlite.in_use import InUse
 from app.storage.sqlite.probe import WriteProbe
 from app.storage.sqlite.removal import Removal
@@ -57,10 +58,19 @@ class SQLiteStore:
         self._lock_file = data_dir / "commit.lock"
         self._writer = Writer(self._engine, self._segments, self._lock_file)
         self._checkpoints = Checkpoints(
-            self._checkpointing, self._lock_file, data_dir / "checkpoint.lock"
+            self._checkpointing,
+            self._lock_file,
+            data_dir / "checkpoint.lock",
+            generation_file(data_dir),
         )
         self._removal = Removal(self._engine, Segments(data_dir / "segments"), self._lock_file)
-        self._erasing = Erasing(self._engine, self._checkpointing, self._segments, self._lock_file)
+        self._erasing = Erasing(
+            self._engine,
+            self._checkpointing,
+            self._segments,
+            self._lock_file,
+            generation_file(data_dir),
+        )
         self._group = GroupCommit(self._commit, MOST_IN_A_COMMIT)
 
     def _connect(

@@ -89,7 +89,7 @@ def test_what_is_not_indexed_is_not_spent(data_dir: Path) -> None:
     """A message whose row was lost keeps its segment."""
     [message_id] = fill(data_dir, 1).values()
     with closing(create_store(data_dir)) as store:
-        with store._engine.begin() as connection:  # noqa: SLF001
+        with store._engine.begin() as connection:
             connection.exec_driver_sql("DELETE FROM message")
         store.forget_deleted(LATER)
         assert store.complete().messages == 1
@@ -104,7 +104,9 @@ def test_without_holes_what_is_left_is_copied(data_dir: Path) -> None:
     kept = {number: message_id for number, message_id in stored.items() if number % 10 == 0}
     with closing(SQLiteStore(data_dir)) as store:
         rows = {each.message_id: each for each in store.search(Query())}
-        store.remove([each for each in stored.values() if each not in kept.values()], Reason.REQUEST)
+        store.remove(
+            [each for each in stored.values() if each not in kept.values()], Reason.REQUEST
+        )
         store.erase()
         assert allocated(data_dir) < 0.2 * before
         for number, message_id in kept.items():
