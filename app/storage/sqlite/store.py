@@ -3,13 +3,13 @@
 import errno
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Engine, Row, event, func, select, update
+from sqlalchemy import Engine, ExceptionContext, Row, event, func, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
@@ -25,9 +25,9 @@ from app.storage.segments.spooled_body import SpooledBody
 from app.storage.sqlite.checkpoint import Checkpoints
 from app.storage.sqlite.completion import Completed, complete
 from app.storage.sqlite.counters import all_values, set_to
-from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS, connect
+from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS, connect, is_damage
 from app.storage.sqlite.erasing import Erasing
-from app.storage.sqlite.generation import generation_file
+from app.storage.sqlite.generation import DAMAGED, generation_file, note_generation
 from app.storage.sqlite.in_use import InUse
 from app.storage.sqlite.probe import WriteProbe
 from app.storage.sqlite.removal import Removal
@@ -56,12 +56,13 @@ class SQLiteStore:
         self._checkpointing = self._connect(data_dir, busy_timeout_seconds=0.05)
         self._probe = WriteProbe(data_dir / "segments", self._try_writing_rows)
         self._lock_file = data_dir / "commit.lock"
+        self._generation_file = generation_file(data_dir)
         self._writer = Writer(self._engine, self._segments, self._lock_file)
         self._checkpoints = Checkpoints(
             self._checkpointing,
             self._lock_file,
             data_dir / "checkpoint.lock",
-            generation_file(data_dir),
+            self._generation_file,
         )
         self._removal = Removal(self._engine, Segments(data_dir / "segments"), self._lock_file)
         self._erasing = Erasing(
@@ -69,7 +70,7 @@ class SQLiteStore:
             self._checkpointing,
             self._segments,
             self._lock_file,
-            generation_file(data_dir),
+            self._generation_file,
         )
         self._group = GroupCommit(self._commit, MOST_IN_A_COMMIT)
 
@@ -78,7 +79,14 @@ class SQLiteStore:
     ) -> Engine:
         engine = connect(data_dir / "gomail.db", busy_timeout_seconds)
         event.listen(engine, "do_connect", lambda *_: self._in_use.hold())
+        event.listen(engine, "handle_error", self._note_damage)
         return engine
+
+    def _note_damage(self, context: ExceptionContext) -> None:
+        """Let the next start make the database anew; until then there may be mail that it lacks."""
+        if is_damage(context.original_exception):
+            with suppress(OSError):
+                note_generation(self._generation_file, DAMAGED)
 
     def new_body(self) -> Body:
         """See MessageStore.new_body."""
