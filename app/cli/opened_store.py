@@ -11,7 +11,7 @@ from app.errors import GoMailError, StorageUnavailable
 from app.settings import Storage
 from app.storage.factory import has_store, open_store
 from app.storage.interface import MessageStore
-from app.storage.preparation import prepare_store, segments
+from app.storage.preparation import has_index, prepare_store, segments
 
 
 @contextmanager
@@ -19,8 +19,12 @@ def opened_store(config: Path | None) -> Iterator[MessageStore]:
     """Open the store, or end with 1 and the reason; so do failures of what is done with it."""
     settings = storage_settings(config)
     with failures_end_the_command(settings):
-        if not has_store(settings):
-            sys.exit(_why_without_database(settings))
+        exit_if_empty(settings)
+        if not has_index(settings):
+            sys.exit(
+                f"gomail.db is missing in {settings.data_dir}, though there is mail: start the"
+                " server, or run `flask gomail store reindex`."
+            )
         with closing(open_store(settings)) as store:
             yield store
 
@@ -54,8 +58,9 @@ def failures_end_the_command(settings: Storage) -> Iterator[None]:
     try:
         yield
     except StorageUnavailable as error:
-        if error.__cause__ is None:
-            sys.exit(f"The store in {settings.data_dir} can't be used: {error}")
+        if error.__cause__ is None or isinstance(error.__cause__, BlockingIOError):
+            reason = getattr(error.__cause__, "strerror", None) or error
+            sys.exit(f"The store in {settings.data_dir} can't be used: {reason}")
         sys.exit(
             f"The store in {settings.data_dir} can't be opened: {error.__cause__}. Run"
             " this as the user of the server: even reading needs write permission."
@@ -69,7 +74,7 @@ def failures_end_the_command(settings: Storage) -> Iterator[None]:
 def exit_if_empty(settings: Storage) -> None:
     """End with 1 when nothing was ever stored; raises OSError, StorageUnavailable."""
     if not has_store(settings) and not segments(settings):
-        sys.exit(_nothing_in(settings))
+        sys.exit(f"Nothing is stored in {settings.data_dir} yet.")
 
 
 def exit_if_root_would_own(settings: Storage) -> None:
@@ -80,16 +85,3 @@ def exit_if_root_would_own(settings: Storage) -> None:
             f"{settings.data_dir} belongs to the user with the id {owner}, who couldn't read what"
             " root writes to it: run this as that user."
         )
-
-
-def _why_without_database(settings: Storage) -> str:
-    if not segments(settings):
-        return _nothing_in(settings)
-    return (
-        f"gomail.db is missing in {settings.data_dir}, though there is mail: start the server, or"
-        " run `flask gomail store reindex`."
-    )
-
-
-def _nothing_in(settings: Storage) -> str:
-    return f"Nothing is stored in {settings.data_dir} yet."

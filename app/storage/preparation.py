@@ -16,7 +16,8 @@ from app.storage.sqlite import creation
 from app.storage.sqlite.completion import Completed
 from app.storage.sqlite.completion_log import log_completed
 from app.storage.sqlite.creation import create_store
-from app.storage.sqlite.store import SQLiteStore
+from app.storage.sqlite.rebuilding import has_database
+from app.storage.sqlite.store import SQLiteStore, failures_as_unavailable
 
 _MOST_NAMES = 10
 
@@ -41,7 +42,7 @@ def prepare_store(settings: Storage) -> None:
     with closing(create_store(data_dir)) as store:
         _check_permissions(data_dir)
         log_completed(store.complete(), data_dir)
-        store.erase()
+        _finish_erasing(store)
         _log_missing(store.missing_segments())
 
 
@@ -55,6 +56,16 @@ def reindex(settings: Storage, progress: Callable[[int], None]) -> Completed:
     return completed
 
 
+def _finish_erasing(store: SQLiteStore) -> None:
+    try:
+        store.erase()
+    except StorageUnavailable as error:
+        if not isinstance(error.__cause__, TimeoutError):
+            raise
+        # A reader, an export for instance, is no reason not to start.
+        _log.warning("Deleted messages can't be erased yet: %s", error.__cause__)
+
+
 def _check_permissions(data_dir: Path) -> None:
     # A full disk may get room while the server runs; wrong permissions won't fix themselves.
     if not all(os.access(path, os.W_OK | os.X_OK) for path in (data_dir, data_dir / "segments")):
@@ -64,6 +75,12 @@ def _check_permissions(data_dir: Path) -> None:
 def leftovers(settings: Storage) -> list[Leftover]:
     """Return what earlier starts have kept of bytes without a record; raises OSError."""
     return kept_leftovers(settings.data_dir / "segments")
+
+
+def has_index(settings: Storage) -> bool:
+    """Return whether there is a database; raises StorageUnavailable."""
+    with failures_as_unavailable():
+        return has_database(settings.data_dir)
 
 
 def segments(settings: Storage) -> list[Path]:

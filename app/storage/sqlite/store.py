@@ -26,6 +26,8 @@ from app.storage.sqlite.checkpoint import Checkpoints
 from app.storage.sqlite.completion import Completed, complete
 from app.storage.sqlite.counters import all_values, set_to
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS, connect
+from app.storage.sqlite.erasing import Erasing
+from app.storage.sqlite.generation import generation_file
 from app.storage.sqlite.in_use import InUse
 from app.storage.sqlite.probe import WriteProbe
 from app.storage.sqlite.removal import Removal
@@ -56,9 +58,19 @@ class SQLiteStore:
         self._lock_file = data_dir / "commit.lock"
         self._writer = Writer(self._engine, self._segments, self._lock_file)
         self._checkpoints = Checkpoints(
-            self._checkpointing, self._lock_file, data_dir / "checkpoint.lock"
+            self._checkpointing,
+            self._lock_file,
+            data_dir / "checkpoint.lock",
+            generation_file(data_dir),
         )
         self._removal = Removal(self._engine, Segments(data_dir / "segments"), self._lock_file)
+        self._erasing = Erasing(
+            self._engine,
+            self._checkpointing,
+            self._segments,
+            self._lock_file,
+            generation_file(data_dir),
+        )
         self._group = GroupCommit(self._commit, MOST_IN_A_COMMIT)
 
     def _connect(
@@ -96,11 +108,13 @@ class SQLiteStore:
     def read(self, message_id: str) -> bytes:
         """See MessageStore.read."""
         row = self._row(message_id)
-        with failures_as_unavailable():
-            raw = self._segments.read(Span(row.segment, row.segment_offset, row.size))
-        if hashlib.sha256(raw).digest() != row.sha256:
-            raise MessageCorrupt(f"The stored bytes of message {message_id} are damaged.")
-        return raw
+        try:
+            return self._read(row)
+        except (MessageCorrupt, StorageUnavailable):
+            now = self._row(message_id)  # it may have been deleted or copied in the meantime
+            if _place_of(now) == _place_of(row):
+                raise
+            return self._read(now)
 
     def remove(self, message_ids: Sequence[str], reason: Reason) -> list[str]:
         """See MessageStore.remove."""
@@ -112,12 +126,12 @@ class SQLiteStore:
     def erase(self) -> None:
         """See MessageStore.erase."""
         with failures_as_unavailable():
-            self._removal.erase()
+            self._erasing.erase()
 
     def forget_deleted(self, before: datetime) -> None:
         """See MessageStore.forget_deleted."""
         with failures_as_unavailable():
-            self._removal.forget(milliseconds_since_epoch(before))
+            self._erasing.forget(milliseconds_since_epoch(before))
 
     def note_retention(self, at: datetime) -> None:
         """See MessageStore.note_retention."""
@@ -222,6 +236,13 @@ class SQLiteStore:
         if taken and self._recorder:
             self._recorder.commit(taken)
 
+    def _read(self, row: Row[Any]) -> bytes:
+        with failures_as_unavailable():
+            raw = self._segments.read(_place_of(row))
+        if hashlib.sha256(raw).digest() != row.sha256:
+            raise MessageCorrupt(f"The stored bytes of message {row.id} are damaged.")
+        return raw
+
     def _row(self, message_id: str) -> Row[Any]:
         statement = select(messages).where(messages.c.id == message_id)
         with failures_as_unavailable(), self._engine.connect() as connection:
@@ -240,6 +261,10 @@ def _receipt_of(addition: Addition) -> Receipt:
     if addition.receipt is None:
         raise StorageUnavailable("The first copy of this message was removed in the meantime.")
     return addition.receipt
+
+
+def _place_of(row: Row[Any]) -> Span:
+    return Span(row.segment, row.segment_offset, row.size)
 
 
 def _not_found(message_id: str) -> MessageNotFound:
