@@ -164,7 +164,9 @@ def is_broken_off(data: bytes) -> bool:
 
 def entry_of(found: Header) -> Entry:
     """Return what a record says; raises ValueError when it was written by something else."""
-    members: dict[str, Any] = json.loads(found.description)
+    members = json.loads(found.description)
+    if not isinstance(members, dict):
+        raise ValueError("a record says nothing")  # noqa: TRY004 -- of a wrong kind, as any other
     try:
         if found.kind == DELETION:
             return Deletion(
