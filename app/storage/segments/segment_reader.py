@@ -112,7 +112,10 @@ class SegmentReader:
         found = parse_header(self._marker, record)
         if isinstance(found, Header) and found.content_bytes == begin + at - FILE_HEADER.size:
             return self._checked(0, FILE_HEADER.size, self.size, found, verify=verify)
-        is_torn = is_broken_off(record) if has_marker else not record.endswith(b"}")
+        if has_marker:
+            is_torn = isinstance(found, int) and is_broken_off(record)
+        else:
+            is_torn = not record.endswith(b"}")
         return TornEnd(0, self.size) if is_torn else Damage(0, self.size)
 
     def _records(self, position: int, *, verify: bool) -> Iterator[Part]:
