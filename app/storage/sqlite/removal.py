@@ -27,6 +27,7 @@ from app.storage.sqlite.tables import deleted, erasures, messages
 MOST_AT_ONCE = 500
 _TRIES = 50
 _PAUSE_SECONDS = 0.1
+_SHORT_PAUSE_SECONDS = 0.02
 _LOG_HAS_DELETED = "log_has_deleted"
 
 
@@ -65,12 +66,18 @@ class Removal:
 
     def forget(self, before_ms: int) -> None:
         """See MessageStore.forget_deleted; raises OSError, SQLAlchemyError."""
-        with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
-            connection.execute(delete(deleted).where(deleted.c.deleted_at_ms < before_ms))
+        while self._forget_some(before_ms):
+            time.sleep(_SHORT_PAUSE_SECONDS)  # others wait for the lock
 
     def close(self) -> None:
         """Release files."""
         self._segments.close()
+
+    def _forget_some(self, before_ms: int) -> bool:
+        old = select(deleted.c.id).where(deleted.c.deleted_at_ms < before_ms).limit(MOST_AT_ONCE)
+        with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
+            done = connection.execute(delete(deleted).where(deleted.c.id.in_(old)))
+            return done.rowcount == MOST_AT_ONCE
 
     def _remove_some(self, message_ids: Sequence[str], reason: Reason) -> list[str]:
         lock = LockFile(self._lock_file, BUSY_TIMEOUT_SECONDS)
