@@ -8,7 +8,7 @@ from app.settings.model import Retention
 from app.storage.interface import MessageStore
 from app.storage.message import Reason, StoredMessage
 
-PIECE_MESSAGES = 50
+PIECE_MESSAGES = 100
 PAUSES_A_PIECE = 4
 
 _log = logging.getLogger("gomail")
