@@ -19,7 +19,7 @@ def sweep_if_due() -> threading.Thread | None:
     """In a worker, every now and then: if a worker has ended, clean up after it."""
     if not shared_state.ended_workers.take():
         return None
-    thread = threading.Thread(target=_sweep, name="sweep", daemon=True)
+    thread = threading.Thread(target=sweep, name="sweep", daemon=True)
     try:
         thread.start()
     except RuntimeError:  # no thread can be started: later, perhaps in another worker
@@ -28,7 +28,8 @@ def sweep_if_due() -> threading.Thread | None:
     return thread
 
 
-def _sweep() -> None:
+def sweep() -> None:
+    """Complete the store after processes that have ended; a failure is logged."""
     try:
         complete_store(current_settings().storage)
     except GoMailError as error:

@@ -163,6 +163,12 @@ class SQLiteStore:
             )
             statement = selection(query)
 
+    def oldest(self, limit: int) -> list[StoredMessage]:
+        """See MessageStore.oldest: ids begin with the time."""
+        statement = select(messages).order_by(messages.c.id).limit(limit)
+        with failures_as_unavailable(), self._engine.connect() as connection:
+            return list(map(stored_message, connection.execute(statement)))
+
     def count(self, query: Query) -> int:
         """See MessageStore.count."""
         matching = selection(query).limit(query.limit).order_by(None).subquery()
