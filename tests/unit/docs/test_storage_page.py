@@ -171,6 +171,22 @@ def test_a_copy_of_a_record_stands_in_for_a_damaged_one(data_dir: Path) -> None:
         assert read_by_page(data_dir) == Content({message_id: small(5)}, frozenset())
 
 
+def test_no_message_is_taken_for_a_record(data_dir: Path) -> None:
+    """Whatever a message consists of: whole segments, records, headers with any other marker."""
+    with closing(create_store(data_dir.with_name("other"))) as store:
+        add(store, small(1), "planted")
+        add(store, LARGE, "planted and large")
+    whole = [path.read_bytes() for path in segments(data_dir.with_name("other"))]
+    forged = [*whole, b"".join(whole), whole[0][record.FILE_HEADER.size :], LARGE + whole[1]]
+    with closing(create_store(data_dir)) as store:
+        stored = {add(store, raw, f"key {number}"): raw for number, raw in enumerate(forged)}
+
+    found = read_by_page(data_dir)
+    assert found == Content(stored, frozenset())
+    with indexed_anew(data_dir) as store:
+        assert read_by_store(store) == found
+
+
 def test_the_program_reads_all_before_a_torn_end(data_dir: Path) -> None:
     """Wherever a segment is cut off, it finds what a start finds."""
     with closing(create_store(data_dir)) as store:
