@@ -38,7 +38,7 @@ def prepare_store(settings: Storage) -> None:
     with closing(create_store(data_dir)) as store:
         _check_permissions(data_dir)
         log_completed(store.complete(), data_dir)
-        store.erase()
+        _finish_erasing(store)
         _log_missing(store.missing_segments())
 
 
@@ -50,6 +50,16 @@ def reindex(settings: Storage, progress: Callable[[int], None]) -> Completed:
     completed = creation.reindex(settings.data_dir, progress)
     log_completed(completed, settings.data_dir)
     return completed
+
+
+def _finish_erasing(store: SQLiteStore) -> None:
+    try:
+        store.erase()
+    except StorageUnavailable as error:
+        if not isinstance(error.__cause__, TimeoutError):
+            raise
+        # A reader, an export for instance, is no reason not to start.
+        _log.warning("Deleted messages can't be erased yet: %s", error.__cause__)
 
 
 def _check_permissions(data_dir: Path) -> None:

@@ -94,6 +94,22 @@ class SegmentReader:
             yield part
             position = part.end
 
+    def last_number(self) -> int:
+        """Return the number of the last record, whether it is whole or not; 0 without any."""
+        overlap = len(self._marker) - 1
+        end = self.size
+        while end > FILE_HEADER.size:
+            begin = max(FILE_HEADER.size, end - _PIECE_BYTES)
+            piece = self._read(begin, end - begin + overlap)
+            at = piece.rfind(self._marker)
+            while at >= 0:
+                found = self._header_at(begin + at)
+                if isinstance(found, Header):
+                    return found.number
+                at = piece.rfind(self._marker, 0, at + overlap)
+            end = begin
+        return 0
+
     def _read_file_header(self, name: str) -> tuple[int, bytes]:
         # The marker is the file's name, so that a damaged header costs nothing.
         marker = bytes.fromhex(name.removesuffix(SUFFIX))

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,23 +16,29 @@ class InUse:
     def __init__(self, data_dir: Path) -> None:
         self._path = _path(data_dir)
         self._descriptor: int | None = None
+        self._one_at_a_time = threading.Lock()
 
     def hold(self) -> None:
         """Take the lock unless it is held; raises OSError while the database is replaced."""
-        if self._descriptor is None:
-            descriptor = _open(self._path)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                os.close(descriptor)
-                raise
-            self._descriptor = descriptor
+        with self._one_at_a_time:
+            if self._descriptor is None:
+                self._descriptor = _locked(self._path)
 
     def release(self) -> None:
         """Let go of the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _locked(path: Path) -> int:
+    descriptor = _open(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 import errno
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Engine, Row, event, func, select, update
+from sqlalchemy import Engine, ExceptionContext, Row, event, func, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
@@ -25,7 +25,9 @@ from app.storage.segments.spooled_body import SpooledBody
 from app.storage.sqlite.checkpoint import Checkpoints
 from app.storage.sqlite.completion import Completed, complete
 from app.storage.sqlite.counters import all_values, set_to
-from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS, connect
+from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS, connect, is_damage
+from app.storage.sqlite.erasing import Erasing
+from app.storage.sqlite.generation import DAMAGED, generation_file, note_generation
 from app.storage.sqlite.in_use import InUse
 from app.storage.sqlite.probe import WriteProbe
 from app.storage.sqlite.removal import Removal
@@ -54,11 +56,22 @@ class SQLiteStore:
         self._checkpointing = self._connect(data_dir, busy_timeout_seconds=0.05)
         self._probe = WriteProbe(data_dir / "segments", self._try_writing_rows)
         self._lock_file = data_dir / "commit.lock"
+        self._generation_file = generation_file(data_dir)
         self._writer = Writer(self._engine, self._segments, self._lock_file)
         self._checkpoints = Checkpoints(
-            self._checkpointing, self._lock_file, data_dir / "checkpoint.lock"
+            self._checkpointing,
+            self._lock_file,
+            data_dir / "checkpoint.lock",
+            self._generation_file,
         )
         self._removal = Removal(self._engine, Segments(data_dir / "segments"), self._lock_file)
+        self._erasing = Erasing(
+            self._engine,
+            self._checkpointing,
+            self._segments,
+            self._lock_file,
+            self._generation_file,
+        )
         self._group = GroupCommit(self._commit, MOST_IN_A_COMMIT)
 
     def _connect(
@@ -66,7 +79,14 @@ class SQLiteStore:
     ) -> Engine:
         engine = connect(data_dir / "gomail.db", busy_timeout_seconds)
         event.listen(engine, "do_connect", lambda *_: self._in_use.hold())
+        event.listen(engine, "handle_error", self._note_damage)
         return engine
+
+    def _note_damage(self, context: ExceptionContext) -> None:
+        """Let the next start make the database anew; until then there may be mail that it lacks."""
+        if is_damage(context.original_exception):
+            with suppress(OSError):
+                note_generation(self._generation_file, DAMAGED)
 
     def new_body(self) -> Body:
         """See MessageStore.new_body."""
@@ -96,11 +116,13 @@ class SQLiteStore:
     def read(self, message_id: str) -> bytes:
         """See MessageStore.read."""
         row = self._row(message_id)
-        with failures_as_unavailable():
-            raw = self._segments.read(Span(row.segment, row.segment_offset, row.size))
-        if hashlib.sha256(raw).digest() != row.sha256:
-            raise MessageCorrupt(f"The stored bytes of message {message_id} are damaged.")
-        return raw
+        try:
+            return self._read(row)
+        except (MessageCorrupt, StorageUnavailable):
+            now = self._row(message_id)  # it may have been deleted or copied in the meantime
+            if _place_of(now) == _place_of(row):
+                raise
+            return self._read(now)
 
     def remove(self, message_ids: Sequence[str], reason: Reason) -> list[str]:
         """See MessageStore.remove."""
@@ -112,12 +134,12 @@ class SQLiteStore:
     def erase(self) -> None:
         """See MessageStore.erase."""
         with failures_as_unavailable():
-            self._removal.erase()
+            self._erasing.erase()
 
     def forget_deleted(self, before: datetime) -> None:
         """See MessageStore.forget_deleted."""
         with failures_as_unavailable():
-            self._removal.forget(milliseconds_since_epoch(before))
+            self._erasing.forget(milliseconds_since_epoch(before))
 
     def note_retention(self, at: datetime) -> None:
         """See MessageStore.note_retention."""
@@ -222,6 +244,13 @@ class SQLiteStore:
         if taken and self._recorder:
             self._recorder.commit(taken)
 
+    def _read(self, row: Row[Any]) -> bytes:
+        with failures_as_unavailable():
+            raw = self._segments.read(_place_of(row))
+        if hashlib.sha256(raw).digest() != row.sha256:
+            raise MessageCorrupt(f"The stored bytes of message {row.id} are damaged.")
+        return raw
+
     def _row(self, message_id: str) -> Row[Any]:
         statement = select(messages).where(messages.c.id == message_id)
         with failures_as_unavailable(), self._engine.connect() as connection:
@@ -240,6 +269,10 @@ def _receipt_of(addition: Addition) -> Receipt:
     if addition.receipt is None:
         raise StorageUnavailable("The first copy of this message was removed in the meantime.")
     return addition.receipt
+
+
+def _place_of(row: Row[Any]) -> Span:
+    return Span(row.segment, row.segment_offset, row.size)
 
 
 def _not_found(message_id: str) -> MessageNotFound:
