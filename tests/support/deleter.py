@@ -38,6 +38,10 @@ class Deleter(Started):
         self.confirmed: dict[str, Confirmation] = {}
         self._data_dir = data_dir
 
+    def pid(self) -> int | None:
+        """Return the process id; None while there is nothing to delete."""
+        return self._started.pid if self._started is not None else None
+
     def delete(self, message_ids: Sequence[str]) -> bool:
         """Delete messages in one call; return whether that was confirmed."""
         if self._started is not None and self._started.poll() is not None:

@@ -15,7 +15,6 @@ from support.numbered_mail import Receipt, Senders, message
 from support.rounds import rounds
 from support.server import GUNICORN, NewServer, Server, wait_for
 
-from app.errors import GoMailError
 from app.settings import Storage
 from app.storage.interface import Query
 from app.storage.message import StoredMessage

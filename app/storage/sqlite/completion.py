@@ -129,8 +129,8 @@ class _Completion:
 
 
 def _goes_on(path: Path, indexed_to: dict[str, int]) -> bool:
-    end = indexed_to.get(path.name, 0)
-    return end >= 0 and path.stat().st_size > end
+    end = indexed_to.get(path.name)
+    return end is None or path.stat().st_size > end >= 0
 
 
 def _batches(found: Iterable[Found]) -> Iterator[list[Found]]:

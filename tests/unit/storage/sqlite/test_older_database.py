@@ -5,11 +5,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from app.storage.segments.sweep import Leftover, kept_leftovers
 from support.store import add
 
 from app.errors import StorageUnavailable
 from app.storage.interface import Query
-from app.storage.segments.sweep import Leftover, kept_leftovers
 from app.storage.sqlite.creation import create_store
 from app.storage.sqlite.store import SQLiteStore
 
