@@ -11,6 +11,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+DAMAGED = 2**32
+"""Noted instead of a number that a database can have: it is damaged."""
 _OFFSET = 60  # of the number in the database (https://www.sqlite.org/fileformat.html, 1.3)
 _NOTE_BYTES = 20
 
@@ -35,7 +37,12 @@ def noted_generation(file: Path) -> int:
 
 
 def note_generation(file: Path, generation: int) -> None:
-    """Note that the database has the number `generation`; raises OSError."""
+    """Note that the database has the number `generation`, or DAMAGED; raises OSError.
+
+    A note is never lowered: one that a database made anew should have is removed before.
+    """
+    if noted_generation(file) >= generation:
+        return
     descriptor = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
         os.pwrite(descriptor, str(generation).encode().ljust(_NOTE_BYTES), 0)

@@ -1,4 +1,4 @@
-"""The durable store of one host: rows in SQLite, message bytes in segment files."""
+"""The durable store of one host: messages in segments, and an index of them in SQLite."""
 
 import errno
 import hashlib
@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Engine, Row, event, func, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
@@ -24,11 +24,11 @@ from app.storage.segments.segment_file import Span
 from app.storage.segments.spooled_body import SpooledBody
 from app.storage.sqlite.checkpoint import Checkpoints
 from app.storage.sqlite.completion import Completed, complete
+from app.storage.sqlite.connections import Connections
 from app.storage.sqlite.counters import all_values, set_to
-from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS, connect
+from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
 from app.storage.sqlite.erasing import Erasing
 from app.storage.sqlite.generation import generation_file
-from app.storage.sqlite.in_use import InUse
 from app.storage.sqlite.probe import WriteProbe
 from app.storage.sqlite.removal import Removal
 from app.storage.sqlite.rows import SEGMENTS_SQL, selection, stored_message
@@ -50,15 +50,13 @@ class SQLiteStore:
         """
         self._recorder = recorder
         self._segments = Segments(data_dir / "segments")
-        self._in_use = InUse(data_dir)
-        self._engine = self._connect(data_dir)
-        self._probing = self._connect(data_dir, busy_timeout_seconds=1)
-        self._checkpointing = self._connect(data_dir, busy_timeout_seconds=0.05)
+        self._connections = Connections(data_dir)
+        self._engine = self._connections.usual
         self._probe = WriteProbe(data_dir / "segments", self._try_writing_rows)
         self._lock_file = data_dir / "commit.lock"
         self._writer = Writer(self._engine, self._segments, self._lock_file)
         self._checkpoints = Checkpoints(
-            self._checkpointing,
+            self._connections.impatient,
             self._lock_file,
             data_dir / "checkpoint.lock",
             generation_file(data_dir),
@@ -66,19 +64,12 @@ class SQLiteStore:
         self._removal = Removal(self._engine, Segments(data_dir / "segments"), self._lock_file)
         self._erasing = Erasing(
             self._engine,
-            self._checkpointing,
+            self._connections.impatient,
             self._segments,
             self._lock_file,
             generation_file(data_dir),
         )
         self._group = GroupCommit(self._commit, MOST_IN_A_COMMIT)
-
-    def _connect(
-        self, data_dir: Path, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS
-    ) -> Engine:
-        engine = connect(data_dir / "gomail.db", busy_timeout_seconds)
-        event.listen(engine, "do_connect", lambda *_: self._in_use.hold())
-        return engine
 
     def new_body(self) -> Body:
         """See MessageStore.new_body."""
@@ -172,6 +163,12 @@ class SQLiteStore:
             )
             statement = selection(query)
 
+    def oldest(self, limit: int) -> list[StoredMessage]:
+        """See MessageStore.oldest: ids begin with the time."""
+        statement = select(messages).order_by(messages.c.id).limit(limit)
+        with failures_as_unavailable(), self._engine.connect() as connection:
+            return list(map(stored_message, connection.execute(statement)))
+
     def count(self, query: Query) -> int:
         """See MessageStore.count."""
         matching = selection(query).limit(query.limit).order_by(None).subquery()
@@ -215,18 +212,16 @@ class SQLiteStore:
         self._writer.close()
         self._removal.close()
         self._segments.close()
-        for engine in (self._checkpointing, self._probing, self._engine):
-            engine.dispose()
-        self._in_use.release()
+        self._connections.close()
 
     def _try_writing_rows(self) -> None:
         with locked(self._lock_file, PROBE_SECONDS):
             pass  # another process may be writing, and will finish
         try:
-            with self._probing.connect() as connection:
+            with self._connections.probing.connect() as connection:
                 connection.execute(update(messages).where(messages.c.number < 0).values(size=0))
         except DBAPIError as error:
-            self._probing.dispose()  # as in app.storage.sqlite.writer
+            self._connections.probing.dispose()  # as in app.storage.sqlite.writer
             raise OSError(errno.EIO, f"the database: {error.orig}") from error
 
     def _commit(self, additions: Sequence[Addition]) -> None:

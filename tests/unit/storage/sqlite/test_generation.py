@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from support.store import add
 
+from app.errors import StorageUnavailable
 from app.storage.interface import Query
 from app.storage.message import Reason
+from app.storage.sqlite import rebuilding
 from app.storage.sqlite.creation import create_store
 from app.storage.sqlite.store import SQLiteStore
 
@@ -77,3 +79,33 @@ def test_a_start_trusts_what_a_kill_has_left(
         killed(lambda: fill(data_dir, range(450), tmp_path / "saved"))
         create_store(data_dir).close()
     assert "anew" not in caplog.text
+
+
+def test_damage_that_a_look_up_meets_is_mended_by_the_next_start(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a start can't check all of a large database, the failed look-up tells the next one."""
+    monkeypatch.setattr(rebuilding, "QUICKLY_CHECKED_BYTES", 0)
+    with closing(create_store(data_dir)) as store:
+        stored = {add(store, content(number), f"key-{number}"): number for number in range(300)}
+    database = data_dir / "gomail.db"
+    size = database.stat().st_size
+    with database.open("r+b") as file:
+        file.seek(4096 * 30)
+        file.write(b"\xff" * (size - 4096 * 30))
+    with closing(create_store(data_dir)) as store, pytest.raises(StorageUnavailable):
+        list(map(store.read, stored))
+    with closing(create_store(data_dir)) as store:
+        assert all(store.read(key) == content(number) for key, number in stored.items())
+
+
+def test_a_small_damaged_database_is_mended_at_once(data_dir: Path) -> None:
+    """The start itself finds damage in any page, and makes the database anew."""
+    with closing(create_store(data_dir)) as store:
+        stored = {add(store, content(number), f"key-{number}"): number for number in range(300)}
+    database = data_dir / "gomail.db"
+    with database.open("r+b") as file:
+        file.seek(4096 * 30)
+        file.write(b"\xff" * 4096)
+    with closing(create_store(data_dir)) as store:
+        assert all(store.read(key) == content(number) for key, number in stored.items())
