@@ -41,7 +41,7 @@ def extent(place: Place) -> Range:
     return place.record_start, place.content.end
 
 
-@pytest.mark.parametrize("seed", range(rounds(300, 40)))
+@pytest.mark.parametrize("seed", range(rounds(300, 15)))
 def test_ranges_are_zeros_and_their_neighbours_as_before(path: Path, seed: int) -> None:
     """Ranges of any size, that touch, overlap or go beyond the end, in any order."""
     chance = random.Random(seed)
@@ -89,7 +89,7 @@ def test_a_link_is_not_erased(path: Path, tmp_path: Path) -> None:
     assert target.read_bytes() == b"precious"
 
 
-def _records(directory: Path, count: int = 300) -> tuple[Path, list[Place]]:
+def _records(directory: Path, count: int = rounds(300, 100)) -> tuple[Path, list[Place]]:
     """Write records of about 6 KB, as measured in facts about erasing."""
     chance = random.Random(count)
     return write_messages(directory, [chance.randbytes(6000) for _ in range(count)])
@@ -99,7 +99,7 @@ def _records(directory: Path, count: int = 300) -> tuple[Path, list[Place]]:
 def test_runs_of_neighbours_give_their_space_back(tmp_path: Path, order: str) -> None:
     """At least 0.9 of what was deleted, at last also when each was erased by itself."""
     path, places = _records(tmp_path)
-    gone = places[20:280]
+    gone = places[20:-20]
     before, data = space(path), path.read_bytes()
     ranges = [extent(place) for place in gone]
     if order == "at once":
