@@ -131,6 +131,22 @@ class SegmentReader:
             yield part
             position = part.end
 
+    def last_number(self) -> int:
+        """Return the number of the last record, whether it is whole or not; 0 without any."""
+        overlap = len(self._marker) - 1
+        end = self.size
+        while end > FILE_HEADER.size:
+            begin = max(FILE_HEADER.size, end - _PIECE_BYTES)
+            piece = self._read(begin, min(end + overlap, self.size))
+            at = piece.rfind(self._marker)
+            while at >= 0:
+                found = self._header_at(begin + at)
+                if isinstance(found, Header):
+                    return found.number
+                at = piece.rfind(self._marker, 0, at + overlap)
+            end = begin
+        return 0
+
     def _record(self, start: int, found: Header, *, verify: bool) -> Part:
         content_start = start + HEADER_BYTES + found.description_bytes
         end = content_start + found.content_bytes

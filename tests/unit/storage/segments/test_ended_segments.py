@@ -64,16 +64,6 @@ def test_only_what_is_new_is_given(tmp_path: Path) -> None:
     assert (numbers, segment.passed_over) == ([3], [])
 
 
-def test_the_first_number_is_that_of_the_first_new_record(tmp_path: Path) -> None:
-    """It is known before anything is indexed; None when nothing is new."""
-    path, places = three_messages(tmp_path)
-    with unless_written(path) as descriptor:
-        assert descriptor is not None
-        ends = [0, places[0].content.end, places[2].content.end]
-        firsts = [EndedSegment(path, descriptor, end).first_number() for end in ends]
-    assert firsts == [1, 2, None]
-
-
 def test_a_torn_end_is_cut(tmp_path: Path) -> None:
     """Wherever the last write stopped, what is whole before it stays and the rest is gone."""
     path, places = three_messages(tmp_path)
