@@ -159,6 +159,19 @@ def test_a_single_bit_anywhere_costs_one_record(tmp_path: Path) -> None:
         assert not any(isinstance(part, TornEnd) for part in parts), bit
 
 
+@pytest.mark.parametrize("content", [b"", b"x", b"Subject: x\r\n\r\nbody\r\n"])
+def test_a_last_record_with_a_wrong_size_is_no_torn_end(tmp_path: Path, content: bytes) -> None:
+    """Its description seems to go on beyond the file, but is there: nothing is cut off."""
+    path, places = write_messages(tmp_path, [b"one", content])
+    whole, start = path.read_bytes(), places[1].record_start
+    for bit in range(32):
+        at = start + 20 + bit // 8  # the size of the description
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit % 8]) + whole[at + 1 :])
+        parts = parts_of(path)
+        assert intact(parts) == [1]
+        assert parts[1:] == [Damage(start, len(whole))], bit
+
+
 @pytest.mark.parametrize("contents", [[b"one", b"two two"], [b"one", b""]])
 def test_a_cut_file_has_a_torn_end(tmp_path: Path, contents: list[bytes]) -> None:
     """Wherever a write stopped: what is whole is read, what follows is nobody's, and no damage."""
