@@ -1,8 +1,9 @@
-"""Removes what a worker that has ended was still receiving.
+"""Completes the store after a worker that has ended.
 
-A large message goes to a file of its own as it arrives. If its worker is killed, nothing ever names
-that file. Another worker removes it, in a thread: in the master, a thread might hold a lock at the
-moment of a fork, and the new worker would wait for it for ever.
+If a worker is killed, it may leave records that have no row yet, and a large message that it was
+still receiving, in a file of its own. Another worker indexes the records and removes the file, in a
+thread: in the master, a thread might hold a lock at the moment of a fork, and the new worker would
+wait for it for ever.
 """
 
 import logging

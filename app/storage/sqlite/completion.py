@@ -24,7 +24,7 @@ from app.storage.segments.segment_file import Span
 from app.storage.sqlite.counters import add_to, set_to, value_of
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
 from app.storage.sqlite.merge import Found, Merge
-from app.storage.sqlite.numbers import microseconds, next_numbers, note_number
+from app.storage.sqlite.numbers import is_noted, microseconds, next_numbers, note_number
 from app.storage.sqlite.rows import SEGMENTS_SQL
 from app.storage.sqlite.tables import deletion_segments, messages
 from app.storage.sqlite.unread_segments import UnreadSegment, in_order, outline_of
@@ -100,17 +100,17 @@ class _Completion:
 
     def _note_numbers(self, unread: Sequence[UnreadSegment]) -> None:
         """Let new numbers be ahead of all that were given, also if the note of the last is lost."""
-        highest = (
+        statements = [
             select(func.max(messages.c.number)),
             select(func.max(deletion_segments.c.last_number)),
-        )
-        with (
-            closing(LockFile(self._lock_file, BUSY_TIMEOUT_SECONDS)) as lock,
-            lock.held(),
-            self._engine.connect() as connection,
-        ):
-            known = [connection.execute(statement).scalar() or 0 for statement in highest]
-            note_number(lock, max(known + [segment.last_number for segment in unread]))
+        ]
+        with self._engine.connect() as connection:
+            known = [connection.execute(statement).scalar() or 0 for statement in statements]
+        highest = max(known + [segment.last_number for segment in unread])
+        with closing(LockFile(self._lock_file, BUSY_TIMEOUT_SECONDS)) as lock:
+            if not is_noted(lock, highest):
+                with lock.held():
+                    note_number(lock, highest)
 
     def _records(self, unread: UnreadSegment, progress: Callable[[int], None]) -> Iterator[Found]:
         with unless_written(unread.path) as descriptor:

@@ -37,6 +37,11 @@ def next_numbers(
 
 def note_number(lock: LockFile, number: int) -> None:
     """Note a number that was given otherwise; the caller holds `lock`. Raises OSError."""
-    noted = lock.read()
-    if not noted.isdecimal() or int(noted) < number:
+    if not is_noted(lock, number):
         lock.write(str(number))
+
+
+def is_noted(lock: LockFile, number: int) -> bool:
+    """Return whether the note has `number` or a higher one; raises OSError."""
+    noted = lock.read()
+    return noted.isdecimal() and int(noted) >= number

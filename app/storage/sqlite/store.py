@@ -1,4 +1,4 @@
-"""The durable store of one host: rows in SQLite, message bytes in segment files."""
+"""The durable store of one host: messages in segments, and an index of them in SQLite."""
 
 import errno
 import hashlib
