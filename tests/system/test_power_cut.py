@@ -67,7 +67,7 @@ class Traffic:
         senders = self.senders
         answers = senders.statuses[200] + random.randrange(1, MOST_ANSWERS)
         refusals = senders.statuses[503]
-        with senders, self.deleter.at_work(self._to_be_deleted):
+        with self.deleter.at_work(self._to_be_deleted), senders:
             wait_for(lambda: senders.statuses[200] >= answers, 30)
             threading.Event().wait(random.uniform(0, 0.03))  # somewhere between two answers
             before = time.monotonic()

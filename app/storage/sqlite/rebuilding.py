@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError
 
 from app.errors import StorageUnavailable
@@ -45,6 +45,8 @@ def why_unusable(data_dir: Path) -> str | None:
     with database.open("rb") as file:
         header = file.read(_HEADER_BYTES)
     if not header.startswith(_MAGIC):
+        if database.is_symlink():
+            raise StorageUnavailable("gomail.db is a link to a file that is no database")
         return "is not a database"
     if _size(database) < _expected_size(header):
         return "was cut short"
@@ -59,6 +61,8 @@ def _expected_size(header: bytes) -> int:
 
 
 def _why_not_trusted(database: Path) -> str | None:
+    # A log next to a database that is older than it leaves a mixture of both.
+    has_log = _size(_log_of(database)) > 0
     engine = connect(database)
     try:
         migrate(engine)
@@ -67,6 +71,8 @@ def _why_not_trusted(database: Path) -> str | None:
             own = database.stat().st_ino
             if not file:
                 set_to(connection, _FILE, own)
+            if has_log and not _is_sound(connection):
+                return "is damaged"
     except DatabaseError as error:
         if _is_damage(error):
             return "is damaged"
@@ -80,6 +86,11 @@ def _why_not_trusted(database: Path) -> str | None:
 
 def _is_damage(error: DatabaseError) -> bool:
     return "malformed" in str(error.orig) or "not a database" in str(error.orig)
+
+
+def _is_sound(connection: Connection) -> bool:
+    [[verdict], *_] = connection.exec_driver_sql("PRAGMA integrity_check(1)").all()
+    return bool(verdict == "ok")
 
 
 def rebuild(data_dir: Path, progress: Callable[[int], None] = lambda _: None) -> Completed:
@@ -123,8 +134,7 @@ def _check_and_copy(engine: Engine, database: Path) -> None:
     try:
         migrate(old)
         with old.connect() as connection:
-            [[verdict], *_] = connection.exec_driver_sql("PRAGMA integrity_check(1)").all()
-            if verdict != "ok":
+            if not _is_sound(connection):
                 raise StorageUnavailable(_LEGACY_IS_LOST)
     finally:
         old.dispose()
