@@ -8,12 +8,16 @@ from pathlib import Path
 
 from app.errors import StorageUnavailable
 from app.settings import Storage
+from app.storage.segments import damage
+from app.storage.segments.directory import Segments
+from app.storage.segments.ended_segments import PassedOver
 from app.storage.segments.leftovers import Leftover, kept_leftovers
 from app.storage.sqlite import creation
 from app.storage.sqlite.completion import Completed
 from app.storage.sqlite.completion_log import log_completed
 from app.storage.sqlite.creation import create_store
-from app.storage.sqlite.store import SQLiteStore
+from app.storage.sqlite.rebuilding import has_database
+from app.storage.sqlite.store import SQLiteStore, failures_as_unavailable
 
 _MOST_NAMES = 10
 
@@ -38,7 +42,7 @@ def prepare_store(settings: Storage) -> None:
     with closing(create_store(data_dir)) as store:
         _check_permissions(data_dir)
         log_completed(store.complete(), data_dir)
-        store.erase()
+        _finish_erasing(store)
         _log_missing(store.missing_segments())
 
 
@@ -52,6 +56,16 @@ def reindex(settings: Storage, progress: Callable[[int], None]) -> Completed:
     return completed
 
 
+def _finish_erasing(store: SQLiteStore) -> None:
+    try:
+        store.erase()
+    except StorageUnavailable as error:
+        if not isinstance(error.__cause__, TimeoutError):
+            raise
+        # A reader, an export for instance, is no reason not to start.
+        _log.warning("Deleted messages can't be erased yet: %s", error.__cause__)
+
+
 def _check_permissions(data_dir: Path) -> None:
     # A full disk may get room while the server runs; wrong permissions won't fix themselves.
     if not all(os.access(path, os.W_OK | os.X_OK) for path in (data_dir, data_dir / "segments")):
@@ -61,6 +75,23 @@ def _check_permissions(data_dir: Path) -> None:
 def leftovers(settings: Storage) -> list[Leftover]:
     """Return what earlier starts have kept of bytes without a record; raises OSError."""
     return kept_leftovers(settings.data_dir / "segments")
+
+
+def has_index(settings: Storage) -> bool:
+    """Return whether there is a database; raises StorageUnavailable."""
+    with failures_as_unavailable():
+        return has_database(settings.data_dir)
+
+
+def segments(settings: Storage) -> list[Path]:
+    """Return the files with the records of messages and deletions; raises OSError."""
+    directory = settings.data_dir / "segments"
+    return Segments(directory).paths() if directory.is_dir() else []
+
+
+def damaged_parts(segment: Path) -> list[PassedOver]:
+    """Return where a segment has bytes that are no record; raises OSError."""
+    return damage.damaged_parts(segment)
 
 
 def _log_missing(segments: Mapping[str, int]) -> None:

@@ -19,6 +19,7 @@ from app.settings import Storage
 from app.storage.interface import Query
 from app.storage.message import StoredMessage
 from app.storage.preparation import prepare_store
+from app.storage.sqlite.rebuilding import identity
 from app.storage.sqlite.store import SQLiteStore
 
 pytestmark = pytest.mark.promise("an acknowledged message survives a power cut")
@@ -143,8 +144,8 @@ def put_back(older: Path, data_dir: Path) -> None:
     """Write an older database over that of `data_dir`, as `cp` does."""
     database = data_dir / "gomail.db"
     with closing(sqlite3.connect(older)) as connection:  # it always was in this file
-        inode = database.stat().st_ino
-        connection.execute("UPDATE counter SET value = ? WHERE name = 'file'", (inode,))
+        own = identity(database)
+        connection.execute("UPDATE counter SET value = ? WHERE name = 'file'", (own,))
         connection.commit()
     database.write_bytes(older.read_bytes())
 

@@ -55,13 +55,6 @@ class EndedSegment:
         self.leftover: Leftover | None = None
         self.torn_bytes = 0
 
-    def first_number(self) -> int | None:
-        """Return the number of the first record that is new; raises OSError."""
-        for part in self._reader.parts(self._start, verify=False):
-            if isinstance(part, Record):
-                return part.entry.number
-        return None
-
     def records(self) -> Iterator[Record]:
         """Yield the new records, and clean up behind the last of them; raises OSError.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.state.lock_file import locked
 from app.state.small_files import sync_directory
+from app.storage.segments.directory import Segments
 from app.storage.sqlite.completion import Completed
 from app.storage.sqlite.completion_log import log_completed
 from app.storage.sqlite.rebuilding import has_database, rebuild, why_unusable
@@ -15,9 +16,13 @@ _log = logging.getLogger("gomail")
 
 
 def has_store(data_dir: Path) -> bool:
-    """Return whether a store was created in `data_dir`; raises StorageUnavailable."""
+    """Return whether a store was created in `data_dir`, also if it has lost its database.
+
+    Raises StorageUnavailable.
+    """
     with failures_as_unavailable():
-        return (data_dir / "gomail.db").exists()
+        segments = data_dir / "segments"
+        return has_database(data_dir) or (segments.is_dir() and any(Segments(segments).all_paths()))
 
 
 def create_store(data_dir: Path) -> SQLiteStore:

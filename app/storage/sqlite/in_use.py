@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,17 +16,13 @@ class InUse:
     def __init__(self, data_dir: Path) -> None:
         self._path = _path(data_dir)
         self._descriptor: int | None = None
+        self._one_at_a_time = threading.Lock()
 
     def hold(self) -> None:
         """Take the lock unless it is held; raises OSError while the database is replaced."""
-        if self._descriptor is None:
-            descriptor = _open(self._path)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                os.close(descriptor)
-                raise
-            self._descriptor = descriptor
+        with self._one_at_a_time:
+            if self._descriptor is None:
+                self._descriptor = _locked(self._path)
 
     def release(self) -> None:
         """Let go of the lock."""
@@ -34,16 +31,30 @@ class InUse:
             self._descriptor = None
 
 
+def _locked(path: Path) -> int:
+    descriptor = _open(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        message = "gomail.db is being made anew; try again when that is done"
+        raise BlockingIOError(error.errno, message) from error
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 @contextmanager
 def used_by_nobody_else(data_dir: Path) -> Iterator[None]:
     """Keep others from opening the database; raises StorageUnavailable if anybody has it open."""
     descriptor = _open(_path(data_dir))
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    except BlockingIOError:
         raise StorageUnavailable(
             "gomail.db can't be made anew while others use it: stop the server first"
-        ) from error
+        ) from None
     else:
         yield
     finally:

@@ -1,18 +1,23 @@
 """Merges records that were found in segments with what the index has already."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Row, or_, select, update
 
 from app.storage.segments.directory import Place
 from app.storage.segments.record import Deletion, MessageRecord
 from app.storage.segments.segment_file import Span
 from app.storage.segments.segment_reader import Record
-from app.storage.sqlite.removal import note_erasures, remove_rows, row_of
+from app.storage.sqlite.removal import (
+    add_deletions,
+    extent,
+    note_erasures,
+    note_read_to,
+    remove_rows,
+)
 from app.storage.sqlite.rows import insert_sql, values_of
 from app.storage.sqlite.tables import deleted, messages
 
@@ -35,72 +40,123 @@ class Found:
         record = self.record
         return Place(record.start, Span(self.segment, record.content_start, record.content_bytes))
 
+    def is_of(self, row: Row[Any]) -> bool:
+        """Return whether it is this record that a row is of."""
+        return (row.segment, row.record_start) == (self.segment, self.record.start)
+
 
 class Merge:
     """Merges one batch, in a transaction of the caller; raises SQLAlchemyError."""
 
-    def __init__(self, connection: Connection, batch: Sequence[Found]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        batch: Sequence[Found],
+        is_readable: Callable[[Row[Any]], bool],
+    ) -> None:
+        """`is_readable` tells whether the bytes of a row are where it says."""
         self._connection = connection
-        self.deletions = [e for e in (f.record.entry for f in batch) if isinstance(e, Deletion)]
-        self.messages = [
+        self._batch = batch
+        self._is_readable = is_readable
+        entries = [found.record.entry for found in batch]
+        self._deletions = [entry for entry in entries if isinstance(entry, Deletion)]
+        self._messages = [
             (found, entry)
             for found in batch
             if isinstance(entry := found.record.entry, MessageRecord)
         ]
-        keys = {entry.message.idempotency_key for _, entry in self.messages}
-        keys |= {entry.idempotency_key for entry in self.deletions}
-        ids = [entry.message.message_id for _, entry in self.messages]
+        keys = {entry.message.idempotency_key for _, entry in self._messages}
+        keys |= {entry.idempotency_key for entry in self._deletions}
+        ids = [entry.message.message_id for _, entry in self._messages]
         self._rows = self._known_rows(keys, ids)
         self._deleted_at = self._known_deletions(keys)
+        self._new: dict[str, tuple[Found, MessageRecord]] = {}
+        self._moved: dict[str, tuple[Row[Any], Found]] = {}
+        self._beaten: list[Found] = []
+        self._dead: list[Row[Any]] = []
         self.added = 0
+        self.deleted = 0
 
-    def apply(self, shift: int) -> int:
-        """Bring the index up to date; new rows get the numbers of their records plus `shift`.
+    def apply(self, new_numbers: Callable[[int], Sequence[int]]) -> None:
+        """Bring the index up to date; new rows get `new_numbers` in the order of their records."""
+        self._compare()
+        if self._dead:
+            remove_rows(self._connection, self._dead)
+        for row, found in self._moved.values():
+            self._move(row, found)
+        if self._beaten:
+            note_erasures(self._connection, [found.extent for found in self._beaten])
+        if self._deletions:
+            self.deleted = add_deletions(self._connection, self._deletions)
+            note_read_to(self._connection, self._ends_of_deletions())
+        self._insert(new_numbers)
 
-        Return the highest of these, 0 without any.
-        """
-        new, beaten, dead = self._compare()
-        dead += [
+    def _compare(self) -> None:
+        """Decide about each record and each row that it may have to do with."""
+        row_of_id = {row.id: row for row in self._rows}
+        row_of_key = {row.idempotency_key: row for row in self._rows}
+        self._dead = [
             row for row in self._rows if self._is_deleted(row.idempotency_key, row.record_number)
         ]
-        if dead:
-            remove_rows(self._connection, dead)
-        if beaten:
-            note_erasures(self._connection, [found.extent for found in beaten])
-        if self.deletions:
-            statement = insert(deleted).on_conflict_do_nothing()
-            self._connection.execute(statement, [row_of(each) for each in self.deletions])
-        self.added = len(new)
-        rows = [values_of(entry, found.place, entry.number + shift) for found, entry in new]
-        if rows:
-            statement_text = insert_sql(self._connection.dialect, len(rows))
-            self._connection.exec_driver_sql(statement_text, tuple(chain.from_iterable(rows)))
-        return max((entry.number + shift for _, entry in new), default=0)
-
-    def _compare(
-        self,
-    ) -> tuple[list[tuple[Found, MessageRecord]], list[Found], list[Row[Any]]]:
-        """Return the records that get rows, those that are to be erased, and rows that give way."""
-        known = {row.id for row in self._rows}
-        row_of_key = {row.idempotency_key: row for row in self._rows}
-        new: dict[str, tuple[Found, MessageRecord]] = {}
-        beaten, replaced = [], []
-        for found, entry in sorted(self.messages, key=lambda pair: -pair[1].number):
-            key = entry.message.idempotency_key
-            if entry.message.message_id in known:
+        for found, entry in sorted(self._messages, key=_precedence):
+            message_id, key = entry.message.message_id, entry.message.idempotency_key
+            row = row_of_id.get(message_id)
+            if row is not None:
+                self._compare_copies(found, row)
                 continue
             row = row_of_key.get(key)
             if (
                 self._is_deleted(key, entry.number)
-                or key in new
+                or key in self._new
                 or (row is not None and row.record_number > entry.number)
             ):
-                beaten.append(found)
+                self._beaten.append(found)
                 continue
-            if row is not None and not self._is_deleted(key, row.record_number):
-                replaced.append(row)
-            new[key] = found, entry
-        return list(new.values()), beaten, replaced
+            if row is not None and row not in self._dead:
+                self._dead.append(row)
+            self._new[key] = found, entry
+
+    def _compare_copies(self, found: Found, row: Row[Any]) -> None:
+        """Of several copies of one record, which an interrupted move leaves, keep one."""
+        if found.is_of(row):
+            return
+        may_replace = found.record.is_intact and row.id not in self._moved and row not in self._dead
+        if may_replace and not self._is_readable(row):
+            self._moved[row.id] = row, found
+        else:
+            self._beaten.append(found)
+
+    def _move(self, row: Row[Any], found: Found) -> None:
+        place = found.place
+        note_erasures(self._connection, [extent(row)])
+        self._connection.execute(
+            update(messages)
+            .where(messages.c.number == row.number)
+            .values(
+                segment=place.content.segment,
+                segment_offset=place.content.offset,
+                record_start=place.record_start,
+            )
+        )
+
+    def _insert(self, new_numbers: Callable[[int], Sequence[int]]) -> None:
+        new = sorted(self._new.values(), key=lambda pair: pair[1].number)
+        self.added = len(new)
+        if new:
+            rows = [
+                values_of(entry, found.place, number)
+                for (found, entry), number in zip(new, new_numbers(len(new)), strict=True)
+            ]
+            statement = insert_sql(self._connection.dialect, len(rows))
+            self._connection.exec_driver_sql(statement, tuple(chain.from_iterable(rows)))
+
+    def _ends_of_deletions(self) -> dict[str, tuple[int, int]]:
+        """Return of each segment with deletions where the last of them ends, and its number."""
+        return {
+            found.segment: (found.record.end, found.record.entry.number)
+            for found in sorted(self._batch, key=lambda found: found.record.end)
+            if isinstance(found.record.entry, Deletion)
+        }
 
     def _is_deleted(self, key: str, number: int) -> bool:
         return self._deleted_at.get(key, -1) > number
@@ -115,8 +171,14 @@ class Merge:
             deleted.c.idempotency_key.in_(keys)
         )
         pairs = [(row.idempotency_key, row.number) for row in self._connection.execute(found)]
-        pairs += [(each.idempotency_key, each.number) for each in self.deletions]
+        pairs += [(each.idempotency_key, each.number) for each in self._deletions]
         numbers: dict[str, int] = {}
         for key, number in pairs:
             numbers[key] = max(number, numbers.get(key, number))
         return numbers
+
+
+def _precedence(pair: tuple[Found, MessageRecord]) -> tuple[int, bool, str, int]:
+    """Sort what counts first; copies of one record differ by what comes behind the number."""
+    found, entry = pair
+    return -entry.number, not found.record.is_intact, found.segment, found.record.start

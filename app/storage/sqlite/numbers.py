@@ -24,13 +24,12 @@ def next_numbers(
 ) -> range:
     """Return `count` new numbers; the caller holds `lock`, whose file has the last one.
 
-    Raises OSError, SQLAlchemyError.
+    `connection` is asked when the file doesn't have it. Raises OSError, SQLAlchemyError.
     """
     noted = lock.read()
     last = int(noted) if noted.isdecimal() else 0
     if not last:  # the file is new, or version 0.1 has written it
         last = connection.execute(select(func.max(messages.c.number))).scalar() or 0
-        connection.rollback()
     first = max(last + 1, clock())
     lock.write(str(first + count - 1))
     return range(first, first + count)
@@ -38,6 +37,11 @@ def next_numbers(
 
 def note_number(lock: LockFile, number: int) -> None:
     """Note a number that was given otherwise; the caller holds `lock`. Raises OSError."""
-    noted = lock.read()
-    if not noted.isdecimal() or int(noted) < number:
+    if not is_noted(lock, number):
         lock.write(str(number))
+
+
+def is_noted(lock: LockFile, number: int) -> bool:
+    """Return whether the note has `number` or a higher one; raises OSError."""
+    noted = lock.read()
+    return noted.isdecimal() and int(noted) >= number

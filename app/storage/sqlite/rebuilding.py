@@ -1,30 +1,48 @@
 """Makes the database anew from the segments, when it was lost or is not to be trusted."""
 
+import fcntl
+import hashlib
 import os
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError
 
 from app.errors import StorageUnavailable
 from app.state.small_files import sync_directory
 from app.storage.segments.directory import LEGACY, Segments
-from app.storage.sqlite.completion import Completed, complete
+from app.storage.sqlite.completion import LEGACY_IS_TAKEN_OVER, Completed, complete
 from app.storage.sqlite.counters import set_to, value_of
-from app.storage.sqlite.database import connect, create_database, migrate
+from app.storage.sqlite.database import connect, create_database, is_damage, migrate
+from app.storage.sqlite.generation import (
+    DAMAGED,
+    begin_generation,
+    generation_file,
+    generation_in,
+    note_generation,
+    noted_generation,
+)
 from app.storage.sqlite.in_use import used_by_nobody_else
+from app.storage.sqlite.numbers import microseconds
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _FILE = "file"
+QUICKLY_CHECKED_BYTES = 64 * 1024 * 1024  # takes a fifth of a second
+_GET_GENERATION = 0x80087601  # FS_IOC_GETVERSION, linux/fs.h
 _LEGACY_IS_LOST = (
-    "Messages in segments/*.segment were stored by version 0.1, and only gomail.db knows them,"
-    " which is lost or damaged: restore it with its -wal file, or move these segments away to start"
-    " without them"
+    "Messages in segments/*.segment were stored by version 0.2 or earlier, and only gomail.db knows"
+    " them, which is lost or damaged: restore it with its -wal file, or move these segments away to"
+    " start without them"
 )
-_COPY_LEGACY = "INSERT INTO message SELECT * FROM old.message WHERE record_start IS NULL"
+_COPY_LEGACY = (
+    "INSERT INTO message SELECT * FROM old.message WHERE record_start IS NULL",
+    "INSERT INTO erasure SELECT * FROM old.erasure WHERE segment LIKE '%.segment'",
+    f"INSERT INTO counter SELECT * FROM old.counter WHERE name = '{LEGACY_IS_TAKEN_OVER}'",  # noqa: S608 -- a constant
+)
 
 
 def has_database(data_dir: Path) -> bool:
@@ -42,14 +60,18 @@ def why_unusable(data_dir: Path) -> str | None:
     if not _size(database):
         has_mail = any(Segments(data_dir / "segments").all_paths()) or _size(_log_of(database))
         return "is missing or empty" if has_mail else None
-    with database.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-    if not header.startswith(_MAGIC):
+    if not _is_database(database):
         if database.is_symlink():
             raise StorageUnavailable("gomail.db is a link to a file that is no database")
         return "is not a database"
+    header = _header(database)
     if _size(database) < _expected_size(header):
         return "was cut short"
+    noted = noted_generation(generation_file(data_dir))
+    if noted == DAMAGED:
+        return "is damaged"
+    if generation_in(header) < noted:
+        return "is an older one"
     return _why_not_trusted(database)
 
 
@@ -61,20 +83,20 @@ def _expected_size(header: bytes) -> int:
 
 
 def _why_not_trusted(database: Path) -> str | None:
-    # A log next to a database that is older than it leaves a mixture of both.
-    has_log = _size(_log_of(database)) > 0
     engine = connect(database)
     try:
         migrate(engine)
         with engine.begin() as connection:
+            if _size(database) <= QUICKLY_CHECKED_BYTES:
+                [[verdict], *_] = connection.exec_driver_sql("PRAGMA quick_check(1)").all()
+                if verdict != "ok":
+                    return "is damaged"
             file = value_of(connection, _FILE)
-            own = database.stat().st_ino
+            own = identity(database)
             if not file:
                 set_to(connection, _FILE, own)
-            if has_log and not _is_sound(connection):
-                return "is damaged"
     except DatabaseError as error:
-        if _is_damage(error):
+        if is_damage(error.orig):
             return "is damaged"
         raise
     else:
@@ -84,16 +106,29 @@ def _why_not_trusted(database: Path) -> str | None:
         engine.dispose()
 
 
-def _is_damage(error: DatabaseError) -> bool:
-    return "malformed" in str(error.orig) or "not a database" in str(error.orig)
+def identity(path: Path) -> int:
+    """Return a number that another file doesn't have, a copy for instance; raises OSError.
+
+    The number of the inode isn't enough: a file that takes the place of a removed one gets the same
+    as a rule. Its generation is random, where the file system has one.
+    """
+    generation = bytearray(8)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            fcntl.ioctl(descriptor, _GET_GENERATION, generation)
+        inode = os.fstat(descriptor).st_ino.to_bytes(8, "little")
+    finally:
+        os.close(descriptor)
+    digest = hashlib.blake2b(inode + generation, digest_size=7).digest()
+    return int.from_bytes(digest, "little")
 
 
-def _is_sound(connection: Connection) -> bool:
-    [[verdict], *_] = connection.exec_driver_sql("PRAGMA integrity_check(1)").all()
-    return bool(verdict == "ok")
-
-
-def rebuild(data_dir: Path, progress: Callable[[int], None] = lambda _: None) -> Completed:
+def rebuild(
+    data_dir: Path,
+    progress: Callable[[int], None] = lambda _: None,
+    clock: Callable[[], int] = microseconds,
+) -> Completed:
     """Replace the database by one that is made of the segments; atomic.
 
     What version 0.1 has stored is known only to the old one, from which it is copied. Raises
@@ -102,6 +137,7 @@ def rebuild(data_dir: Path, progress: Callable[[int], None] = lambda _: None) ->
     database = (data_dir / "gomail.db").resolve()  # an operator may have put it elsewhere
     new = database.with_name("gomail.db.new")
     segments = Segments(data_dir / "segments")
+    note = generation_file(data_dir)
     with used_by_nobody_else(data_dir):
         _remove(new)
         create_database(new)
@@ -110,17 +146,32 @@ def rebuild(data_dir: Path, progress: Callable[[int], None] = lambda _: None) ->
             migrate(engine)
             if segments.paths(LEGACY):
                 _copy_legacy(engine, database)
-            completed = complete(engine, segments, data_dir / "commit.lock", progress)
+            completed = complete(engine, segments, data_dir / "commit.lock", progress, clock)
             with engine.begin() as connection:
-                set_to(connection, _FILE, new.stat().st_ino)
+                set_to(connection, _FILE, identity(new))
+                generation = begin_generation(connection, _last_generation(database, note))
         finally:
             engine.dispose()  # which moves everything from its log into the database
         _replace(new, database)
+        note.unlink(missing_ok=True)
+        note_generation(note, generation)
     return completed
 
 
+def _last_generation(database: Path, note: Path) -> int:
+    noted = noted_generation(note)
+    if not _is_database(database):
+        return noted % DAMAGED
+    return max(generation_in(_header(database)), noted % DAMAGED)
+
+
+def _header(database: Path) -> bytes:
+    with database.open("rb") as file:
+        return file.read(_HEADER_BYTES)
+
+
 def _copy_legacy(engine: Engine, database: Path) -> None:
-    if _size(database):
+    if _is_database(database):
         try:
             _check_and_copy(engine, database)
         except DatabaseError as error:
@@ -134,14 +185,16 @@ def _check_and_copy(engine: Engine, database: Path) -> None:
     try:
         migrate(old)
         with old.connect() as connection:
-            if not _is_sound(connection):
+            [[verdict], *_] = connection.exec_driver_sql("PRAGMA integrity_check(1)").all()
+            if verdict != "ok":
                 raise StorageUnavailable(_LEGACY_IS_LOST)
     finally:
         old.dispose()
     with engine.connect() as connection:
         raw = connection.execution_options(isolation_level="AUTOCOMMIT")
         raw.exec_driver_sql("ATTACH ? AS old", (str(database),))
-        raw.exec_driver_sql(_COPY_LEGACY)
+        for statement in _COPY_LEGACY:
+            raw.exec_driver_sql(statement)
         raw.exec_driver_sql("DETACH old")
 
 
@@ -151,6 +204,8 @@ def _replace(new: Path, database: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    if _size(_log_of(database)):  # a kill must not leave the old one without its log
+        database.unlink(missing_ok=True)
     for suffix in ("-wal", "-shm"):  # the new one must not find the log of the old one
         database.with_name(database.name + suffix).unlink(missing_ok=True)
     new.replace(database)
@@ -165,6 +220,14 @@ def _remove(path: Path) -> None:
 def _log_of(database: Path) -> Path:
     real = database.resolve()
     return real.with_name(real.name + "-wal")
+
+
+def _is_database(path: Path) -> bool:
+    # SQLite would write the pages of a log into a file of another kind.
+    if not _size(path):
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
 
 
 def _size(path: Path) -> int:

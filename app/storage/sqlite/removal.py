@@ -1,4 +1,4 @@
-"""Deletes messages: first in the log, durably; then in the index; then their bytes.
+"""Deletes messages: first in the log, durably; then in the index. Their bytes are erased later.
 
 Whatever interrupts this, what is left to be done can be told: from the table of erasures, or, if
 that is lost, from the records of the deletions.
@@ -6,28 +6,28 @@ that is lost, from the records of the deletions.
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, insert, select, tuple_
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Engine, Row, delete, select
+from sqlalchemy.dialects.sqlite import insert
 
-from app.state.lock_file import LockFile, locked
+from app.state.lock_file import LockFile
 from app.storage.message import Reason
 from app.storage.segments.directory import NewRecord, Segments
 from app.storage.segments.record import DELETION, Deletion, description_of_deletion
-from app.storage.sqlite.counters import add_to, set_to, value_of
+from app.storage.segments.segment_file import Span
+from app.storage.sqlite.counters import add_to, set_to
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
 from app.storage.sqlite.numbers import next_numbers
-from app.storage.sqlite.tables import deleted, erasures, messages
+from app.storage.sqlite.tables import deleted, deletion_segments, erasures, messages
 
 MOST_AT_ONCE = 500
-_TRIES = 50
-_PAUSE_SECONDS = 0.1
-_LOG_HAS_DELETED = "log_has_deleted"
+LOG_HAS_DELETED = "log_has_deleted"
+"""The figure that tells whether deleted rows may be in the write-ahead log."""
 
 
 class Removal:
@@ -53,21 +53,6 @@ class Removal:
             removed += self._remove_some(message_ids[at : at + MOST_AT_ONCE], reason)
         return removed
 
-    def erase(self) -> None:
-        """See MessageStore.erase; raises OSError, SQLAlchemyError."""
-        with self._one_at_a_time:
-            while self._erase_some():
-                pass
-            with self._engine.connect() as connection:
-                if value_of(connection, _LOG_HAS_DELETED):
-                    connection.rollback()
-                    self._empty_log(connection)
-
-    def forget(self, before_ms: int) -> None:
-        """See MessageStore.forget_deleted; raises OSError, SQLAlchemyError."""
-        with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
-            connection.execute(delete(deleted).where(deleted.c.deleted_at_ms < before_ms))
-
     def close(self) -> None:
         """Release files."""
         self._segments.close()
@@ -83,55 +68,43 @@ class Removal:
             lock.check_place()
             found = select(messages).where(messages.c.id.in_(message_ids))
             rows = connection.execute(found).all()
-            connection.rollback()
             if not rows:
                 return []
-            deletions = self._record(rows, reason, next_numbers(lock, connection, len(rows)))
-            with connection.begin():
-                remove_rows(connection, rows)
-                connection.execute(insert(deleted), [row_of(each) for each in deletions])
-                add_to(connection, f"deleted_{reason}", len(rows))
+            deletions = self._deletions(rows, reason, next_numbers(lock, connection, len(rows)))
+            connection.rollback()
+            places = self._segments.append(
+                [
+                    NewRecord(DELETION, each.number, description_of_deletion(each))
+                    for each in deletions
+                ]
+            )
+            try:
+                self._remove_from_index(connection, rows, deletions, places[-1].content)
+            except BaseException:
+                self._segments.take_back(places[0].record_start)
+                raise
             return [row.id for row in rows]
 
-    def _record(
+    def _remove_from_index(
+        self,
+        connection: Connection,
+        rows: Sequence[Row[Any]],
+        deletions: Sequence[Deletion],
+        last: Span,
+    ) -> None:
+        with connection.begin():
+            remove_rows(connection, rows)
+            add_deletions(connection, deletions)
+            note_read_to(connection, {last.segment: (last.end, deletions[-1].number)})
+
+    def _deletions(
         self, rows: Sequence[Row[Any]], reason: Reason, numbers: Sequence[int]
     ) -> list[Deletion]:
         now = int(self._clock() * 1000)
-        deletions = [
+        return [
             Deletion(number, row.id, row.idempotency_key, row.received_at_ms, now, reason)
             for number, row in zip(numbers, rows, strict=True)
         ]
-        self._segments.append(
-            [NewRecord(DELETION, each.number, description_of_deletion(each)) for each in deletions]
-        )
-        return deletions
-
-    def _erase_some(self) -> bool:
-        with self._engine.connect() as connection:
-            rows = connection.execute(select(erasures).limit(10_000)).all()
-        ranges = defaultdict(list)
-        for row in rows:
-            ranges[row.segment].append((row.start, row.end))
-        for segment, of_segment in ranges.items():
-            self._segments.erase(segment, of_segment)
-        with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
-            key = tuple_(erasures.c.segment, erasures.c.start)
-            for at in range(0, len(rows), MOST_AT_ONCE):
-                done = [(row.segment, row.start) for row in rows[at : at + MOST_AT_ONCE]]
-                connection.execute(delete(erasures).where(key.in_(done)))
-        return bool(rows)
-
-    def _empty_log(self, connection: Connection) -> None:
-        """Leave nothing of deleted rows in the write-ahead log."""
-        raw = connection.execution_options(isolation_level="AUTOCOMMIT")
-        for _ in range(_TRIES):
-            with locked(self._lock_file, BUSY_TIMEOUT_SECONDS):
-                is_busy, *_ = raw.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
-                if not is_busy:
-                    set_to(raw, _LOG_HAS_DELETED, 0)
-                    return
-            time.sleep(_PAUSE_SECONDS)
-        raise TimeoutError("something reads the database all the time")
 
 
 def remove_rows(connection: Connection, rows: Sequence[Row[Any]]) -> None:
@@ -143,9 +116,12 @@ def remove_rows(connection: Connection, rows: Sequence[Row[Any]]) -> None:
 
 def note_erasures(connection: Connection, extents: Sequence[tuple[str, int, int]]) -> None:
     """Note that ranges of segments have to be erased; start 0 means all of a segment."""
-    values = [{"segment": name, "start": start, "end": end} for name, start, end in extents]
-    connection.execute(upsert(erasures).on_conflict_do_nothing(), values)
-    set_to(connection, _LOG_HAS_DELETED, 1)
+    values = [
+        {"segment": name, "start": start, "end": end} for name, start, end in extents if end > start
+    ]
+    if values:
+        connection.execute(insert(erasures).on_conflict_do_nothing(), values)
+    set_to(connection, LOG_HAS_DELETED, 1)
 
 
 def extent(row: Row[Any]) -> tuple[str, int, int]:
@@ -154,8 +130,28 @@ def extent(row: Row[Any]) -> tuple[str, int, int]:
     return row.segment, start, row.segment_offset + row.size
 
 
-def row_of(deletion: Deletion) -> dict[str, object]:
-    """Return the row of a deletion."""
+def add_deletions(connection: Connection, deletions: Sequence[Deletion]) -> int:
+    """Remember and count deletions; return how many weren't known."""
+    by_id = {deletion.message_id: deletion for deletion in deletions}
+    known = select(deleted.c.id).where(deleted.c.id.in_(by_id))
+    for message_id in connection.execute(known).scalars().all():
+        del by_id[message_id]
+    if by_id:
+        connection.execute(insert(deleted), [_row_of(each) for each in by_id.values()])
+    for reason, count in Counter(each.reason for each in by_id.values()).items():
+        add_to(connection, f"deleted_{reason}", count)
+    return len(by_id)
+
+
+def note_read_to(connection: Connection, ends: Mapping[str, tuple[int, int]]) -> None:
+    """Note of segments up to where their deletions are known, and the last one's number."""
+    for segment, (end, number) in ends.items():
+        values = {"indexed_to": end, "last_number": number}
+        statement = insert(deletion_segments).values(segment=segment, **values)
+        connection.execute(statement.on_conflict_do_update(index_elements=["segment"], set_=values))
+
+
+def _row_of(deletion: Deletion) -> dict[str, object]:
     return {
         "id": deletion.message_id,
         "idempotency_key": deletion.idempotency_key,

@@ -63,7 +63,18 @@ erasures = Table(
     metadata,
     Column("segment", String(40), primary_key=True),
     Column("start", BigInteger, primary_key=True),
-    Column("end", BigInteger, nullable=False),
+    # Part of the key since an empty message of version 0.1 begins where the next one does.
+    Column("end", BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+# Of each segment with deletions, up to where they are in the index.
+deletion_segments = Table(
+    "deletion_segment",
+    metadata,
+    Column("segment", String(40), primary_key=True),
+    Column("indexed_to", BigInteger, nullable=False),
+    Column("last_number", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 

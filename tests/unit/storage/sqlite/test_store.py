@@ -2,22 +2,24 @@ import json
 import os
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
-from support.store import AT, add
+from support.store import AT, add, files_with, records, start, stored
 from support.together import outputs_of_all
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
 from app.storage.ids import new_message_id
 from app.storage.interface import Query
-from app.storage.message import Envelope, Message
+from app.storage.message import Envelope, Message, Reason
 from app.storage.segments.spooled_body import LARGE_MESSAGE_BYTES
+from app.storage.sqlite.completion import Completed
 from app.storage.sqlite.creation import create_store
 from app.storage.sqlite.store import SQLiteStore
 
@@ -57,7 +59,7 @@ def test_messages_outlive_the_process(data_dir: Path) -> None:
     message_id = add(first, b"bytes")
     first.close()
     second = create_store(data_dir)
-    second.sweep()
+    second.complete()
     assert second.read(message_id) == b"bytes"
     second.close()
 
@@ -85,65 +87,35 @@ def test_damaged_bytes_are_never_returned(
         path.unlink()
     else:
         raw = path.read_bytes()
-        path.write_bytes(raw[:-1] if damage == "cut" else raw[:-1] + b"y")
+        last = raw.rindex(b"x" * size) + size - 1
+        path.write_bytes(raw[:last] if damage == "cut" else raw[:last] + b"y" + raw[last + 1 :])
     with pytest.raises(StorageUnavailable if damage == "remove" else MessageCorrupt) as caught:
         store.read(message_id)
     assert str(data_dir) not in str(caught.value)
 
 
-def test_what_a_crash_leaves_is_swept(data_dir: Path) -> None:
-    """Of a segment its tail without a row goes, of the rest everything stays readable."""
-    store = create_store(data_dir)
-    message_id = add(store, b"kept")
-    large_id = add(store, b"L" * 2 * LARGE_MESSAGE_BYTES, "large")
-    store.close()
-    for path in segments(data_dir):
-        with path.open("ab") as file:
-            file.write(b"torn")
-    (data_dir / "segments" / ("0" * 32 + ".segment")).write_bytes(b"no row")
-
-    store = create_store(data_dir)
-    store.sweep()
-    assert sorted(path.stat().st_size for path in segments(data_dir)) == [4, 2**21]
-    assert store.read(message_id) == b"kept"
-    assert store.read(large_id) == b"L" * 2 * LARGE_MESSAGE_BYTES
-    store.close()
-
-
-def test_the_sweep_spares_a_store_that_serves(store: SQLiteStore, data_dir: Path) -> None:
-    """A body that another store is just taking in isn't removed under its hands."""
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_completion_spares_a_store_that_serves(
+    store: SQLiteStore, data_dir: Path, is_large: bool
+) -> None:
+    """What another store takes in or writes isn't touched under its hands."""
+    add(store, b"before", "before")
     body = store.new_body()
-    body.write(b"x" * (LARGE_MESSAGE_BYTES + 1))
-    starting = create_store(data_dir)
-    starting.sweep()
-    starting.close()
+    raw = b"x" * (LARGE_MESSAGE_BYTES + 1 if is_large else 10)
+    body.write(raw)
+    before = {path: path.read_bytes() for path in records(data_dir)}
+    with closing(create_store(data_dir)) as starting:
+        assert starting.complete() == Completed()
+    assert {path: path.read_bytes() for path in records(data_dir)} == before
     message = Message(new_message_id(AT), AT, Envelope("a@b", "c@d"), "", "key")
-    assert store.read(store.add(message, body).message_id) == b"x" * (LARGE_MESSAGE_BYTES + 1)
-
-
-@pytest.mark.parametrize("is_emptied", [False, True])
-def test_mail_without_its_database_is_refused(data_dir: Path, is_emptied: bool) -> None:
-    """A lost database doesn't make all stored mail the leavings of a crash."""
-    store = create_store(data_dir)
-    add(store, b"precious")
-    store.close()
-    database = data_dir / "gomail.db"
-    database.unlink()
-    if is_emptied:
-        database.touch()
-
-    with pytest.raises(StorageUnavailable, match=r"has no table of them"):
-        create_store(data_dir)
-    (path,) = segments(data_dir)
-    assert path.read_bytes() == b"precious"
+    assert store.read(store.add(message, body).message_id) == raw
 
 
 def test_threads_append_to_one_segment(store: SQLiteStore, data_dir: Path) -> None:
     """16 threads that store small messages at once use one file, and no byte of it is lost."""
     with ThreadPoolExecutor(16) as pool:
         stored = list(pool.map(lambda n: add(store, b"%03d" % n, str(n)), range(100)))
-    (path,) = segments(data_dir)
-    assert path.stat().st_size == 300
+    assert len(segments(data_dir)) == 1
     assert [store.read(message_id) for message_id in stored] == [b"%03d" % n for n in range(100)]
 
 
@@ -151,28 +123,8 @@ def test_a_large_duplicate_leaves_no_segment(store: SQLiteStore, data_dir: Path)
     """The bytes streamed for a message that was stored before are removed at once."""
     add(store, b"1" * 2 * LARGE_MESSAGE_BYTES)
     add(store, b"2" * 2 * LARGE_MESSAGE_BYTES)
-    assert [path.stat().st_size for path in segments(data_dir)] == [2 * LARGE_MESSAGE_BYTES]
-
-
-def test_another_process_may_win(store: SQLiteStore, data_dir: Path) -> None:
-    """The key that another store commits between look-up and insert makes a duplicate."""
-    other = create_store(data_dir)
-    winner = add(other, b"x" * 2 * LARGE_MESSAGE_BYTES)
-    # The trigger does what the other process does in that moment.
-    _slip_in_before_insert(data_dir, winner)
-    assert add(store, b"y", "raced") == winner
-    assert rows(data_dir) == 1
-    other.close()
-
-
-def _slip_in_before_insert(data_dir: Path, winner: str) -> None:
-    connection = sqlite3.connect(data_dir / "gomail.db")
-    connection.execute(
-        "CREATE TRIGGER slip_in BEFORE INSERT ON message BEGIN"
-        f" UPDATE message SET idempotency_key = NEW.idempotency_key WHERE id = '{winner}'; END"
-    )
-    connection.commit()
-    connection.close()
+    [path] = segments(data_dir)
+    assert b"1" * 2 * LARGE_MESSAGE_BYTES in path.read_bytes()
 
 
 def test_a_failing_directory_is_unavailable_and_recovers(
@@ -204,7 +156,7 @@ def test_a_failing_database_is_unavailable(store: SQLiteStore, data_dir: Path) -
         lambda: store.read(message_id),
         lambda: list(store.search(Query())),
         lambda: store.count(Query()),
-        store.sweep,
+        store.complete,
         store.check,
     ):
         with pytest.raises(StorageUnavailable) as caught:
@@ -242,7 +194,7 @@ from app.storage.sqlite.creation import create_store
 from app.storage.sqlite.store import SQLiteStore
 # at once
 store = create_store(Path(sys.argv[1]))
-store.sweep()
+store.complete()
 receipts = []
 for key in ("same", sys.argv[2]):
     at = datetime.now(UTC)
@@ -256,7 +208,7 @@ print(json.dumps(receipts))
 
 
 def test_processes_that_start_together_succeed(data_dir: Path) -> None:
-    """Eight processes open a new directory at once, sweep, and store one common message once."""
+    """Eight processes open a new directory at once, and store one common message once."""
     arguments = [[str(data_dir), str(number)] for number in range(8)]
     outputs = outputs_of_all(OPEN_AND_ADD, arguments)
     receipts = [json.loads(output) for output in outputs]
@@ -283,37 +235,44 @@ def test_times_come_back_in_utc(store: SQLiteStore) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"small", b"x" * 2 * LARGE_MESSAGE_BYTES])
-def test_a_failed_commit_removes_no_bytes(store: SQLiteStore, data_dir: Path, raw: bytes) -> None:
-    """Its row may still turn up when the database recovers, and then its bytes have to be there."""
+def test_a_failed_commit_leaves_nothing(store: SQLiteStore, data_dir: Path, raw: bytes) -> None:
+    """Who was told 503 finds no message after the next start either; others stay as they are."""
+    kept = add(store, b"kept", "kept")
+    with failing_commits(), pytest.raises(StorageUnavailable):
+        add(store, raw)
+    assert files_with(data_dir, raw) == []
+    after = add(store, b"after", "after")
+    store.close()
+    with closing(start(data_dir)) as started:
+        assert stored(started) == {kept: b"kept", after: b"after"}
+
+
+def test_a_failed_removal_leaves_the_message(store: SQLiteStore, data_dir: Path) -> None:
+    """Who was told that it couldn't be deleted finds it after the next start, too."""
+    first, second, third = (add(store, key.encode(), key) for key in "123")
+    with failing_commits(), pytest.raises(StorageUnavailable):
+        store.remove([first], Reason.REQUEST)
+    assert store.remove([second], Reason.REQUEST) == [second]
+    with failing_commits(), pytest.raises(StorageUnavailable):
+        store.remove([first], Reason.REQUEST)
+    assert stored(store) == {first: b"1", third: b"3"}
+    store.close()
+    with closing(start(data_dir)) as started:
+        assert stored(started) == {first: b"1", third: b"3"}
+
+
+@contextmanager
+def failing_commits() -> Iterator[None]:
+    """While it lasts, no transaction can be committed."""
 
     def fail(_connection: Connection) -> None:
         raise OperationalError("COMMIT", None, sqlite3.OperationalError("disk I/O error"))
 
     event.listen(Engine, "commit", fail)
     try:
-        with pytest.raises(StorageUnavailable):
-            add(store, raw)
+        yield
     finally:
         event.remove(Engine, "commit", fail)
-    assert rows(data_dir) == 0
-    assert [path.read_bytes() for path in segments(data_dir)] == [raw]
-
-
-def test_a_removal_is_durable(data_dir: Path, store: SQLiteStore) -> None:
-    """A store opened anew doesn't find it either, and can store its key again."""
-    removed, kept = add(store, b"removed", "removed"), add(store, b"kept", "kept")
-    store.remove(removed)
-    store.close()
-
-    reopened = create_store(data_dir)
-    try:
-        with pytest.raises(MessageNotFound):
-            reopened.read(removed)
-        assert [each.message_id for each in reopened.search(Query())] == [kept]
-        assert reopened.read(add(reopened, b"anew", "removed")) == b"anew"
-        assert reopened.read(kept) == b"kept"
-    finally:
-        reopened.close()
 
 
 def test_nothing_is_stored_in_a_directory_that_was_removed(

@@ -1,7 +1,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,11 @@ from app.storage.interface import Query
 from app.storage.message import Envelope, Message, Receipt
 from app.storage.segments.directory import Segments
 from app.storage.segments.segment_file import SegmentFile
+from app.storage.segments.segment_reader import Record, SegmentReader
 from app.storage.segments.spooled_body import LARGE_MESSAGE_BYTES, SpooledBody
+from app.storage.sqlite.completion import Completed
 from app.storage.sqlite.database import connect
+from app.storage.sqlite.numbers import microseconds
 from app.storage.sqlite.store import SQLiteStore
 from app.storage.sqlite.writer import Addition, Writer
 
@@ -45,7 +47,7 @@ def writer(engine: Engine, segments: Segments, data_dir: Path) -> Iterator[Write
 
 def addition(segments: Segments, raw: bytes, key: str, subject: str = "") -> Addition:
     message = Message(new_message_id(AT), AT, Envelope("a@b", "c@d"), subject, key)
-    body = SpooledBody(segments.open_file)
+    body = SpooledBody(segments.open_large)
     for start in range(0, len(raw), 65536):
         body.write(raw[start : start + 65536])
     if body.segment is not None:
@@ -75,8 +77,17 @@ def stored(store: SQLiteStore) -> list[bytes]:
     return sorted(store.read(each.message_id) for each in store.search(Query()))
 
 
-def bytes_on_disk(data_dir: Path) -> int:
-    return sum(path.stat().st_size for path in (data_dir / "segments").iterdir())
+def contents(data_dir: Path) -> list[bytes]:
+    """The content of each record that a reader finds in the segments."""
+    found = []
+    for path in sorted((data_dir / "segments").iterdir()):
+        raw = path.read_bytes()
+        with path.open("rb") as file:
+            for part in SegmentReader(file.fileno(), path.name).parts():
+                assert isinstance(part, Record)
+                assert part.is_intact
+                found.append(raw[part.content_start :][: part.content_bytes])
+    return sorted(found)
 
 
 def test_repeats_in_and_before_a_group(
@@ -90,52 +101,25 @@ def test_repeats_in_and_before_a_group(
     group.insert(2, addition(segments, b"old again", "old"))
     a, b, _old, _a, c, _a2 = group
     assert commit(writer, group) == [first(a), first(b), again(old), again(a), first(c), again(a)]
-    assert stored(store) == [b"0", b"1", b"3", b"old"]
-    assert bytes_on_disk(data_dir) == len(b"013old")
+    assert stored(store) == contents(data_dir) == [b"0", b"1", b"3", b"old"]
 
 
-@pytest.mark.parametrize("size", [3, LARGE])
-def test_a_row_that_cannot_be_stored_fails_alone(
-    writer: Writer, segments: Segments, store: SQLiteStore, data_dir: Path, size: int
-) -> None:
-    """A lone surrogate or a NULL keeps one message out, and the repeats of it; no others."""
-    bad = addition(segments, b"x" * size, "bad", "\ud800")
-    repeat = addition(segments, b"y" * size, "bad")
-    null = addition(segments, b"z" * size, "null")
-    null.message = replace(null.message, subject=None)  # type: ignore[arg-type]
-    good = [addition(segments, b"good%d" % n, f"good{n}") for n in range(2)]
-
-    receipts = commit(writer, [good[0], bad, repeat, null, good[1]])
-    assert receipts == [first(good[0]), None, None, None, first(good[1])]
-    assert isinstance(bad.error, UnicodeEncodeError)
-    assert repeat.error is bad.error
-    assert null.error is not None
-    assert good[0].error is good[1].error is None
-    assert stored(store) == [b"good0", b"good1"]
-
-    healed = addition(segments, b"healed", "bad")
-    assert commit(writer, [healed]) == [first(healed)]
-    if size == LARGE:
-        assert bytes_on_disk(data_dir) == len(b"good0good1healed")
+def test_what_cannot_be_written_is_refused_before(segments: Segments) -> None:
+    """A lone surrogate in the subject raises while the message is alone, not in a group."""
+    with pytest.raises(UnicodeEncodeError):
+        addition(segments, b"x", "bad", "\ud800")
 
 
-class Faster:
-    """Another process that stores messages between the writer's look-up and its insert."""
+class Broken:
+    """A commit of rows that fails once, in the way that is told."""
 
-    def __init__(self, engine: Engine, store: SQLiteStore, keys: Sequence[str]) -> None:
-        self._store = store
-        self._keys = keys
-        self._look_ups = 0
-        self.ids: list[str] = []
-        self.breaks_second_look_up = False
-        event.listen(engine, "rollback", self._after_look_up)
+    def __init__(self, engine: Engine, error: BaseException) -> None:
+        self._errors = [error]
+        event.listen(engine, "commit", self._fail)
 
-    def _after_look_up(self, _connection: Connection) -> None:
-        self._look_ups += 1
-        if self._look_ups == 1:
-            self.ids += [add_empty(self._store, key) for key in self._keys]
-        elif self._look_ups == 2 and self.breaks_second_look_up:
-            raise OSError(5, "broken")
+    def _fail(self, _connection: Connection) -> None:
+        if self._errors:
+            raise self._errors.pop()
 
 
 def add_empty(store: SQLiteStore, key: str) -> str:
@@ -144,51 +128,69 @@ def add_empty(store: SQLiteStore, key: str) -> str:
 
 
 @pytest.mark.parametrize("size", [5, LARGE])
-def test_another_process_was_faster(
+def test_a_group_without_rows_leaves_no_records(
     engine: Engine, writer: Writer, store: SQLiteStore, data_dir: Path, size: int
 ) -> None:
-    """Its receipt is given; the bytes at the end are taken back, and the next follow there."""
+    """All of it is taken back, and nothing follows in a file that was shortened."""
     segments = writer._segments
-    group = [addition(segments, raw * size, raw.decode()) for raw in (b"a", b"b", b"c")]
-    faster = Faster(engine, store, "bc")
-    receipts = commit(writer, group)
-    assert receipts[0] == first(group[0])
-    assert receipts[1:] == [Receipt(each, AT, duplicate=True) for each in faster.ids]
-    assert bytes_on_disk(data_dir) == size
+    kept = addition(segments, b"kept", "kept")
+    commit(writer, [kept])
+    [shortened] = (data_dir / "segments").iterdir()
+    before = shortened.read_bytes()
 
-    following = addition(segments, b"next", "next")
-    assert commit(writer, [following]) == [first(following)]
-    assert stored(store) == [b"", b"", b"a" * size, b"next"]
-    assert bytes_on_disk(data_dir) == size + 4
+    Broken(engine, OSError(5, "broken"))
+    group = [addition(segments, raw * size, raw.decode()) for raw in (b"a", b"b")]
+    assert commit(writer, [*group, addition(segments, b"a", "a")]) == [None] * 3
+    assert {type(each.error) for each in group} == {OSError}
+    assert contents(data_dir) == [b"kept"]
+
+    again = addition(segments, b"a" * size, "a")
+    assert commit(writer, [again]) == [first(again)]
+    assert shortened.read_bytes() == before
+    assert stored(store) == contents(data_dir) == [b"a" * size, b"kept"]
 
 
-def test_bytes_before_a_stored_message_stay(
-    engine: Engine, writer: Writer, segments: Segments, store: SQLiteStore
+def test_repeats_are_known_though_a_group_fails(
+    engine: Engine, writer: Writer, segments: Segments
 ) -> None:
-    """Only the end of a segment is taken back: what has a row isn't moved or cut."""
-    group = [addition(segments, key.encode() * 5, key) for key in "abc"]
-    faster = Faster(engine, store, "ab")
-    assert commit(writer, group)[2] == first(group[2])
-    assert len(faster.ids) == 2
-    commit(writer, [addition(segments, b"next", "next")])
-    assert stored(store) == [b"", b"", b"ccccc", b"next"]
+    """What is durable is answered with its receipt, whatever breaks afterwards."""
+    old = addition(segments, b"old", "old")
+    commit(writer, [old])
+    Broken(engine, OSError(5, "broken"))
+    group = [addition(segments, b"old", "old"), addition(segments, b"new", "new")]
+    assert commit(writer, group) == [again(old), None]
+    assert group[0].error is None
 
 
-def test_an_empty_message_hides_nothing_from_the_sweep(
-    engine: Engine, writer: Writer, segments: Segments, store: SQLiteStore
+def test_numbers_rise_over_writers_and_clocks(
+    engine: Engine, writer: Writer, segments: Segments, store: SQLiteStore, data_dir: Path
 ) -> None:
-    """It lies where another begins, or none; a sweep cuts neither that nor what follows."""
-    beaten = addition(segments, b"beaten", "beaten")
-    empty = addition(segments, b"", "empty")
-    Faster(engine, store, ["beaten"])
-    commit(writer, [beaten, empty])
-    last, late = addition(segments, b"longer than that", "last"), addition(segments, b"", "late")
-    late.message = replace(late.message, message_id=new_message_id(AT + timedelta(seconds=1)))
-    commit(writer, [late, last])
-    segments.close()
-    writer.close()
-    store.sweep()
-    assert stored(store) == [b"", b"", b"", b"longer than that"]
+    """Those of two processes never meet, also if the last was far ahead of the clock."""
+    other = Writer(engine, Segments(data_dir / "segments"), data_dir / "commit.lock")
+    far = microseconds() + 10**12
+    with closing(other):
+        for number, each in enumerate([writer, other, writer, other]):
+            commit(each, [addition(segments, b"%d" % number, f"{number}")])
+            if number == 1:
+                (data_dir / "commit.lock").write_text(str(far))
+    found = list(store.search(Query(oldest_first=True)))
+    assert [store.read(each.message_id) for each in found] == [b"0", b"1", b"2", b"3"]
+    assert found[2].number == far + 1
+
+
+@pytest.mark.parametrize("note", ["", "0190b9a8-7a6e-7000-8000-000000000000", "\0" * 36])
+def test_a_lost_note_repeats_no_number(
+    writer: Writer, segments: Segments, store: SQLiteStore, data_dir: Path, note: str
+) -> None:
+    """The index knows the last number, if the clock doesn't."""
+    commit(writer, [addition(segments, b"1", "1")])
+    (data_dir / "commit.lock").write_text(str(microseconds() + 10**12))
+    commit(writer, [addition(segments, b"2", "2")])
+    (data_dir / "commit.lock").write_text(note)
+    commit(writer, [addition(segments, b"3", "3")])
+    numbers = [each.number for each in store.search(Query(oldest_first=True))]
+    assert numbers == sorted(set(numbers))
+    assert [store.read(each.message_id) for each in store.search(Query())] == [b"3", b"2", b"1"]
 
 
 def test_large_and_small_messages_in_one_group(
@@ -199,8 +201,8 @@ def test_large_and_small_messages_in_one_group(
     group = [addition(segments, raw, str(number)) for number, raw in enumerate(raws)]
     assert commit(writer, group) == [first(each) for each in group]
     assert [store.read(each.message.message_id) for each in group] == raws
-    sizes = sorted(path.stat().st_size for path in (data_dir / "segments").iterdir())
-    assert sizes == [3, LARGE, LARGE]
+    assert len(list((data_dir / "segments").iterdir())) == 3
+    assert contents(data_dir) == sorted(raws)
 
 
 def test_a_lock_that_others_keep_fails_the_group_in_time(
@@ -215,38 +217,16 @@ def test_a_lock_that_others_keep_fails_the_group_in_time(
         with locked(data_dir / "commit.lock"):
             assert commit(writer, group) == [None] * 3
         assert {type(each.error) for each in group} == {TimeoutError}
-        sizes = [path.stat().st_size for path in (data_dir / "segments").iterdir()]
-        assert sizes == [len(b"kept")]
+        assert contents(data_dir) == [b"kept"]
         again = [addition(segments, raw, str(raw[:1])) for raw in (b"a", b"B" * LARGE, b"c")]
         assert commit(writer, again) == [first(each) for each in again]
-
-
-def test_a_failed_look_up_after_the_commit_fails_nobody_that_is_stored(
-    engine: Engine, writer: Writer, segments: Segments, store: SQLiteStore
-) -> None:
-    """What is durable is answered with its receipt, whatever breaks afterwards."""
-    group = [addition(segments, key.encode(), key) for key in "ab"]
-
-    Faster(engine, store, "b").breaks_second_look_up = True
-    receipts = commit(writer, group)
-    assert receipts == [first(group[0]), None]
-    assert group[0].error is None
-    assert isinstance(group[1].error, OSError)
-    assert store.read(group[0].message.message_id) == b"a"
 
 
 def test_rows_of_an_interrupted_group_are_never_called_stored(
     engine: Engine, writer: Writer, segments: Segments, store: SQLiteStore
 ) -> None:
     """After any exception before the commit a repeat is new: it isn't found in the remains."""
-
-    interruptions = [MemoryError()]
-
-    def interrupt(_connection: Connection) -> None:
-        if interruptions:
-            raise interruptions.pop()
-
-    event.listen(engine, "commit", interrupt)
+    Broken(engine, MemoryError())
     with pytest.raises(MemoryError):
         commit(writer, [addition(segments, b"x", "key")])
 
@@ -257,41 +237,38 @@ def test_rows_of_an_interrupted_group_are_never_called_stored(
 
 
 @pytest.mark.parametrize("size", [10, LARGE])
-def test_no_sweep_takes_bytes_whose_rows_are_on_their_way(
+def test_no_completion_takes_what_is_on_its_way(
     store: SQLiteStore,
     engine: Engine,
     data_dir: Path,
     size: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Another server that starts at any step of a commit, full segment or not, removes nothing."""
-    sweeps = []
+    """Another server that starts at any step of a commit, full segment or not, changes nothing."""
+    completed = []
 
-    def and_sweep(owner: type, name: str) -> None:
+    def and_complete(owner: type, name: str) -> None:
         original = getattr(owner, name)
 
         def wrapped(*arguments: object) -> object:
             result = original(*arguments)
-            sweeps.append(name)
-            store.sweep()
+            completed.append(name)
+            assert store.complete() == Completed()
             return result
 
         monkeypatch.setattr(owner, name, wrapped)
 
-    for owner, name in (
-        (SegmentFile, "write"),
-        (SegmentFile, "sync"),
-        (Segments, "append"),
-        (Writer, "_write_bytes"),
-        (Writer, "_store"),  # while rows are inserted, the sweep waits for the commit lock
-    ):
-        and_sweep(owner, name)
+    for owner, name in ((SegmentFile, "write"), (SegmentFile, "sync"), (Writer, "commit")):
+        and_complete(owner, name)
+    # A completion that needs the commit lock would wait for the writer here: none does.
+    for owner, name in ((Segments, "append"), (Writer, "_write_records"), (Writer, "_store")):
+        and_complete(owner, name)
     segments = Segments(data_dir / "segments", segment_bytes=1)  # every segment is full at once
     writer = Writer(engine, segments, data_dir / "commit.lock")
     for number in range(3):
         [receipt] = commit(writer, [addition(segments, b"x" * size, f"{number}")])
         assert receipt is not None
         assert store.read(receipt.message_id) == b"x" * size
-    assert {"append", "_write_bytes", "_store"} <= set(sweeps)
+    assert {"append", "_write_records", "_store"} <= set(completed)
     writer.close()
     segments.close()

@@ -70,7 +70,14 @@ def _create_others() -> None:
         "erasure",
         sa.Column("segment", sa.String(40), primary_key=True),
         sa.Column("start", sa.BigInteger, primary_key=True),
-        sa.Column("end", sa.BigInteger, nullable=False),
+        sa.Column("end", sa.BigInteger, primary_key=True),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "deletion_segment",
+        sa.Column("segment", sa.String(40), primary_key=True),
+        sa.Column("indexed_to", sa.BigInteger, nullable=False),
+        sa.Column("last_number", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -98,4 +105,4 @@ def _count() -> None:
 
 def downgrade() -> None:
     """Refuse: an older version would not find messages in the new segments."""
-    raise NotImplementedError("There is no way back to version 0.1.")
+    raise NotImplementedError("There is no way back to version 0.2.")
