@@ -89,7 +89,7 @@ class Traffic:
             self.senders.send(number)
 
     def _to_be_deleted(self) -> list[str]:
-        receipts = list(self.senders.receipts.items())
+        receipts = list(self.senders.receipts.copy().items())
         return [one.message_id for number, known in receipts if number % 2 for one in known]
 
 
