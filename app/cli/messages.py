@@ -1,41 +1,24 @@
-"""`flask gomail messages`: reads stored messages at a terminal."""
+"""`flask gomail messages`: reads and deletes stored messages at a terminal."""
 
 import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 
+from app.cli.deletion import delete, erase, purge
 from app.cli.export import export_as_eml, export_as_mbox
 from app.cli.opened_store import opened_store
 from app.cli.options import config_option
+from app.cli.parameters import Moment
 from app.cli.stored_content import read_all
 from app.cli.verify import verify
 from app.printable import escape
 from app.storage.interface import Query
 from app.storage.message import StoredMessage
-
-
-class Moment(click.ParamType[datetime]):
-    """A date or a time in ISO 8601, in UTC unless it has a time zone."""
-
-    name = "time"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        """Return an aware datetime."""
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(
-                f"{value!r} is not a time such as 2026-01-31 or 2026-01-31T12:00Z", param, ctx
-            )
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -51,10 +34,11 @@ def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def messages() -> None:
-    """List, show, export and verify stored messages."""
+    """List, show, export, verify and delete stored messages."""
 
 
-messages.add_command(verify)
+for _command in (delete, erase, purge, verify):
+    messages.add_command(_command)
 
 
 @messages.command("list")

@@ -8,12 +8,16 @@ from pathlib import Path
 
 from app.errors import StorageUnavailable
 from app.settings import Storage
+from app.storage.segments import damage
+from app.storage.segments.directory import Segments
+from app.storage.segments.ended_segments import PassedOver
 from app.storage.segments.leftovers import Leftover, kept_leftovers
 from app.storage.sqlite import creation
 from app.storage.sqlite.completion import Completed
 from app.storage.sqlite.completion_log import log_completed
 from app.storage.sqlite.creation import create_store
-from app.storage.sqlite.store import SQLiteStore
+from app.storage.sqlite.rebuilding import has_database
+from app.storage.sqlite.store import SQLiteStore, failures_as_unavailable
 
 _MOST_NAMES = 10
 
@@ -71,6 +75,23 @@ def _check_permissions(data_dir: Path) -> None:
 def leftovers(settings: Storage) -> list[Leftover]:
     """Return what earlier starts have kept of bytes without a record; raises OSError."""
     return kept_leftovers(settings.data_dir / "segments")
+
+
+def has_index(settings: Storage) -> bool:
+    """Return whether there is a database; raises StorageUnavailable."""
+    with failures_as_unavailable():
+        return has_database(settings.data_dir)
+
+
+def segments(settings: Storage) -> list[Path]:
+    """Return the files with the records of messages and deletions; raises OSError."""
+    directory = settings.data_dir / "segments"
+    return Segments(directory).paths() if directory.is_dir() else []
+
+
+def damaged_parts(segment: Path) -> list[PassedOver]:
+    """Return where a segment has bytes that are no record; raises OSError."""
+    return damage.damaged_parts(segment)
 
 
 def _log_missing(segments: Mapping[str, int]) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.state.lock_file import LockFile, locked
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
+from app.storage.sqlite.generation import begin_generation, note_generation
 
 EVERY_SECONDS = 1.0
 LONG_LOG_PAGES = 4096  # 16 MiB
@@ -36,15 +37,18 @@ class Checkpoints:
         engine: Engine,
         lock_file: Path,
         turn_file: Path,
+        generation_file: Path,
         clock: Callable[[], float] = time.time,  # the clock of file times
     ) -> None:
         """Locking `lock_file` keeps other writers out; `engine` must not wait long for readers.
 
-        `turn_file` is the same for all processes that share the database.
+        `turn_file` is the same for all processes that share the database; `generation_file` is
+        that of app.storage.sqlite.generation.
         """
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._lock_file = lock_file
         self._turn = LockFile(turn_file)
+        self._generation_file = generation_file
         self._clock = clock
         self._something_committed = threading.Event()
         self._ended = threading.Event()
@@ -102,10 +106,16 @@ class Checkpoints:
 
     def _checkpoint(self) -> None:
         with self._engine.connect() as connection:
-            _, pages, _ = connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()
-            if pages > LONG_LOG_PAGES:
+            with locked(self._lock_file, BUSY_TIMEOUT_SECONDS):
+                generation = begin_generation(connection)
+            row = connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()
+            is_complete = row.log == row.checkpointed
+            if row.log > LONG_LOG_PAGES:
                 with locked(self._lock_file, BUSY_TIMEOUT_SECONDS):
-                    connection.exec_driver_sql("PRAGMA wal_checkpoint(RESTART)")
+                    row = connection.exec_driver_sql("PRAGMA wal_checkpoint(RESTART)").one()
+                    is_complete = is_complete or not row.busy
+            if is_complete:
+                note_generation(self._generation_file, generation)
 
     def _warn(self, error: Exception) -> None:
         # Only once until it works again: while the disk is full it fails every second.

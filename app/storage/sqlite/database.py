@@ -41,6 +41,11 @@ def connect(path: Path, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> E
     return engine
 
 
+def is_damage(error: BaseException | None) -> bool:
+    """Return whether the driver's exception says that the database is damaged."""
+    return "malformed" in str(error) or "not a database" in str(error)
+
+
 def migrate(engine: Engine) -> None:
     """Bring the tables up to date; raises sqlalchemy.exc.SQLAlchemyError."""
     with engine.begin() as connection:

@@ -35,6 +35,10 @@ def _locked(path: Path) -> int:
     descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        message = "gomail.db is being made anew; try again when that is done"
+        raise BlockingIOError(error.errno, message) from error
     except OSError:
         os.close(descriptor)
         raise
@@ -47,10 +51,10 @@ def used_by_nobody_else(data_dir: Path) -> Iterator[None]:
     descriptor = _open(_path(data_dir))
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    except BlockingIOError:
         raise StorageUnavailable(
             "gomail.db can't be made anew while others use it: stop the server first"
-        ) from error
+        ) from None
     else:
         yield
     finally:

@@ -16,13 +16,22 @@ from app.state.small_files import sync_directory
 from app.storage.segments.directory import LEGACY, Segments
 from app.storage.sqlite.completion import LEGACY_IS_TAKEN_OVER, Completed, complete
 from app.storage.sqlite.counters import set_to, value_of
-from app.storage.sqlite.database import connect, create_database, migrate
+from app.storage.sqlite.database import connect, create_database, is_damage, migrate
+from app.storage.sqlite.generation import (
+    DAMAGED,
+    begin_generation,
+    generation_file,
+    generation_in,
+    note_generation,
+    noted_generation,
+)
 from app.storage.sqlite.in_use import used_by_nobody_else
 from app.storage.sqlite.numbers import microseconds
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _FILE = "file"
+QUICKLY_CHECKED_BYTES = 64 * 1024 * 1024  # takes a fifth of a second
 _GET_GENERATION = 0x80087601  # FS_IOC_GETVERSION, linux/fs.h
 _LEGACY_IS_LOST = (
     "Messages in segments/*.segment were stored by version 0.1, and only gomail.db knows them,"
@@ -53,10 +62,14 @@ def why_unusable(data_dir: Path) -> str | None:
         return "is missing or empty" if has_mail else None
     if not _is_database(database):
         return "is not a database"
-    with database.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
+    header = _header(database)
     if _size(database) < _expected_size(header):
         return "was cut short"
+    noted = noted_generation(generation_file(data_dir))
+    if noted == DAMAGED:
+        return "is damaged"
+    if generation_in(header) < noted:
+        return "is an older one"
     return _why_not_trusted(database)
 
 
@@ -72,12 +85,16 @@ def _why_not_trusted(database: Path) -> str | None:
     try:
         migrate(engine)
         with engine.begin() as connection:
+            if _size(database) <= QUICKLY_CHECKED_BYTES:
+                [[verdict], *_] = connection.exec_driver_sql("PRAGMA quick_check(1)").all()
+                if verdict != "ok":
+                    return "is damaged"
             file = value_of(connection, _FILE)
             own = identity(database)
             if not file:
                 set_to(connection, _FILE, own)
     except DatabaseError as error:
-        if _is_damage(error):
+        if is_damage(error.orig):
             return "is damaged"
         raise
     else:
@@ -85,10 +102,6 @@ def _why_not_trusted(database: Path) -> str | None:
         return "is a copy" if file not in {0, own} else None
     finally:
         engine.dispose()
-
-
-def _is_damage(error: DatabaseError) -> bool:
-    return "malformed" in str(error.orig) or "not a database" in str(error.orig)
 
 
 def identity(path: Path) -> int:
@@ -122,6 +135,7 @@ def rebuild(
     database = (data_dir / "gomail.db").resolve()  # an operator may have put it elsewhere
     new = database.with_name("gomail.db.new")
     segments = Segments(data_dir / "segments")
+    note = generation_file(data_dir)
     with used_by_nobody_else(data_dir):
         _remove(new)
         create_database(new)
@@ -133,10 +147,25 @@ def rebuild(
             completed = complete(engine, segments, data_dir / "commit.lock", progress, clock)
             with engine.begin() as connection:
                 set_to(connection, _FILE, identity(new))
+                generation = begin_generation(connection, _last_generation(database, note))
         finally:
             engine.dispose()  # which moves everything from its log into the database
         _replace(new, database)
+        note.unlink(missing_ok=True)
+        note_generation(note, generation)
     return completed
+
+
+def _last_generation(database: Path, note: Path) -> int:
+    noted = noted_generation(note)
+    if not _is_database(database):
+        return noted % DAMAGED
+    return max(generation_in(_header(database)), noted % DAMAGED)
+
+
+def _header(database: Path) -> bytes:
+    with database.open("rb") as file:
+        return file.read(_HEADER_BYTES)
 
 
 def _copy_legacy(engine: Engine, database: Path) -> None:

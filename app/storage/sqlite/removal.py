@@ -1,4 +1,4 @@
-"""Deletes messages: first in the log, durably; then in the index; then their bytes.
+"""Deletes messages: first in the log, durably; then in the index. Their bytes are erased later.
 
 Whatever interrupts this, what is left to be done can be told: from the table of erasures, or, if
 that is lost, from the records of the deletions.
@@ -6,29 +6,28 @@ that is lost, from the records of the deletions.
 
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, select, tuple_
+from sqlalchemy import Connection, Engine, Row, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
-from app.state.lock_file import LockFile, locked
+from app.state.lock_file import LockFile
 from app.storage.message import Reason
 from app.storage.segments.directory import NewRecord, Segments
 from app.storage.segments.record import DELETION, Deletion, description_of_deletion
 from app.storage.segments.segment_file import Span
-from app.storage.sqlite.counters import add_to, set_to, value_of
+from app.storage.sqlite.counters import add_to, set_to
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
 from app.storage.sqlite.numbers import next_numbers
 from app.storage.sqlite.tables import deleted, deletion_segments, erasures, messages
 
 MOST_AT_ONCE = 500
-LOG_WAIT_SECONDS = 10  # for readers
-_PAUSE_SECONDS = 0.1
-_LOG_HAS_DELETED = "log_has_deleted"
+LOG_HAS_DELETED = "log_has_deleted"
+"""The figure that tells whether deleted rows may be in the write-ahead log."""
 
 
 class Removal:
@@ -37,14 +36,11 @@ class Removal:
     def __init__(
         self,
         engine: Engine,
-        checkpointing: Engine,
         segments: Segments,
         lock_file: Path,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`checkpointing` must not wait long for readers, who keep the log from being emptied."""
         self._engine = engine
-        self._checkpointing = checkpointing
         self._segments = segments
         self._lock_file = lock_file
         self._clock = clock
@@ -56,24 +52,6 @@ class Removal:
         for at in range(0, len(message_ids), MOST_AT_ONCE):
             removed += self._remove_some(message_ids[at : at + MOST_AT_ONCE], reason)
         return removed
-
-    def erase(self) -> None:
-        """See MessageStore.erase; raises OSError, SQLAlchemyError."""
-        with self._one_at_a_time:
-            while self._erase_some():
-                pass
-            with self._checkpointing.connect() as connection:
-                raw = connection.execution_options(isolation_level="AUTOCOMMIT")
-                if value_of(raw, _LOG_HAS_DELETED):
-                    self._empty_log(raw)
-
-    def forget(self, before_ms: int) -> None:
-        """See MessageStore.forget_deleted; raises OSError, SQLAlchemyError."""
-        with self._one_at_a_time:  # a record that is still there would be taken for a message
-            while self._erase_some():
-                pass
-        with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
-            connection.execute(delete(deleted).where(deleted.c.deleted_at_ms < before_ms))
 
     def close(self) -> None:
         """Release files."""
@@ -128,33 +106,6 @@ class Removal:
             for number, row in zip(numbers, rows, strict=True)
         ]
 
-    def _erase_some(self) -> bool:
-        with self._engine.connect() as connection:
-            rows = connection.execute(select(erasures).limit(10_000)).all()
-        ranges = defaultdict(list)
-        for row in rows:
-            ranges[row.segment].append((row.start, row.end))
-        for segment, of_segment in ranges.items():
-            self._segments.erase(segment, of_segment)
-        with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
-            key = tuple_(erasures.c.segment, erasures.c.start, erasures.c.end)
-            for at in range(0, len(rows), MOST_AT_ONCE):
-                done = [tuple(row) for row in rows[at : at + MOST_AT_ONCE]]
-                connection.execute(delete(erasures).where(key.in_(done)))
-        return bool(rows)
-
-    def _empty_log(self, raw: Connection) -> None:
-        """Leave nothing of deleted rows in the write-ahead log."""
-        deadline = time.monotonic() + LOG_WAIT_SECONDS
-        while time.monotonic() < deadline:
-            with locked(self._lock_file, BUSY_TIMEOUT_SECONDS):
-                is_busy, *_ = raw.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
-                if not is_busy:
-                    set_to(raw, _LOG_HAS_DELETED, 0)
-                    return
-            time.sleep(_PAUSE_SECONDS)
-        raise TimeoutError("something reads the database all the time")
-
 
 def remove_rows(connection: Connection, rows: Sequence[Row[Any]]) -> None:
     """Delete rows of messages, and note that their bytes have to be erased."""
@@ -170,7 +121,7 @@ def note_erasures(connection: Connection, extents: Sequence[tuple[str, int, int]
     ]
     if values:
         connection.execute(insert(erasures).on_conflict_do_nothing(), values)
-    set_to(connection, _LOG_HAS_DELETED, 1)
+    set_to(connection, LOG_HAS_DELETED, 1)
 
 
 def extent(row: Row[Any]) -> tuple[str, int, int]:

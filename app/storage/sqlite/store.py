@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Engine, Row, event, func, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
@@ -24,9 +24,11 @@ from app.storage.segments.segment_file import Span
 from app.storage.segments.spooled_body import SpooledBody
 from app.storage.sqlite.checkpoint import Checkpoints
 from app.storage.sqlite.completion import Completed, complete
+from app.storage.sqlite.connections import Connections
 from app.storage.sqlite.counters import all_values, set_to
-from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS, connect
-from app.storage.sqlite.in_use import InUse
+from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
+from app.storage.sqlite.erasing import Erasing
+from app.storage.sqlite.generation import generation_file
 from app.storage.sqlite.probe import WriteProbe
 from app.storage.sqlite.removal import Removal
 from app.storage.sqlite.rows import SEGMENTS_SQL, selection, stored_message
@@ -48,27 +50,26 @@ class SQLiteStore:
         """
         self._recorder = recorder
         self._segments = Segments(data_dir / "segments")
-        self._in_use = InUse(data_dir)
-        self._engine = self._connect(data_dir)
-        self._probing = self._connect(data_dir, busy_timeout_seconds=1)
-        self._checkpointing = self._connect(data_dir, busy_timeout_seconds=0.05)
+        self._connections = Connections(data_dir)
+        self._engine = self._connections.usual
         self._probe = WriteProbe(data_dir / "segments", self._try_writing_rows)
         self._lock_file = data_dir / "commit.lock"
         self._writer = Writer(self._engine, self._segments, self._lock_file)
         self._checkpoints = Checkpoints(
-            self._checkpointing, self._lock_file, data_dir / "checkpoint.lock"
+            self._connections.impatient,
+            self._lock_file,
+            data_dir / "checkpoint.lock",
+            generation_file(data_dir),
         )
-        self._removal = Removal(
-            self._engine, self._checkpointing, Segments(data_dir / "segments"), self._lock_file
+        self._removal = Removal(self._engine, Segments(data_dir / "segments"), self._lock_file)
+        self._erasing = Erasing(
+            self._engine,
+            self._connections.impatient,
+            self._segments,
+            self._lock_file,
+            generation_file(data_dir),
         )
         self._group = GroupCommit(self._commit, MOST_IN_A_COMMIT)
-
-    def _connect(
-        self, data_dir: Path, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS
-    ) -> Engine:
-        engine = connect(data_dir / "gomail.db", busy_timeout_seconds)
-        event.listen(engine, "do_connect", lambda *_: self._in_use.hold())
-        return engine
 
     def new_body(self) -> Body:
         """See MessageStore.new_body."""
@@ -98,11 +99,13 @@ class SQLiteStore:
     def read(self, message_id: str) -> bytes:
         """See MessageStore.read."""
         row = self._row(message_id)
-        with failures_as_unavailable():
-            raw = self._segments.read(Span(row.segment, row.segment_offset, row.size))
-        if hashlib.sha256(raw).digest() != row.sha256:
-            raise MessageCorrupt(f"The stored bytes of message {message_id} are damaged.")
-        return raw
+        try:
+            return self._read(row)
+        except (MessageCorrupt, StorageUnavailable):
+            now = self._row(message_id)  # it may have been deleted or copied in the meantime
+            if _place_of(now) == _place_of(row):
+                raise
+            return self._read(now)
 
     def remove(self, message_ids: Sequence[str], reason: Reason) -> list[str]:
         """See MessageStore.remove."""
@@ -114,12 +117,12 @@ class SQLiteStore:
     def erase(self) -> None:
         """See MessageStore.erase."""
         with failures_as_unavailable():
-            self._removal.erase()
+            self._erasing.erase()
 
     def forget_deleted(self, before: datetime) -> None:
         """See MessageStore.forget_deleted."""
         with failures_as_unavailable():
-            self._removal.forget(milliseconds_since_epoch(before))
+            self._erasing.forget(milliseconds_since_epoch(before))
 
     def note_retention(self, at: datetime) -> None:
         """See MessageStore.note_retention."""
@@ -203,18 +206,16 @@ class SQLiteStore:
         self._writer.close()
         self._removal.close()
         self._segments.close()
-        for engine in (self._checkpointing, self._probing, self._engine):
-            engine.dispose()
-        self._in_use.release()
+        self._connections.close()
 
     def _try_writing_rows(self) -> None:
         with locked(self._lock_file, PROBE_SECONDS):
             pass  # another process may be writing, and will finish
         try:
-            with self._probing.connect() as connection:
+            with self._connections.probing.connect() as connection:
                 connection.execute(update(messages).where(messages.c.number < 0).values(size=0))
         except DBAPIError as error:
-            self._probing.dispose()  # as in app.storage.sqlite.writer
+            self._connections.probing.dispose()  # as in app.storage.sqlite.writer
             raise OSError(errno.EIO, f"the database: {error.orig}") from error
 
     def _commit(self, additions: Sequence[Addition]) -> None:
@@ -223,6 +224,13 @@ class SQLiteStore:
         taken = sum(addition.error is None for addition in additions)
         if taken and self._recorder:
             self._recorder.commit(taken)
+
+    def _read(self, row: Row[Any]) -> bytes:
+        with failures_as_unavailable():
+            raw = self._segments.read(_place_of(row))
+        if hashlib.sha256(raw).digest() != row.sha256:
+            raise MessageCorrupt(f"The stored bytes of message {row.id} are damaged.")
+        return raw
 
     def _row(self, message_id: str) -> Row[Any]:
         statement = select(messages).where(messages.c.id == message_id)
@@ -242,6 +250,10 @@ def _receipt_of(addition: Addition) -> Receipt:
     if addition.receipt is None:
         raise StorageUnavailable("The first copy of this message was removed in the meantime.")
     return addition.receipt
+
+
+def _place_of(row: Row[Any]) -> Span:
+    return Span(row.segment, row.segment_offset, row.size)
 
 
 def _not_found(message_id: str) -> MessageNotFound:

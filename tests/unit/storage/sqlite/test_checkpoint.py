@@ -41,7 +41,13 @@ def new_checkpoints(
     engine: Engine, directory: Path, clock: Callable[[], float] = time.time
 ) -> Checkpoints:
     """Return those of one process."""
-    return Checkpoints(engine, directory / "commit.lock", directory / "checkpoint.lock", clock)
+    return Checkpoints(
+        engine,
+        directory / "commit.lock",
+        directory / "checkpoint.lock",
+        directory / "generation",
+        clock,
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,43 @@
+"""The connections of one process to gomail.db."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from sqlalchemy import Engine, ExceptionContext, event
+
+from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS, connect, is_damage
+from app.storage.sqlite.generation import DAMAGED, generation_file, note_generation
+from app.storage.sqlite.in_use import InUse
+
+
+class Connections:
+    """As long as any is open, nobody replaces the database.
+
+    `usual` waits for other writers as long as a request may take, `probing` for a second, and
+    `impatient` for hardly any time: it is for checkpoints, which readers keep from being complete.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._in_use = InUse(data_dir)
+        self.usual = self._engine(BUSY_TIMEOUT_SECONDS)
+        self.probing = self._engine(1)
+        self.impatient = self._engine(0.05)
+
+    def close(self) -> None:
+        """Close all of them."""
+        for engine in (self.impatient, self.probing, self.usual):
+            engine.dispose()
+        self._in_use.release()
+
+    def _engine(self, busy_timeout_seconds: float) -> Engine:
+        engine = connect(self._data_dir / "gomail.db", busy_timeout_seconds)
+        event.listen(engine, "do_connect", lambda *_: self._in_use.hold())
+        event.listen(engine, "handle_error", self._note_damage)
+        return engine
+
+    def _note_damage(self, context: ExceptionContext) -> None:
+        """Let the next start make the database anew."""
+        if is_damage(context.original_exception):
+            with suppress(OSError):
+                note_generation(generation_file(self._data_dir), DAMAGED)

@@ -1,0 +1,130 @@
+"""Erases what deleted messages have left in the segments, in the database and in its log."""
+
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from sqlalchemy import Engine, delete, select, tuple_
+
+from app.state.lock_file import locked
+from app.storage.segments.directory import NAME, Segments
+from app.storage.segments.spent import remove_if_spent
+from app.storage.sqlite.compaction import Compaction
+from app.storage.sqlite.counters import set_to, value_of
+from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
+from app.storage.sqlite.generation import begin_generation, note_generation
+from app.storage.sqlite.removal import LOG_HAS_DELETED
+from app.storage.sqlite.rows import SEGMENTS_SQL
+from app.storage.sqlite.tables import deleted, deletion_segments, erasures
+
+_AT_ONCE = 2_000
+LOG_WAIT_SECONDS = 10  # for readers
+_PAUSE_SECONDS = 0.1
+
+
+class Erasing:
+    """Erases for one process; safe beside others that write, delete and erase."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        impatient: Engine,
+        segments: Segments,
+        lock_file: Path,
+        generation_file: Path,
+    ) -> None:
+        """`impatient` doesn't wait long for those who read the database.
+
+        `generation_file` is that of app.storage.sqlite.generation.
+        """
+        self._engine = engine
+        self._impatient = impatient.execution_options(isolation_level="AUTOCOMMIT")
+        self._segments = segments
+        self._lock_file = lock_file
+        self._generation_file = generation_file
+        self._one_at_a_time = threading.Lock()
+
+    def erase(self) -> None:
+        """See MessageStore.erase; raises OSError, SQLAlchemyError."""
+        with self._one_at_a_time:
+            touched = set[str]()
+            while segments := self._erase_some():
+                touched |= segments
+            self._empty_log_if_due()
+            self._compact(touched)
+
+    def forget(self, before_ms: int) -> None:
+        """See MessageStore.forget_deleted; raises OSError, SQLAlchemyError.
+
+        With the last that was deleted or is known of it, a segment goes too.
+        """
+        with self._one_at_a_time:
+            while self._erase_some():  # a record that is still there would be taken for a message
+                pass
+            with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
+                connection.execute(delete(deleted).where(deleted.c.deleted_at_ms < before_ms))
+            self._remove_spent(before_ms)
+
+    def _erase_some(self) -> set[str]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(erasures).limit(_AT_ONCE)).all()
+        ranges = defaultdict(list)
+        for row in rows:
+            ranges[row.segment].append((row.start, row.end))
+        for segment, of_segment in ranges.items():
+            self._segments.erase(segment, of_segment)
+        key = tuple_(erasures.c.segment, erasures.c.start, erasures.c.end)
+        for at in range(0, len(rows), 500):
+            done = [tuple(row) for row in rows[at : at + 500]]
+            with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
+                connection.execute(delete(erasures).where(key.in_(done)))
+        return set(ranges)
+
+    def _empty_log_if_due(self) -> None:
+        with self._engine.connect() as connection:
+            is_due = value_of(connection, LOG_HAS_DELETED)
+        if is_due:
+            self._empty_log()
+
+    def _empty_log(self) -> None:
+        """Leave nothing of deleted rows in the write-ahead log; all of it is durable then."""
+        with self._impatient.connect() as connection:
+            deadline = time.monotonic() + LOG_WAIT_SECONDS
+            while time.monotonic() < deadline:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")  # most of it unlocked
+                with locked(self._lock_file, BUSY_TIMEOUT_SECONDS):
+                    set_to(connection, LOG_HAS_DELETED, 0)
+                    generation = begin_generation(connection)
+                    row = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+                    if not row.busy:
+                        note_generation(self._generation_file, generation)
+                        return
+                    set_to(connection, LOG_HAS_DELETED, 1)
+                time.sleep(_PAUSE_SECONDS)
+        raise TimeoutError("something reads the database all the time")
+
+    def _remove_spent(self, before_ms: int) -> None:
+        with self._engine.connect() as connection:
+            if connection.execute(select(erasures).limit(1)).first():
+                return
+            in_use = {row.segment for row in connection.exec_driver_sql(SEGMENTS_SQL)}
+        unused = [path for path in self._segments.all_paths() if path.name not in in_use]
+        if not unused:
+            return
+        self._empty_log()  # what a power cut took from the index would be missed in the segments
+        for path in unused:
+            if remove_if_spent(path, before_ms):
+                with (
+                    locked(self._lock_file, BUSY_TIMEOUT_SECONDS),
+                    self._engine.begin() as connection,
+                ):
+                    is_it = deletion_segments.c.segment == path.name
+                    connection.execute(delete(deletion_segments).where(is_it))
+
+    def _compact(self, names: set[str]) -> None:
+        compaction = Compaction(self._engine, self._segments.directory, self._lock_file)
+        for name in sorted(names):
+            if NAME.fullmatch(name) and compaction.copy_living(name):
+                self._empty_log()  # the rows must point to the copy before the original goes
+                (self._segments.directory / name).unlink(missing_ok=True)
