@@ -31,7 +31,7 @@ def on_starting(server):
 
 def when_ready(server):
     hooks.take_over_signals(server, settings)
-    hooks.open_metrics_port(server)
+    hooks.start_child_processes(server)
     start.announce(settings)
 
 
@@ -42,4 +42,4 @@ post_worker_init = hooks.begin_serving
 child_exit = hooks.release_slot
 pre_request = hooks.begin_request
 post_request = hooks.end_request
-on_exit = hooks.close_metrics_port
+on_exit = hooks.end_child_processes

@@ -75,6 +75,9 @@ and `"duplicate": true`. Two requests are the same message when these are equal:
 
 Some messages have the same content each time, such as a daily report: send a different
 `Idempotency-Key` with each of them.
+
+A repeat of a message that was [deleted](storage.md#deleting-and-erasing) is answered in the same
+way, until `deduplication_days` after it was deleted.
 """
 
 JSON_RULES = """\

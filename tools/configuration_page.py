@@ -42,8 +42,8 @@ directory.
 | list | a list, or one text whose items are separated by commas \
 | items separated by commas; a single comma is the empty list |
 | several tokens | a list | tokens separated by commas |
-| number of bytes | a number, or with a unit: `10k`, `25MB`, `1GB` (powers of 1000), \
-`10KiB`, `25MiB`, `1GiB` (powers of 1024) | the same |
+| number of bytes | a number, or with a unit: `10k`, `25MB`, `1GB`, `2TB` (powers of 1000), \
+`10KiB`, `25MiB`, `1GiB`, `2TiB` (powers of 1024) | the same |
 | one of several words | the word in any case, such as `INFO` | the same |
 | domain | in ASCII or Unicode | the same |
 | not set | `null` | an empty value |

@@ -58,8 +58,14 @@ COUNTING = """\
 
 Each worker has a slot, and adds to the numbers in its slot's files; a scrape adds up the files of
 all slots. When a worker ends, its successor takes over the slot, so no counter falls until GoMail
-is restarted. A reload (SIGHUP) keeps the counters too. Only the shutdown metrics are kept across a
-restart.
+is restarted. A reload (SIGHUP) keeps the counters too. Only the shutdown metrics, and what the store
+counts, are kept across a restart.
+
+The database counts `stored_messages`, `stored_bytes`, `messages_deleted_total`,
+`storage_records_passed_over_total` and `storage_retention_last_run_timestamp_seconds`, in the same
+transactions as what they are about, over all servers that share the data directory. When it is made
+anew from the segments, `messages_deleted_total` begins at 0 again, as other counters do after a
+restart. While the database can't be read within half a second, these five are left out.
 
 The files are in shared memory, in a directory `gomail-metrics-…` in `/dev/shm`, which is removed at
 the end. They are not in the data directory, because the kernel kills a process that writes to a
@@ -127,6 +133,7 @@ def _labels() -> str:
         "status": "of a request: the HTTP status; of a message: `success`, `duplicate`, "
         "`rejected`, or `error`; of an operation: `success` or `failure`",
         "operation": "`add` or `check`",
+        "reason": "of a deletion: `request` or `retention`",
         "action": "`allowed` or `denied`",
         "type": f"of a shutdown: `graceful` or `forced`; of an error: {_codes(ERRORS)}",
         "name": "the setting, or `requests_at_once` over all workers, or `open_files` of a process",

@@ -91,13 +91,46 @@ STORAGE_FREE = Metric(
     "gauge",
     "Free space in the file system of the data directory",
     "When it falls: the disk has to grow, or the data directory has to move, since GoMail keeps"
-    " every message.",
+    " every message unless retention_days or retention_max_bytes is set.",
 )
 STORAGE_SIZE = Metric(
     "storage_size_bytes",
     "gauge",
     "Size of the file system of the data directory",
     "The disk has grown.",
+)
+STORED_MESSAGES = Metric(
+    "stored_messages",
+    "gauge",
+    "Messages that are stored",
+    "More mail comes than is deleted.",
+)
+STORED_BYTES = Metric(
+    "stored_bytes",
+    "gauge",
+    "Sum of the sizes of all stored messages",
+    "More mail comes than is deleted: set retention_days or retention_max_bytes, or plan for a"
+    " larger disk.",
+)
+MESSAGES_DELETED = Metric(
+    "messages_deleted_total",
+    "counter",
+    "Messages deleted, by reason, since the database was made",
+    "retention: mail reaches its age, or the store its size; request: somebody deletes mail.",
+    ("reason",),
+)
+RECORDS_PASSED_OVER = Metric(
+    "storage_records_passed_over_total",
+    "counter",
+    "Damaged parts of segments that a start has found, since the database was made",
+    "The disk has damaged stored mail; the log names the segments.",
+)
+RETENTION_LAST_RUN = Metric(
+    "storage_retention_last_run_timestamp_seconds",
+    "gauge",
+    "When retention last did all that was due, in seconds since 1970; 0 when it never did",
+    "It runs, every minute. When it stays the same: mail that has to go isn't deleted or erased;"
+    " the log has the reason.",
 )
 RATE_LIMIT_HITS = Metric(
     "rate_limit_hits_total",

@@ -5,7 +5,7 @@ Numbers that follow from others are derived here, so that counting them costs no
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from app.metrics.catalog import Metric
 from app.metrics.families import family, labelled, single
 from app.metrics.limits import limits
 from app.metrics.runtime import runtime_families
+from app.metrics.stored import Figures, stored_families
 from app.settings import Settings
 from app.state.processes import Processes
 from app.state.shutdowns import read_shutdowns
@@ -43,14 +44,23 @@ class Exposition:
     """A collector for a prometheus_client registry: each metric of the catalog, once."""
 
     def __init__(
-        self, directory: Path, settings: Settings, slots: Slots, processes: Processes
+        self,
+        directory: Path,
+        settings: Settings,
+        slots: Slots,
+        processes: Processes,
+        stored_figures: Callable[[], Figures | None],
     ) -> None:
-        """`directory` holds the files of the slots."""
+        """`directory` holds the files of the slots.
+
+        `stored_figures` answers soon, and with None when the store can't be read.
+        """
         self._files = MultiProcessCollector(None, str(directory))
         self._data_dir = settings.storage.data_dir
         self._limits = limits(settings)
         self._slots = slots
         self._processes = processes
+        self._stored_figures = stored_figures
         self._last_shutdowns = read_shutdowns(self._data_dir)
 
     def describe(self) -> Iterable[Family]:
@@ -63,6 +73,7 @@ class Exposition:
         yield single(catalog.ACTIVE_REQUESTS, self._slots.in_flight())
         yield single(catalog.DRAINING, self._slots.draining)
         yield from self._disk()
+        yield from self._stored()
         yield from self._shutdowns()
         yield labelled(catalog.CONFIG_LIMIT, self._limits)
         yield labelled(catalog.BUILD_INFO, {__version__: 1})
@@ -82,6 +93,11 @@ class Exposition:
             return
         yield single(catalog.STORAGE_FREE, found.f_bavail * found.f_frsize)
         yield single(catalog.STORAGE_SIZE, found.f_blocks * found.f_frsize)
+
+    def _stored(self) -> Iterator[Family]:
+        figures = self._stored_figures()
+        if figures is not None:
+            yield from stored_families(figures)
 
     def _shutdowns(self) -> Iterator[Family]:
         # If the disk can't be read for a while, counters must not fall and then rise again.

@@ -11,7 +11,7 @@ def limits(settings: Settings) -> dict[str, float]:
 
     requests_at_once is for all workers together, open_files for each process.
     """
-    server, timeouts = settings.server, settings.timeouts
+    server, timeouts, retention = settings.server, settings.timeouts, settings.retention
     return {
         "max_message_size": settings.mail.max_message_size,
         "rate_limit_per_minute": settings.rate_limit.per_minute,
@@ -23,6 +23,9 @@ def limits(settings: Settings) -> dict[str, float]:
         "shutdown_timeout": server.shutdown_timeout,
         "workers": server.workers,
         "threads": server.threads,
+        "retention_days": retention.days,
+        "retention_max_bytes": retention.max_bytes,
+        "deduplication_days": retention.deduplication_days,
         "requests_at_once": server.workers * (server.threads + WAITING_THREADS),
         "open_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
     }

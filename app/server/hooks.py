@@ -12,10 +12,11 @@ from app.server.configuration import current_settings, shared_state
 from app.server.drain import Drain
 from app.server.gunicorn_internals.body import in_pieces
 from app.server.gunicorn_internals.master import Master
-from app.server.metrics_server import MetricsServer
+from app.server.metrics_server import metrics_process
 from app.server.parent_death import signal_when_parent_ends
 from app.server.processors import own_processor
 from app.server.reload import accept_new_settings, announce_reload
+from app.server.retention_process import retention_process
 from app.server.worker_metrics import begin_recording, metrics_directory, remove_metrics_directory
 from app.settings import Settings
 from app.state.processes import MASTER
@@ -42,17 +43,19 @@ def announce_new_settings(_server: Any) -> None:
     announce_reload()
 
 
-def open_metrics_port(server: Any) -> None:
-    """In the master, before its first worker: start the process that answers Prometheus."""
+def start_child_processes(server: Any) -> None:
+    """In the master, before its first worker: start the processes beside the workers."""
     _processes.begin(MASTER)
-    metrics = MetricsServer(Master(server))
-    metrics.install()
-    server.metrics = metrics
+    master = Master(server)
+    server.child_processes = [metrics_process(master), retention_process(master)]
+    for child in server.child_processes:
+        child.install()
 
 
-def close_metrics_port(server: Any) -> None:
+def end_child_processes(server: Any) -> None:
     """In the master, last of all."""
-    server.metrics.stop()
+    for child in server.child_processes:
+        child.stop()
     remove_metrics_directory()
 
 

@@ -1,8 +1,9 @@
-"""Removes what a worker that has ended was still receiving.
+"""Completes the store after a worker that has ended.
 
-A large message goes to a file of its own as it arrives. If its worker is killed, nothing ever names
-that file. Another worker removes it, in a thread: in the master, a thread might hold a lock at the
-moment of a fork, and the new worker would wait for it for ever.
+If a worker is killed, it may leave records that have no row yet, and a large message that it was
+still receiving, in a file of its own. Another worker indexes the records and removes the file, in a
+thread: in the master, a thread might hold a lock at the moment of a fork, and the new worker would
+wait for it for ever.
 """
 
 import logging
@@ -19,7 +20,7 @@ def sweep_if_due() -> threading.Thread | None:
     """In a worker, every now and then: if a worker has ended, clean up after it."""
     if not shared_state.ended_workers.take():
         return None
-    thread = threading.Thread(target=_sweep, name="sweep", daemon=True)
+    thread = threading.Thread(target=sweep, name="sweep", daemon=True)
     try:
         thread.start()
     except RuntimeError:  # no thread can be started: later, perhaps in another worker
@@ -28,7 +29,8 @@ def sweep_if_due() -> threading.Thread | None:
     return thread
 
 
-def _sweep() -> None:
+def sweep() -> None:
+    """Complete the store after processes that have ended; a failure is logged."""
     try:
         complete_store(current_settings().storage)
     except GoMailError as error:

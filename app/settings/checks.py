@@ -137,7 +137,11 @@ def _shown(value: object) -> str:
 
 
 def _rules_between_keys(values: Mapping[str, Any], faulty: set[str]) -> list[Fault]:
-    return _handler_shorter_than_read(values, faulty) + _ports_apart(values, faulty)
+    return [
+        *_handler_shorter_than_read(values, faulty),
+        *_ports_apart(values, faulty),
+        *_room_for_a_message(values, faulty),
+    ]
 
 
 def _handler_shorter_than_read(values: Mapping[str, Any], faulty: set[str]) -> list[Fault]:
@@ -158,6 +162,18 @@ def _ports_apart(values: Mapping[str, Any], faulty: set[str]) -> list[Fault]:
         return []
     taken = f"{values['metrics_port']} is the same as port, on the same host (allowed: another)"
     return [Fault("metrics_port", taken)]
+
+
+def _room_for_a_message(values: Mapping[str, Any], faulty: set[str]) -> list[Fault]:
+    # Most likely a unit was forgotten, and everything would be deleted.
+    keys = ("retention_max_bytes", "max_message_size")
+    if set(keys) & faulty:
+        return []
+    most, message = (values[key] for key in keys)
+    if most == 0 or most >= message:
+        return []
+    limits = f"allowed: 0, or at least {message}"
+    return [Fault("retention_max_bytes", f"{most} is below max_message_size ({limits})")]
 
 
 def _overlap(values: Mapping[str, Any]) -> bool:

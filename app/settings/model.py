@@ -72,6 +72,18 @@ class Storage:
 
 
 @dataclass(frozen=True)
+class Retention:
+    """How long messages are kept, and how much of them; 0 is no limit.
+
+    `days` counts from their arrival, `deduplication_days` from their deletion.
+    """
+
+    days: int = field(metadata=_from("retention_days"))
+    max_bytes: int = field(metadata=_from("retention_max_bytes"))
+    deduplication_days: int
+
+
+@dataclass(frozen=True)
 class Authentication:
     """The valid tokens; empty when none is configured."""
 
@@ -128,6 +140,7 @@ class Settings:
     server: Server
     timeouts: Timeouts
     storage: Storage
+    retention: Retention
     authentication: Authentication
     mail: Mail
     rate_limit: RateLimit
@@ -141,6 +154,7 @@ def assemble(values: Mapping[str, Any]) -> Settings:
         server=_part(Server, values),
         timeouts=_part(Timeouts, values),
         storage=_part(Storage, values),
+        retention=_part(Retention, values),
         authentication=_part(Authentication, values),
         mail=_part(Mail, values),
         rate_limit=_part(RateLimit, values),

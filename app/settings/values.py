@@ -9,7 +9,7 @@ _TRUTH = {
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
-_SIZE = re.compile(r"([0-9]{1,15})\s*(?:([kmg])(i?)b?|b)", re.ASCII | re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,15})\s*(?:([kmgt])(i?)b?|b)", re.ASCII | re.IGNORECASE)
 
 
 def from_text(known: Property, text: str) -> object:
@@ -50,5 +50,5 @@ def _size(text: str) -> int | str:
     if size is None:
         return text
     number, prefix, is_binary = size.groups()
-    power = " kmg".index((prefix or " ").lower())
+    power = " kmgt".index((prefix or " ").lower())
     return int(number) * int((1024 if is_binary else 1000) ** power)

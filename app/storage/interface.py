@@ -107,6 +107,14 @@ class MessageStore(Protocol):
         """
         ...
 
+    def oldest(self, limit: int) -> list[StoredMessage]:
+        """Return up to `limit` messages, the first to be received first.
+
+        That is the order of their times, whereas a message that came back after a crash has a
+        later number. Raises StorageUnavailable.
+        """
+        ...
+
     def count(self, query: Query) -> int:
         """Return how many messages match, up to the query's limit; raises StorageUnavailable."""
         ...

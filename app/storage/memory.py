@@ -92,6 +92,12 @@ class MemoryStore:
         found.sort(key=lambda stored: stored.number, reverse=not query.oldest_first)
         return islice(found, query.limit)
 
+    def oldest(self, limit: int) -> list[StoredMessage]:
+        """See MessageStore.oldest."""
+        with self._lock:
+            found = [stored for stored, *_ in self._messages.values()]
+        return sorted(found, key=lambda stored: stored.message_id)[:limit]
+
     def count(self, query: Query) -> int:
         """See MessageStore.count."""
         return len(list(self.search(query)))

@@ -108,12 +108,12 @@ def test_the_default_is_loopback_only(shared_server: Server) -> None:
 
 
 def test_the_port_is_with_its_process_only(shared_server: Server) -> None:
-    """The children of the master are the workers and one process more."""
+    """The children of the master are the workers, retention, and one process more."""
     workers = shared_server.worker_pids()
     assert len(workers) == 2
-    metrics_pid = shared_server.metrics_pid()
-    assert metrics_pid is not None
-    assert sorted(children(shared_server.pid)) == sorted([*workers, metrics_pid])
+    others = [shared_server.metrics_pid(), shared_server.retention_pid()]
+    assert None not in others
+    assert sorted(children(shared_server.pid)) == sorted([*workers, *filter(None, others)])
 
 
 def test_what_is_off_costs_nothing(new_server: NewServer) -> None:
@@ -123,7 +123,7 @@ def test_what_is_off_costs_nothing(new_server: NewServer) -> None:
     assert server.request("GET", "/metrics").json()["total_emails"] == 1
     assert listening(server.metrics_port) == []
     assert [directories(pid) for pid in (server.pid, *server.worker_pids())] == [set()] * 3
-    assert children(server.pid) == server.worker_pids()
+    assert set(children(server.pid)) == {*server.worker_pids(), server.retention_pid()}
     assert len(server.worker_pids()) == 2
 
 

@@ -74,7 +74,7 @@ def test_metrics_are_switched_off_and_on(configured: Configured) -> None:
     assert is_open(server)
     reload(metrics_enabled=False)
     wait_for(lambda: not is_open(server))
-    wait_for(lambda: len(children(server.pid)) == 2)
+    wait_for(lambda: len(children(server.pid)) == 3)
     assert server.deliver(MESSAGE).status == 200
     assert not is_open(server)
 
@@ -109,5 +109,5 @@ def test_many_reloads_leave_one_process(configured: Configured) -> None:
         reload(max_message_size=100_000 + number)
         time.sleep(0.1)
     wait_for(lambda: limit(server) == 100_009, 20)
-    wait_for(lambda: len(children(server.pid)) == 3, 20)
+    wait_for(lambda: len(children(server.pid)) == 4, 20)
     assert server.metrics_pid() in children(server.pid)

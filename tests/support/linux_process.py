@@ -17,6 +17,13 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def name_of(pid: int) -> str:
+    """Return the name of the process `pid`, as `ps` shows it; "" if it is gone."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+    return ""
+
+
 def catches(pid: int, number: int) -> bool:
     """Tell whether the process `pid` has a handler for the signal `number`; True if it is gone."""
     mask = _mask(pid, "SigCgt")

@@ -17,7 +17,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from support.linux_process import catches, children, ignores, kill_process
+from support.linux_process import catches, children, ignores, kill_process, name_of
 from support.samples import Samples
 from support.started import Started
 
@@ -108,15 +108,22 @@ class Server(Started):
         return self._started is not None and self._started.poll() is None
 
     def worker_pids(self) -> list[int]:
-        """Return the process ids of the workers at this moment."""
+        """Return the process ids of the workers at this moment.
+
+        SIGHUP ends one; the other children of the master ignore it.
+        """
         return [pid for pid in children(self.pid) if not ignores(pid, signal.SIGHUP)]
 
     def metrics_pid(self) -> int | None:
-        """Return the process id of the metrics port; None while there is none.
+        """Return the process id of the metrics port; None while there is none."""
+        return self._child("metrics")
 
-        It is the child of the master that ignores SIGHUP; a worker is ended by it.
-        """
-        found = [pid for pid in children(self.pid) if ignores(pid, signal.SIGHUP)]
+    def retention_pid(self) -> int | None:
+        """Return the process id of retention; None while there is none."""
+        return self._child("retention")
+
+    def _child(self, name: str) -> int | None:
+        found = [pid for pid in children(self.pid) if name_of(pid) == name]
         return found[0] if found else None
 
     def start(self, command: Command = GUNICORN, cwd: Path = CHECKOUT) -> Self:
@@ -235,7 +242,7 @@ class Server(Started):
         return len(settled) >= self._workers()
 
     def _has_metrics_port(self) -> bool:
-        if len(children(self.pid)) <= self._workers():
+        if len(children(self.pid)) <= self._workers() + 1:
             return True  # metrics are off
         with socket.socket() as connection:
             return connection.connect_ex(("127.0.0.1", self.metrics_port)) == 0

@@ -3,7 +3,7 @@ import http.client
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
@@ -11,17 +11,21 @@ from threading import Event
 from typing import Any
 
 import pytest
+from support.deleter import Deleter
 from support.linux_process import children, kill_process
 from support.plain_mail import random_mail
+from support.records import recorded_messages
 from support.rounds import rounds
 from support.server import NewServer, Server, wait_for
 
 from app.storage.interface import Query
+from app.storage.segments.record import LARGE_MESSAGE, MESSAGE, RECORDS, file_header, header
 from app.storage.sqlite.store import SQLiteStore
 
 MESSAGES = rounds(10_000, 1_000)
 KILLS = rounds(50, 6)
 MASTERS = 3  # of so many kills one hits the master
+DELETERS = 5  # and one who deletes
 CLIENTS = 8
 ATTEMPTS = 2_000
 PAUSE_SECONDS = 0.05
@@ -32,6 +36,7 @@ OWN_FILES = {
     "gomail.db-wal",
     "checkpoint.lock",
     "commit.lock",
+    "in-use.lock",
     "migrate.lock",
     "segments",
     "shutdowns.json",
@@ -52,11 +57,21 @@ class Clients:
         self._answered = count(1)
         self.answered = 0
         self.unanswered = 0
+        self.receipts: dict[int, Any] = {}
 
-    def run(self) -> list[Any]:
-        """Return the answers, one for each number."""
+    def run(self) -> None:
+        """Deliver all; `receipts` has the answers, by the number of the message."""
         with ThreadPoolExecutor(CLIENTS) as pool:
-            return list(pool.map(self.deliver, range(MESSAGES)))
+            list(pool.map(self._deliver_first, range(MESSAGES)))
+
+    def to_be_deleted(self) -> list[str]:
+        """Return the ids of every other message that was answered."""
+        known = list(self.receipts.items())
+        return [receipt["message_id"] for number, receipt in known if number % 2]
+
+    def _deliver_first(self, number: int) -> None:
+        self.receipts[number] = self.deliver(number)
+        self.answered = next(self._answered)
 
     def deliver(self, number: int) -> Any:
         """Send as a client that knows no better: again, with the same key, until it is told."""
@@ -69,14 +84,13 @@ class Clients:
                 threading.Event().wait(PAUSE_SECONDS)
                 continue
             if answer.status == 200:
-                self.answered = next(self._answered)
                 return answer.json()
             assert answer.status == 503, answer.body
         raise AssertionError(f"message {number} was not answered in {ATTEMPTS} attempts")
 
 
-def kill_amid(server: Server, clients: Clients, done: Event) -> Counter[str]:
-    """Kill a worker or the master KILLS times, spread over all messages; return what was hit."""
+def kill_amid(server: Server, clients: Clients, deleter: Deleter, done: Event) -> Counter[str]:
+    """Kill a process KILLS times, spread over all messages; return what was hit."""
     dice, hit = random.Random(SEED), Counter[str]()
     for number in range(1, KILLS + 1):
         begun = number * MESSAGES // (KILLS + 1)
@@ -84,7 +98,10 @@ def kill_amid(server: Server, clients: Clients, done: Event) -> Counter[str]:
             pass
         assert not done.is_set(), "all was answered before the last kill"
         done.wait(dice.uniform(0, 0.05))
-        if number % MASTERS:
+        if number % DELETERS == 1:
+            kill_process(wait_for(deleter.pid))
+            hit["deleter"] += 1
+        elif number % MASTERS:
             kill_process(dice.choice(wait_for(server.worker_pids)))
             hit["worker"] += 1
         else:
@@ -102,33 +119,39 @@ def kill_amid(server: Server, clients: Clients, done: Event) -> Counter[str]:
 def test_no_kill_loses_doubles_or_cuts_a_message(
     new_server: NewServer, record_property: Callable[[str, object], None]
 ) -> None:
-    """SIGKILL at workers and the master: each acknowledged message is there once, whole.
+    """SIGKILL at workers, the master and a process that deletes half of what was acknowledged.
 
-    No row is there beside them. The next start leaves no byte and no file that nobody names.
+    Each message that was acknowledged, and not deleted, is there once, whole; none that was
+    deleted is. The next start leaves no byte and no file that nobody names.
     """
     server = new_server(workers=3).start()
-    clients, done = Clients(server), threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        killing = pool.submit(kill_amid, server, clients, done)
+    clients, deleter, done = Clients(server), Deleter(server.data_dir), threading.Event()
+    with ThreadPoolExecutor(1) as pool, deleter.at_work(clients.to_be_deleted):
+        killing = pool.submit(kill_amid, server, clients, deleter, done)
         try:
-            receipts = clients.run()
+            clients.run()
         finally:
             done.set()
         hit = killing.result()
-    assert hit["worker"] + hit["master"] == KILLS
+    assert hit.total() == KILLS
     assert clients.unanswered >= hit["master"], "no request was hit"
-    check_stored(server, receipts)
+    assert deleter.confirmed
+    check_stored(server, clients.receipts, deleter)
 
     server.kill()
     plant_leavings(server)
     server.start()
-    check_stored(server, receipts)
+    check_stored(server, clients.receipts, deleter)
+    delete_the_rest(clients, deleter)
+    check_stored(server, clients.receipts, deleter)
+    check_answered_alike(clients)
+    server.stop()
     check_nothing_else(server)
-    check_answered_alike(clients, receipts)
     record_property(
         "rounds",
-        f"{hit['worker']} workers and {hit['master']} masters killed,"
-        f" {len(receipts):,} messages acknowledged, 0 lost, 0 twice, 0 cut",
+        ", ".join(f"{count} {name}s" for name, count in hit.items())
+        + f" killed, {len(clients.receipts):,} messages acknowledged, 0 lost, 0 twice, 0 cut,"
+        f" {len(deleter.confirmed):,} deleted, 0 back",
     )
 
 
@@ -137,38 +160,60 @@ def plant_leavings(server: Server) -> None:
     segments = server.data_dir / "segments"
     largest = max(segments.iterdir(), key=lambda path: path.stat().st_size)
     with largest.open("ab") as file:
-        file.write(b"half a message")
-    (segments / f"{'0' * 32}.segment").write_bytes(b"a message without a row")
-    (segments / f"{'1' * 32}.segment").touch()
+        file.write(header(bytes.fromhex(largest.stem), MESSAGE, 0, b"{}", 1_000, 1)[:-1])
+    half, begun, empty = (bytes([number]) * 16 for number in (1, 2, 3))
+    content = file_header(half, LARGE_MESSAGE) + b"half a message"
+    segments.joinpath(f"{half.hex()}.records").write_bytes(content)
+    segments.joinpath(f"{begun.hex()}.records").write_bytes(file_header(begun, RECORDS)[:-1])
+    segments.joinpath(f"{empty.hex()}.records").touch()
     (server.data_dir / "shutdowns.json.new").write_bytes(b'{"graceful": {')
     (server.data_dir / "token.new").write_bytes(b"half a tok")
 
 
-def check_stored(server: Server, receipts: Sequence[Any]) -> None:
-    """Compare every row and its bytes with what was sent and acknowledged."""
+def check_stored(server: Server, receipts: Mapping[int, Any], deleter: Deleter) -> None:
+    """Compare every row and its bytes with what was sent and acknowledged, and not deleted."""
     with closing(SQLiteStore(server.data_dir)) as store:
-        rows = {row.message_id: row for row in store.search(Query())}
-        acknowledged = Counter(receipt["message_id"] for receipt in receipts)
-        assert acknowledged == Counter(dict.fromkeys(rows, 1))
-        for number, receipt in enumerate(receipts):
-            row, raw = rows[receipt["message_id"]], message(number)
+        found = list(store.search(Query()))
+        rows = {row.message_id: row for row in found}
+        assert len(rows) == len(found)
+        numbers = {receipt["message_id"]: number for number, receipt in receipts.items()}
+        assert len(numbers) == len(receipts) == MESSAGES
+        assert rows.keys() <= numbers.keys()
+        assert numbers.keys() - rows.keys() <= deleter.asked
+        assert rows.keys().isdisjoint(deleter.confirmed)
+        for row in found:
+            raw = message(numbers[row.message_id])
             assert store.read(row.message_id) == raw
             assert (row.size, row.sha256) == (len(raw), hashlib.sha256(raw).digest())
 
 
+def delete_the_rest(clients: Clients, deleter: Deleter) -> None:
+    """Delete what is due, and what was interrupted."""
+    try:
+        for message_id in clients.to_be_deleted():
+            if message_id not in deleter.confirmed:
+                assert deleter.delete([message_id])
+    finally:
+        deleter.kill()
+
+
 def check_nothing_else(server: Server) -> None:
-    """Check that segments are as large as their rows say, and that no other file is there."""
+    """Check that each row has its record, that there is no other one, and no other file."""
     with closing(SQLiteStore(server.data_dir)) as store:
-        bytes_of_rows = sum(row.size for row in store.search(Query()))
-    sizes = {path.name: path.stat().st_size for path in (server.data_dir / "segments").iterdir()}
-    assert sum(sizes.values()) == bytes_of_rows
-    assert 0 not in sizes.values()
+        store.erase()
+        ids = sorted(row.message_id for row in store.search(Query()))
+    assert sorted(recorded_messages(server.data_dir)) == ids
+    assert len(ids) == MESSAGES // 2
     assert {path.name for path in server.data_dir.iterdir()} <= OWN_FILES
+    assert all(path.suffix == ".records" for path in (server.data_dir / "segments").iterdir())
 
 
-def check_answered_alike(clients: Clients, receipts: Sequence[Any]) -> None:
-    """Send some once more, as if their answers had been lost: they get the first one's id."""
-    for number in range(0, MESSAGES, MESSAGES // 50):
+def check_answered_alike(clients: Clients) -> None:
+    """Send some once more, as if their answers had been lost: they get the first one's id.
+
+    Also if that was deleted: it isn't stored again.
+    """
+    for number in range(0, MESSAGES, MESSAGES // 50 + 1):
         again = clients.deliver(number)
         assert again["duplicate"] is True
-        assert again["message_id"] == receipts[number]["message_id"]
+        assert again["message_id"] == clients.receipts[number]["message_id"]

@@ -1,5 +1,7 @@
 import random
+import shutil
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -7,20 +9,29 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.deleter import Deleter
 from support.disk_image import DiskImage, mounted_disk_image
 from support.numbered_mail import Receipt, Senders, message
-from support.requirement import require_program
 from support.rounds import rounds
 from support.server import GUNICORN, NewServer, Server, wait_for
 
-from app.errors import GoMailError
+from app.settings import Storage
 from app.storage.interface import Query
 from app.storage.message import StoredMessage
+from app.storage.preparation import prepare_store
 from app.storage.sqlite.store import SQLiteStore
 
 pytestmark = pytest.mark.promise("an acknowledged message survives a power cut")
 
 MOST_ANSWERS = 60  # before a cut
+WITHOUT_SYNC = """
+from app.storage.segments.segment_file import SegmentFile
+from gunicorn.app.wsgiapp import run
+SegmentFile.sync = lambda _: None
+run()
+"""
+
+Rows = dict[int, StoredMessage]
 
 
 @pytest.fixture
@@ -36,98 +47,195 @@ def server(disk: DiskImage, new_server: NewServer) -> Server:
     return new_server(data_dir=disk.directory / "data", bearer_token="power-cut-4711")
 
 
-def send_until_the_power_fails(server: Server, disk: DiskImage, senders: Senders) -> None:
-    """Cut the power at a random moment under load, end all processes, and switch it on again.
+class Traffic:
+    """Clients that deliver, and one that deletes half of what was acknowledged."""
 
-    The clients go on until the server has said that it can't store. What was answered while the
-    file system was being shut down doesn't count, but for a real cut such an answer could not have
-    got out: ext4 may report success to a sync that is under way then, though the bytes are lost.
-    """
-    answers = senders.statuses[200] + random.randrange(1, MOST_ANSWERS)
-    refusals = senders.statuses[503]
-    with senders:
-        wait_for(lambda: senders.statuses[200] >= answers, 30)
-        threading.Event().wait(random.uniform(0, 0.03))  # somewhere between two answers
-        before = time.monotonic()
-        disk.cut_power()
-        after = time.monotonic()
-        wait_for(lambda: senders.statuses[503] > refusals)
-        server.kill()
-    senders.forget_answers_in_flight(before, after)
-    disk.mount_again()
+    def __init__(self, server: Server, disk: DiskImage) -> None:
+        self._server = server
+        self._disk = disk
+        self.senders = Senders(server)
+        self.deleter = Deleter(server.data_dir)
+
+    def until_the_power_fails(self) -> None:
+        """Cut the power at a random moment, end all processes, and switch it on again.
+
+        The clients go on until the server has said that it can't store. What was answered while
+        the file system was being shut down doesn't count, but for a real cut such an answer could
+        not have got out: ext4 may report success to a sync that is under way then, though the
+        bytes are lost.
+        """
+        senders = self.senders
+        answers = senders.statuses[200] + random.randrange(1, MOST_ANSWERS)
+        refusals = senders.statuses[503]
+        with senders, self.deleter.at_work(self._to_be_deleted):
+            wait_for(lambda: senders.statuses[200] >= answers, 30)
+            threading.Event().wait(random.uniform(0, 0.03))  # somewhere between two answers
+            before = time.monotonic()
+            self._disk.cut_power()
+            after = time.monotonic()
+            wait_for(lambda: senders.statuses[503] > refusals)
+            self._server.kill()
+        senders.forget_answers_in_flight(before, after)
+        self.deleter.forget_answers_in_flight(before, after)
+        self._disk.mount_again()
+
+    def finish(self) -> None:
+        """Ask again for what wasn't answered."""
+        unclear = sorted(self.deleter.asked - set(self.deleter.confirmed))
+        assert self.deleter.delete(unclear)
+        self.deleter.kill()
+        for number in self.senders.unanswered():
+            self.senders.send(number)
+
+    def _to_be_deleted(self) -> list[str]:
+        receipts = list(self.senders.receipts.items())
+        return [one.message_id for number, known in receipts if number % 2 for one in known]
 
 
-def stored_rows(server: Server) -> dict[int, StoredMessage]:
+def stored_rows(data_dir: Path) -> Rows:
     """Return the rows by the number of their message; each number may occur once."""
-    with closing(SQLiteStore(server.data_dir)) as store:
+    with closing(SQLiteStore(data_dir)) as store:
         rows = list(store.search(Query()))
     numbered = {int(str(row.envelope.queue_id).removeprefix("queue")): row for row in rows}
     assert len(numbered) == len(rows), "a message is stored twice"
     return numbered
 
 
-def damaged(server: Server, rows: dict[int, StoredMessage]) -> list[int]:
+def damaged(data_dir: Path, rows: Rows) -> list[int]:
     """Return the numbers of the rows whose bytes aren't those that were sent."""
-    with closing(SQLiteStore(server.data_dir)) as store:
+    with closing(SQLiteStore(data_dir)) as store:
         return [n for n, row in rows.items() if store.read(row.message_id) != message(n)]
 
 
-def lost(rows: dict[int, StoredMessage], receipts: Mapping[int, list[Receipt]]) -> list[int]:
-    """Return the acknowledged numbers that have no row under the ids that clients were told."""
-    return [
-        number
-        for number, known in receipts.items()
-        if number not in rows or {one.message_id for one in known} != {rows[number].message_id}
-    ]
+def lost(rows: Rows, receipts: Mapping[int, list[Receipt]], asked: set[str]) -> list[int]:
+    """Return the acknowledged numbers that have no row under the ids that clients were told.
+
+    Those that somebody has `asked` to delete may be gone.
+    """
+    found = []
+    for number, known in receipts.items():
+        ids = {one.message_id for one in known}
+        is_stored = number in rows and ids == {rows[number].message_id}
+        may_be_gone = number not in rows and len(ids) == 1 and ids <= asked
+        if not (is_stored or may_be_gone):
+            found.append(number)
+    return found
 
 
-def integrity(server: Server) -> list[tuple[str]]:
-    """Return what SQLite says of its database."""
-    with closing(sqlite3.connect(server.data_dir / "gomail.db")) as connection:
-        return connection.execute("PRAGMA integrity_check").fetchall()
+def assert_kept(data_dir: Path, traffic: Traffic) -> Rows:
+    """Check what is stored: nothing lost, no byte wrong, nothing deleted back."""
+    rows = stored_rows(data_dir)
+    assert lost(rows, traffic.senders.receipts, traffic.deleter.asked) == []
+    assert damaged(data_dir, rows) == []
+    assert {row.message_id for row in rows.values()}.isdisjoint(traffic.deleter.confirmed)
+    with closing(sqlite3.connect(data_dir / "gomail.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    return rows
 
 
-def test_no_power_cut_loses_acknowledged_mail(
-    server: Server, disk: DiskImage, record_property: Callable[[str, object], None]
+def remove_database(data_dir: Path) -> None:
+    """Remove the database with its log."""
+    for path in data_dir.glob("gomail.db*"):
+        path.unlink()
+
+
+def put_back(older: Path, data_dir: Path) -> None:
+    """Write an older database over that of `data_dir`, as `cp` does."""
+    database = data_dir / "gomail.db"
+    with closing(sqlite3.connect(older)) as connection:  # it always was in this file
+        inode = database.stat().st_ino
+        connection.execute("UPDATE counter SET value = ? WHERE name = 'file'", (inode,))
+        connection.commit()
+    database.write_bytes(older.read_bytes())
+
+
+def put_back_without_log(older: Path, data_dir: Path) -> None:
+    """The same, and the log that belongs to the newer one is removed."""
+    put_back(older, data_dir)
+    for suffix in ("-wal", "-shm"):
+        data_dir.joinpath(f"gomail.db{suffix}").unlink(missing_ok=True)
+
+
+class Variants:
+    """Starts on copies of a data directory whose database has met with something else as well."""
+
+    def __init__(self, directory: Path, traffic: Traffic) -> None:
+        self._copy = directory / "copy"
+        self._directory = directory
+        self._traffic = traffic
+        self._older: list[Path] = []
+
+    def keep_database(self, data_dir: Path) -> None:
+        """Keep the database as it is now, to be put back later."""
+        older = self._directory / f"older-{len(self._older)}.db"
+        with (
+            closing(sqlite3.connect(data_dir / "gomail.db")) as source,
+            closing(sqlite3.connect(older)) as target,
+        ):
+            source.backup(target)
+        self._older.append(older)
+
+    def check(self, data_dir: Path) -> None:
+        """Check what starts make of it: without a database, with an older one."""
+        older = random.choice(self._older)
+        self._start(data_dir, remove_database)
+        self._start(data_dir, lambda copy: put_back(older, copy))
+        self._start(data_dir, lambda copy: put_back_without_log(older, copy))
+
+    def _start(self, data_dir: Path, change: Callable[[Path], None]) -> None:
+        shutil.copytree(data_dir, self._copy)
+        change(self._copy)
+        prepare_store(Storage(self._copy))
+        assert_kept(self._copy, self._traffic)
+        shutil.rmtree(self._copy)
+
+
+def test_no_power_cut_loses_acknowledged_mail_or_brings_deleted_back(
+    server: Server,
+    disk: DiskImage,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Cut after cut, on the same disk: each 200 is there, whole, once, and all goes on.
 
-    What had no answer is there whole or not at all, and can be sent again.
+    What had no answer is there whole or not at all, and can be asked for again. It is the same
+    without the database, and with one from before.
     """
-    senders = Senders(server)
+    traffic = Traffic(server, disk)
+    senders, deleter = traffic.senders, traffic.deleter
+    variants = Variants(tmp_path, traffic)
     server.start()
+    variants.keep_database(server.data_dir)
     cuts = rounds(20, 3)
     for _ in range(cuts):
-        send_until_the_power_fails(server, disk, senders)
+        traffic.until_the_power_fails()
+        variants.check(server.data_dir)
         server.start()
-        assert integrity(server) == [("ok",)]
-        rows = stored_rows(server)
-        assert lost(rows, senders.receipts) == []
-        assert damaged(server, rows) == []
+        assert_kept(server.data_dir, traffic)
 
-        for number in senders.unanswered():
-            senders.send(number)
-        rows = stored_rows(server)
-        assert lost(rows, senders.receipts) == []
-        assert damaged(server, rows) == []
-        assert set(rows) == senders.sent == set(senders.receipts)
-    acknowledged = len(senders.receipts)
-    record_property("rounds", f"{cuts} power cuts, {acknowledged} messages acknowledged, 0 lost")
+        traffic.finish()
+        rows = assert_kept(server.data_dir, traffic)
+        ids = {one.message_id for known in senders.receipts.values() for one in known}
+        assert set(senders.receipts) == senders.sent
+        assert {row.message_id for row in rows.values()} == ids - deleter.asked
+        variants.keep_database(server.data_dir)
+    record_property(
+        "rounds",
+        f"{cuts} power cuts, {len(senders.receipts)} messages acknowledged, 0 lost,"
+        f" {len(deleter.confirmed)} deleted, 0 back",
+    )
 
 
 def test_the_power_cut_would_show_a_missing_sync(server: Server, disk: DiskImage) -> None:
-    """The control: with fsync and fdatasync that do nothing the same cut loses mail."""
-    command = (require_program("eatmydata"), *GUNICORN)
-    senders, lost_mail = Senders(server), set()
-    server.start()  # makes the database, with syncs
-    server.stop()
+    """The control: with a segment's sync that does nothing the same cut loses mail."""
+    traffic, lost_mail = Traffic(server, disk), set[int]()
+    receipts = traffic.senders.receipts
     for _ in range(rounds(3, 1)):
-        server.start(command)
-        send_until_the_power_fails(server, disk, senders)
-        try:
-            rows = stored_rows(server)
-            lost_mail |= {*lost(rows, senders.receipts), *damaged(server, rows)}
-        except GoMailError:  # there is nothing left that could be read
-            lost_mail |= set(senders.receipts)
-    print(f"{len(lost_mail)} of {len(senders.receipts)} acknowledged messages lost")
+        server.start((sys.executable, "-c", WITHOUT_SYNC, *GUNICORN[3:]))
+        traffic.until_the_power_fails()
+        prepare_store(Storage(server.data_dir))
+        rows = stored_rows(server.data_dir)
+        lost_mail |= {*lost(rows, receipts, traffic.deleter.asked)}
+        lost_mail |= {*damaged(server.data_dir, rows)}
+    print(f"{len(lost_mail)} of {len(receipts)} acknowledged messages lost")
     assert lost_mail

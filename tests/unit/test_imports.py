@@ -130,7 +130,9 @@ def test_gunicorn_stays_at_the_edge(name: str) -> None:
     assert not knows or is_within(name, KNOWS_GUNICORN)
 
 
-@pytest.mark.parametrize("name", ["app.intake", "app.storage", "app.ratelimit", "app.auth"])
+@pytest.mark.parametrize(
+    "name", ["app.intake", "app.storage", "app.ratelimit", "app.auth", "app.retention"]
+)
 def test_nothing_below_knows_the_edge(name: str) -> None:
     """The stages know neither the web nor the server nor what assembles them."""
     above = {"app.web", "app.server", "app.cli", "app.services", "app.relay"}

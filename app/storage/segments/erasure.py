@@ -24,16 +24,17 @@ def erase(path: Path, ranges: Iterable[Range]) -> bool:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return True
+    runs = list(_merged(ranges))
     with os.fdopen(descriptor, "rb+", buffering=0):
         size = os.fstat(descriptor).st_size
         block = os.fstat(descriptor).st_blksize
         gives_back = True
-        for start, end in _merged(ranges):
+        for start, end in runs:
             if not _punch(descriptor, start, min(end, size)):
                 gives_back = False
                 _overwrite(descriptor, start, min(end, size))
         if gives_back:
-            _punch_borders(descriptor, _merged(ranges), block, size)
+            _punch_borders(descriptor, runs, block, size)
         os.fdatasync(descriptor)
         return gives_back
 
@@ -69,12 +70,13 @@ def _punch(descriptor: int, start: int, end: int) -> bool:
     if start >= end:
         return True
     offset, length = ctypes.c_int64(start), ctypes.c_int64(end - start)
-    if _libc.fallocate64(descriptor, _PUNCH_HOLE | _KEEP_SIZE, offset, length) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in _UNSUPPORTED:
-        return False
-    raise OSError(code, os.strerror(code))
+    while _libc.fallocate64(descriptor, _PUNCH_HOLE | _KEEP_SIZE, offset, length) != 0:
+        code = ctypes.get_errno()
+        if code in _UNSUPPORTED:
+            return False
+        if code != errno.EINTR:
+            raise OSError(code, os.strerror(code))
+    return True
 
 
 def _overwrite(descriptor: int, start: int, end: int) -> None:

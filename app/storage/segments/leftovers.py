@@ -30,14 +30,16 @@ def move_end(path: Path, start: int) -> Leftover:
     name = path.name if start == 0 else f"{path.name}.from-{start}"
     if start == 0:
         path.rename(directory / name)
+        sync_directory(directory)
+        sync_directory(path.parent)
     else:
         with path.open("rb+") as file:
             file.seek(start)
             _copy(file, directory / name)
             sync_directory(directory)
+            sync_directory(path.parent)
             file.truncate(start)
-    sync_directory(directory)
-    sync_directory(path.parent)
+            os.fdatasync(file.fileno())
     return Leftover(name, size)
 
 

@@ -6,6 +6,7 @@ record.
 """
 
 import json
+import re
 import struct
 import zlib
 from collections.abc import Mapping
@@ -26,6 +27,16 @@ _CHECKSUM = struct.Struct("<I")
 HEADER_BYTES = _FIELDS.size + _CHECKSUM.size
 MESSAGE, DELETION = 1, 2
 MOST_DESCRIPTION_BYTES = 1024 * 1024
+DESCRIPTION_BEGINS = b'{"id":'
+
+# A flat JSON object that isn't closed, perhaps in the middle of a string.
+_BROKEN_OFF = re.compile(
+    rb"""(?:\{
+    (?: [^"}\x00-\x1f] | " (?: [^"\\\x00-\x1f] | \\[^\x00-\x1f] )*+ " )*+
+    (?: " (?: [^"\\\x00-\x1f] | \\[^\x00-\x1f] )*+ \\? )?
+    )?""",
+    re.VERBOSE,
+)
 
 
 @dataclass(frozen=True)
@@ -143,9 +154,19 @@ def parse_header(marker: bytes, data: bytes) -> Header | int | None:
     return Header(kind, position, description_bytes, content_bytes, number, description)
 
 
+def is_broken_off(data: bytes) -> bool:
+    """Return whether `data`, a file's end that begins like a record, stops within its description.
+
+    Otherwise a whole description is there, or one that is damaged: then its size is wrong.
+    """
+    return _BROKEN_OFF.fullmatch(data, HEADER_BYTES) is not None
+
+
 def entry_of(found: Header) -> Entry:
     """Return what a record says; raises ValueError when it was written by something else."""
-    members: dict[str, Any] = json.loads(found.description)
+    members = json.loads(found.description)
+    if not isinstance(members, dict):
+        raise ValueError("a record says nothing")  # noqa: TRY004 -- of a wrong kind, as any other
     try:
         if found.kind == DELETION:
             return Deletion(

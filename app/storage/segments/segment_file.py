@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -85,8 +86,10 @@ class SegmentFile:
 
     def discard(self) -> None:
         """Remove the file and close it."""
-        with suppress(OSError):  # the next start removes it as well
-            self._path.unlink()
+        # Emptied first: a start that finds the name must not find a message.
+        for remove in (partial(self.shorten, 0), self._path.unlink):
+            with suppress(OSError):
+                remove()
         self.close()
 
 
@@ -108,7 +111,7 @@ def _create_locked(path: Path) -> int:
             raise
         if os.fstat(descriptor).st_nlink:
             return descriptor
-        os.close(descriptor)  # a sweep removed the file between its creation and the lock
+        os.close(descriptor)  # a completion removed it between its creation and the lock
 
 
 def _after(pending: list[memoryview], written: int) -> list[memoryview]:

@@ -1,24 +1,27 @@
 """Reads the records of a segment, past what is erased and what is damaged."""
 
-import errno
 import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.storage.segments.record import (
+    DESCRIPTION_BEGINS,
     FILE_HEADER,
     HEADER_BYTES,
     LARGE_MESSAGE,
     MAGIC,
+    MOST_DESCRIPTION_BYTES,
     RECORDS,
     VERSION,
     Entry,
     Header,
     MessageRecord,
     entry_of,
+    is_broken_off,
     parse_header,
 )
+from app.storage.segments.scanning import first_other_than_zero, occurrences
 from app.storage.segments.segment_file import SUFFIX
 
 _PIECE_BYTES = 1024 * 1024
@@ -67,29 +70,63 @@ class SegmentReader:
     def __init__(self, descriptor: int, name: str) -> None:
         self._descriptor = descriptor
         self.size = os.fstat(descriptor).st_size
-        self.layout, self._marker = self._read_file_header(name)
-        self._verifies = True
+        # The marker is the file's name, so that a damaged header costs nothing.
+        self._marker = bytes.fromhex(name.removesuffix(SUFFIX))
 
     def parts(self, start: int = 0, *, verify: bool = True) -> Iterator[Part]:
         """Yield what lies behind the offset `start`, at which a record begins or the file.
 
         Without `verify` content isn't read, and counts as intact.
         """
-        self._verifies = verify
-        if self.layout == LARGE_MESSAGE:
-            yield from self._large_message()
+        layout = self._layout()
+        if layout == LARGE_MESSAGE:
+            yield self._large_message(verify=verify)
             return
-        position = max(start, FILE_HEADER.size)
+        if layout is None:
+            large = self._large_message(verify=True)
+            if isinstance(large, Record) and large.content_bytes and large.is_intact:
+                yield large
+                return
+        yield from self._records(max(start, FILE_HEADER.size), verify=verify)
+
+    def _layout(self) -> int | None:
+        """Return None if the file's header is damaged."""
+        data = self._read(0, min(self.size, FILE_HEADER.size))
+        if len(data) < FILE_HEADER.size:
+            return None
+        magic, version, layout, _ = FILE_HEADER.unpack(data)
+        is_sane = magic == MAGIC and version == VERSION and layout in {RECORDS, LARGE_MESSAGE}
+        return int(layout) if is_sane else None
+
+    def _large_message(self, *, verify: bool) -> Part:
+        """Return all of the segment; its record is at the end, behind the content."""
+        begin = max(FILE_HEADER.size, self.size - HEADER_BYTES - MOST_DESCRIPTION_BYTES)
+        tail = self._read(begin, self.size)
+        at = tail.rfind(self._marker)
+        has_marker = at >= 0
+        if not has_marker:  # it may be what is damaged
+            at = tail.rfind(DESCRIPTION_BEGINS) - HEADER_BYTES
+        if at < 0:
+            return TornEnd(0, self.size)
+        record = self._marker + tail[at + len(self._marker) :]
+        found = parse_header(self._marker, record)
+        if isinstance(found, Header) and found.content_bytes == begin + at - FILE_HEADER.size:
+            return self._checked(0, FILE_HEADER.size, self.size, found, verify=verify)
+        if has_marker:
+            is_torn = isinstance(found, int) and is_broken_off(record)
+        else:
+            is_torn = not record.endswith(b"}")
+        return TornEnd(0, self.size) if is_torn else Damage(0, self.size)
+
+    def _records(self, position: int, *, verify: bool) -> Iterator[Part]:
         while position < self.size:
             found = self._header_at(position)
             if isinstance(found, Header):
-                part = self._record(position, position + HEADER_BYTES, found)
+                part = self._record(position, found, verify=verify)
+            elif found is None and (next_byte := self._skip_zeros(position)) > position:
+                position = next_byte
+                continue
             else:
-                position = self._skip_zeros(position)
-                if position >= self.size:
-                    return
-                if isinstance(self._header_at(position), Header):
-                    continue
                 part = self._what_is_no_record(position)
             yield part
             position = part.end
@@ -100,7 +137,7 @@ class SegmentReader:
         end = self.size
         while end > FILE_HEADER.size:
             begin = max(FILE_HEADER.size, end - _PIECE_BYTES)
-            piece = self._read(begin, end - begin + overlap)
+            piece = self._read(begin, min(end + overlap, self.size))
             at = piece.rfind(self._marker)
             while at >= 0:
                 found = self._header_at(begin + at)
@@ -110,98 +147,62 @@ class SegmentReader:
             end = begin
         return 0
 
-    def _read_file_header(self, name: str) -> tuple[int, bytes]:
-        # The marker is the file's name, so that a damaged header costs nothing.
-        marker = bytes.fromhex(name.removesuffix(SUFFIX))
-        data = self._read(0, FILE_HEADER.size)
-        if len(data) == FILE_HEADER.size:
-            magic, version, layout, own = FILE_HEADER.unpack(data)
-            if magic == MAGIC and version == VERSION and layout in {RECORDS, LARGE_MESSAGE}:
-                return layout, own
-        return RECORDS, marker
-
-    def _large_message(self) -> Iterator[Part]:
-        """The record is at the end, behind the content."""
-        begin = max(FILE_HEADER.size, self.size - _PIECE_BYTES - _USUAL_BYTES)
-        tail = self._read(begin, self.size - begin)
-        at = tail.rfind(self._marker)
-        found = parse_header(self._marker, tail[at:]) if at >= 0 else None
-        if isinstance(found, Header):
-            position = begin + at
-            start = position - found.content_bytes
-            if start == FILE_HEADER.size:
-                yield self._large_record(found)
-                return
-        is_damaged = at >= 0 and found is None
-        kind = Damage if is_damaged else TornEnd
-        yield kind(0, self.size)
-
-    def _large_record(self, found: Header) -> Record:
-        entry = entry_of(found)
-        is_intact = self._matches(FILE_HEADER.size, found.content_bytes, entry)
-        size = found.content_bytes
-        return Record(0, FILE_HEADER.size, size, self.size, entry, is_intact, begins_group=True)
-
-    def _record(self, start: int, at: int, found: Header) -> Part:
-        content_start = at + found.description_bytes
+    def _record(self, start: int, found: Header, *, verify: bool) -> Part:
+        content_start = start + HEADER_BYTES + found.description_bytes
         end = content_start + found.content_bytes
-        if end > self.size:
-            return TornEnd(start, self.size)
+        is_there = end <= self.size
+        if is_there:
+            part = self._checked(start, content_start, end, found, verify=verify)
+            if isinstance(part, Record) and part.is_intact:
+                return part
+        # Where bytes are missing it seems to go on into the records that follow.
+        following = self._next_record(content_start, min(end, self.size))
+        if following is not None:
+            return Damage(start, following)
+        return part if is_there else TornEnd(start, self.size)
+
+    def _checked(
+        self, start: int, content_start: int, end: int, found: Header, *, verify: bool
+    ) -> Record | Damage:
         try:
             entry = entry_of(found)
         except ValueError:
             return Damage(start, end)
-        is_intact = self._matches(content_start, found.content_bytes, entry)
         size = found.content_bytes
+        is_intact = not verify or self._matches(content_start, size, entry)
         return Record(start, content_start, size, end, entry, is_intact, found.position == 0)
 
     def _matches(self, start: int, size: int, entry: Entry) -> bool:
-        if not self._verifies or not isinstance(entry, MessageRecord):
+        if not isinstance(entry, MessageRecord):
             return True
         digest = hashlib.sha256()
         for at in range(start, start + size, _PIECE_BYTES):
-            digest.update(self._read(at, min(_PIECE_BYTES, start + size - at)))
+            digest.update(self._read(at, min(at + _PIECE_BYTES, start + size)))
         return digest.digest() == entry.sha256
 
-    def _header_at(self, position: int) -> Header | int | None:
-        found = parse_header(self._marker, self._read(position, _USUAL_BYTES))
-        if isinstance(found, int):
-            found = parse_header(self._marker, self._read(position, found))
-        return found
-
-    def _what_is_no_record(self, position: int) -> Part:
-        following = self._next_record(position + 1)
+    def _what_is_no_record(self, position: int) -> Damage | TornEnd:
+        following = self._next_record(position + 1, self.size)
         if following is not None:
             return Damage(position, following)
-        is_torn = isinstance(self._header_at(position), int)
+        is_torn = isinstance(self._header_at(position), int) and is_broken_off(
+            self._read(position, self.size)
+        )
         return (TornEnd if is_torn else Damage)(position, self.size)
 
-    def _next_record(self, position: int) -> int | None:
-        while position < self.size:
-            piece = self._read(position, _PIECE_BYTES)
-            at = piece.find(self._marker)
-            if at < 0:
-                position += max(1, len(piece) - len(self._marker) + 1)
-            elif isinstance(self._header_at(position + at), Header):
-                return position + at
-            else:
-                position += at + 1
+    def _next_record(self, start: int, end: int) -> int | None:
+        for at in occurrences(self._descriptor, self._marker, start, end):
+            if isinstance(self._header_at(at), Header):
+                return at
         return None
 
-    def _skip_zeros(self, position: int) -> int:
-        while position < self.size:
-            try:
-                position = os.lseek(self._descriptor, position, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:  # nothing but a hole follows
-                    return self.size
-                raise
-            piece = self._read(position, _PIECE_BYTES)
-            rest = piece.lstrip(b"\0")
-            position += len(piece) - len(rest)
-            if rest:
-                return position
-        return self.size
+    def _header_at(self, position: int) -> Header | int | None:
+        found = parse_header(self._marker, self._read(position, position + _USUAL_BYTES))
+        if isinstance(found, int):
+            found = parse_header(self._marker, self._read(position, position + found))
+        return found
 
-    def _read(self, position: int, size: int) -> bytes:
-        return os.pread(self._descriptor, size, position)
+    def _skip_zeros(self, position: int) -> int:
+        return first_other_than_zero(self._descriptor, position, self.size)
+
+    def _read(self, start: int, end: int) -> bytes:
+        return os.pread(self._descriptor, max(0, end - start), start)

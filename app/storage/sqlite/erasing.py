@@ -19,6 +19,8 @@ from app.storage.sqlite.rows import SEGMENTS_SQL
 from app.storage.sqlite.tables import deleted, deletion_segments, erasures
 
 _AT_ONCE = 2_000
+_FORGOTTEN = 500
+_SHORT_PAUSE_SECONDS = 0.02
 LOG_WAIT_SECONDS = 10  # for readers
 _PAUSE_SECONDS = 0.1
 
@@ -62,9 +64,15 @@ class Erasing:
         with self._one_at_a_time:
             while self._erase_some():  # a record that is still there would be taken for a message
                 pass
-            with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
-                connection.execute(delete(deleted).where(deleted.c.deleted_at_ms < before_ms))
+            while self._forget_some(before_ms):
+                time.sleep(_SHORT_PAUSE_SECONDS)  # others wait for the lock
             self._remove_spent(before_ms)
+
+    def _forget_some(self, before_ms: int) -> bool:
+        old = select(deleted.c.id).where(deleted.c.deleted_at_ms < before_ms).limit(_FORGOTTEN)
+        with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
+            done = connection.execute(delete(deleted).where(deleted.c.id.in_(old)))
+            return done.rowcount == _FORGOTTEN
 
     def _erase_some(self) -> set[str]:
         with self._engine.connect() as connection:

@@ -34,9 +34,9 @@ _FILE = "file"
 QUICKLY_CHECKED_BYTES = 64 * 1024 * 1024  # takes a fifth of a second
 _GET_GENERATION = 0x80087601  # FS_IOC_GETVERSION, linux/fs.h
 _LEGACY_IS_LOST = (
-    "Messages in segments/*.segment were stored by version 0.1, and only gomail.db knows them,"
-    " which is lost or damaged: restore it with its -wal file, or move these segments away to start"
-    " without them"
+    "Messages in segments/*.segment were stored by version 0.2 or earlier, and only gomail.db knows"
+    " them, which is lost or damaged: restore it with its -wal file, or move these segments away to"
+    " start without them"
 )
 _COPY_LEGACY = (
     "INSERT INTO message SELECT * FROM old.message WHERE record_start IS NULL",

@@ -1,4 +1,4 @@
-"""The durable store of one host: rows in SQLite, message bytes in segment files."""
+"""The durable store of one host: messages in segments, and an index of them in SQLite."""
 
 import errno
 import hashlib
@@ -162,6 +162,12 @@ class SQLiteStore:
                 replace(query, after=last) if query.oldest_first else replace(query, before=last)
             )
             statement = selection(query)
+
+    def oldest(self, limit: int) -> list[StoredMessage]:
+        """See MessageStore.oldest: ids begin with the time."""
+        statement = select(messages).order_by(messages.c.id).limit(limit)
+        with failures_as_unavailable(), self._engine.connect() as connection:
+            return list(map(stored_message, connection.execute(statement)))
 
     def count(self, query: Query) -> int:
         """See MessageStore.count."""

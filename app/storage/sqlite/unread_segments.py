@@ -30,7 +30,7 @@ def outline_of(path: Path, indexed_to: int | None) -> UnreadSegment | None:
 
     `indexed_to` None means that the index has all of it. Raises OSError.
     """
-    if indexed_to is None or _size(path) <= indexed_to:
+    if indexed_to is None or 0 < _size(path) <= indexed_to:  # an empty one is to be removed
         return None
     with unless_written(path) as descriptor:
         if descriptor is None:

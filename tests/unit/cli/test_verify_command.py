@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from support.segment_records import record_of, write_segment
 from support.store import add
 
 from app.storage.message import Reason
@@ -83,20 +84,17 @@ def test_what_is_being_written_is_no_damage(
 ) -> None:
     """A record that lacks any number of bytes yet, and a large message that is still coming in."""
     add(server_store, b"content", key="1")
-    size = the_segment(data_dir).stat().st_size
-    add(server_store, b"content", key="2")
-    server_store.remove([add(server_store, b"content", key="3")], Reason.REQUEST)
-    path = next(
-        each for each in (data_dir / "segments").iterdir() if each.stat().st_size > 2 * size
+    server_store.remove([add(server_store, b"content", key="2")], Reason.REQUEST)
+    other, places = write_segment(
+        data_dir / "segments", [[record_of(1, b"x")], [record_of(2, b"y")]]
     )
     body = server_store.new_body()
     body.write(b"x" * (LARGE_MESSAGE_BYTES + 1))
-    other = path.with_name(f"{'1f' * 16}.records")
-    whole = path.read_bytes()
-    for length in [*range(0, 32, 5), *range(size, size + 300, 7)]:
+    whole = other.read_bytes()
+    for length in [*range(0, 32, 5), *range(places[0].content.end, len(whole), 7)]:
         other.write_bytes(whole[:length])
         result = gomail_command("messages", "verify")
-        assert (result.exit_code, result.stdout) == (0, WHOLE.format(2)), length
+        assert (result.exit_code, result.stdout) == (0, WHOLE.format(1)), length
     body.discard()
 
 

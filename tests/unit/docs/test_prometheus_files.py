@@ -22,6 +22,7 @@ from app.metrics.catalog import CATALOG
 from app.metrics.limits import limits
 from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED
 from app.settings import load
+from app.storage.message import Reason
 from app.web.inbound import RULES
 
 HISTOGRAMS = {each.name: set(each.labels) for each in CATALOG if each.kind == "histogram"}
@@ -41,6 +42,7 @@ VALUES: dict[tuple[str, str], Set[str]] = {
     ("storage_operations_total", "operation"): {"add", "check"},
     ("storage_operations_total", "status"): {"success", "failure"},
     ("rate_limit_hits_total", "action"): {"allowed", "denied"},
+    ("messages_deleted_total", "reason"): set(Reason),
     ("shutdowns_total", "type"): SHUTDOWNS,
     ("shutdown_duration_seconds", "type"): SHUTDOWNS,
     ("errors_total", "type"): set(ERRORS),

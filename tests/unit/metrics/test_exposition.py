@@ -12,6 +12,7 @@ from app.metrics.catalog import CATALOG
 from app.metrics.exposition import Exposition
 from app.metrics.limits import limits
 from app.metrics.recorder import Recorder
+from app.metrics.stored import Figures
 from app.settings import Settings
 from app.settings.model import WAITING_THREADS, assemble
 from app.settings.schema import defaults
@@ -19,6 +20,30 @@ from app.state.processes import MASTER
 from app.state.shared import SharedState
 from app.state.shutdowns import record_shutdown
 from app.version import __version__
+
+FIGURES = Figures(
+    messages=7,
+    bytes=7000,
+    deleted={"retention": 2, "request": 1},
+    passed_over=3,
+    retention_ran_at=1_700_000_000,
+)
+
+
+class Stored:
+    """What the store tells; None when it can't be read."""
+
+    def __init__(self) -> None:
+        self.figures: Figures | None = FIGURES
+
+    def __call__(self) -> Figures | None:
+        return self.figures
+
+
+@pytest.fixture
+def stored() -> Stored:
+    """Return a store that can be read."""
+    return Stored()
 
 
 @pytest.fixture
@@ -36,19 +61,24 @@ def shared() -> SharedState:
 
 
 @pytest.fixture
-def scrape(tmp_path: Path, settings: Settings, shared: SharedState) -> Read:
+def exposition(
+    tmp_path: Path, settings: Settings, shared: SharedState, stored: Stored
+) -> Exposition:
+    """Return what is exposed of all that."""
+    return Exposition(tmp_path, settings, shared.slots, shared.processes, stored)
+
+
+@pytest.fixture
+def scrape(exposition: Exposition) -> Read:
     """Return a function that collects samples: values by name and labels, ordered by theirs."""
     registry = CollectorRegistry()
-    registry.register(Exposition(tmp_path, settings, shared.slots, shared.processes))
+    registry.register(exposition)
 
     return lambda: values_of(registry.collect())
 
 
-def test_each_metric_is_there_once_before_anything_happens(
-    tmp_path: Path, settings: Settings, shared: SharedState
-) -> None:
+def test_each_metric_is_there_once_before_anything_happens(exposition: Exposition) -> None:
     """Families of the catalogue and no others, each described as the catalogue has it."""
-    exposition = Exposition(tmp_path, settings, shared.slots, shared.processes)
     names = [metric.name.removesuffix("_total") for metric in CATALOG]
     assert sorted(family.name for family in exposition.collect()) == sorted(names)
     assert [family.name for family in exposition.describe()] == names
@@ -79,7 +109,7 @@ def test_what_follows_from_other_numbers_is_derived(
 
 
 def test_the_samples_have_the_labels_of_the_catalogue(
-    in_slot: Callable[[int], None], tmp_path: Path, settings: Settings, shared: SharedState
+    in_slot: Callable[[int], None], exposition: Exposition, shared: SharedState
 ) -> None:
     """No label more and none less, but for the bounds of histograms."""
     in_slot(0)
@@ -91,7 +121,7 @@ def test_the_samples_have_the_labels_of_the_catalogue(
     recorder.commit(1)
     shared.processes.begin(MASTER)
     labels = {metric.name.removesuffix("_total"): set(metric.labels) for metric in CATALOG}
-    for family in Exposition(tmp_path, settings, shared.slots, shared.processes).collect():
+    for family in exposition.collect():
         assert family.samples, family.name
         for sample in family.samples:
             assert sample.labels.keys() - {"le"} == labels[family.name]
@@ -113,6 +143,20 @@ def test_a_disk_that_is_gone_costs_its_own_metrics_only(scrape: Read, settings: 
     found = scrape()
     assert not {("storage_free_bytes",), ("storage_size_bytes",)} & found.keys()
     assert found["build_info", __version__] == 1
+
+
+def test_what_the_store_counts_is_told_while_it_can_be_read(scrape: Read, stored: Stored) -> None:
+    """Each figure under its name; without them the rest is there all the same."""
+    found = scrape()
+    assert (found["stored_messages",], found["stored_bytes",]) == (7, 7000)
+    assert found["messages_deleted_total", "retention"] == 2
+    assert found["messages_deleted_total", "request"] == 1
+    assert found["storage_records_passed_over_total",] == 3
+    assert found["storage_retention_last_run_timestamp_seconds",] == 1_700_000_000
+    stored.figures = None
+    names = {key[0] for key in scrape()}
+    assert not {name for name in names if name.startswith(("stored_", "messages_deleted"))}
+    assert "build_info" in names
 
 
 def test_shutdowns_are_those_on_record(scrape: Read, settings: Settings) -> None:

@@ -15,7 +15,7 @@ from app.settings import Storage
 def swept(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Return the data directories that were swept, instead of sweeping them."""
     found: list[Path] = []
-    monkeypatch.setattr(sweeping, "sweep_store", lambda storage: found.append(storage.data_dir))
+    monkeypatch.setattr(sweeping, "complete_store", lambda storage: found.append(storage.data_dir))
     return found
 
 
@@ -60,7 +60,7 @@ def test_a_failure_is_said(
     def fail(_storage: Storage) -> None:
         raise StorageUnavailable from OSError(5, "Input/output error")
 
-    monkeypatch.setattr(sweeping, "sweep_store", fail)
+    monkeypatch.setattr(sweeping, "complete_store", fail)
     shared_state.ended_workers.note()
     assert sweep()
     assert [each.getMessage() for each in caplog.records] == [

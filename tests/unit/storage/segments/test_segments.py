@@ -1,3 +1,4 @@
+import fcntl
 import os
 import subprocess
 import sys
@@ -7,15 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.segment_records import intact, parts_of, record_of, write_messages
 
-from app.storage.segments.directory import Segments
-from app.storage.segments.segment_file import SegmentFile, Span
-
-
-def append(segments: Segments, chunks: Sequence[bytes]) -> Span:
-    """Append one message."""
-    (span,) = segments.append([chunks])
-    return span
+from app.storage.segments.directory import LEGACY, NewRecord, Place, Segments
+from app.storage.segments.ended_segments import EndedSegment, unless_written
+from app.storage.segments.record import FILE_HEADER, MESSAGE
+from app.storage.segments.segment_file import Span
 
 
 @pytest.fixture
@@ -32,6 +30,18 @@ def segments(directory: Path) -> Iterator[Segments]:
     segments.close()
 
 
+def append(segments: Segments, chunks: Sequence[bytes], number: int = 1) -> Place:
+    """Append one message."""
+    description = record_of(number, b"".join(chunks)).description
+    (place,) = segments.append([NewRecord(MESSAGE, number, description, chunks)])
+    return place
+
+
+def contents(segments: Segments, *places: Place) -> list[bytes]:
+    """Return what is stored there."""
+    return [segments.read(place.content) for place in places]
+
+
 def files(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
@@ -40,58 +50,66 @@ def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def leftover(directory: Path, raw: bytes, name: str = "0" * 32) -> Path:
-    path = directory / f"{name}.segment"
-    path.write_bytes(raw)
-    return path
+def test_records_follow_each_other_in_one_file(segments: Segments, directory: Path) -> None:
+    """Each span names exactly the bytes of its message, and the records leave no gap."""
+    first = append(segments, [b"first", b"", b" one"], 1)
+    second, third = segments.append([record_of(2, b"second"), record_of(3, b"third")])
+    assert contents(segments, first, second, third) == [b"first one", b"second", b"third"]
+    assert files(directory) == [first.content.segment]
+    starts = [place.record_start for place in (first, second, third)]
+    assert starts == [FILE_HEADER.size, first.content.end, second.content.end]
+    assert (directory / first.content.segment).stat().st_size == third.content.end
+    assert intact(parts_of(directory / first.content.segment)) == [1, 2, 3]
 
 
-def test_messages_follow_each_other_in_one_file(segments: Segments, directory: Path) -> None:
-    """Each span names exactly the bytes of its message."""
-    first, second = append(segments, [b"first", b"", b" one"]), append(segments, [b"second"])
-    assert (first.segment, first.offset, first.length) == (second.segment, 0, 9)
-    assert (second.offset, second.length) == (9, 6)
-    assert (segments.read(first), segments.read(second)) == (b"first one", b"second")
-    assert files(directory) == [first.segment]
-
-
-def test_an_empty_message_has_a_span(segments: Segments) -> None:
+def test_an_empty_message_has_a_place(segments: Segments) -> None:
     """No bytes are stored as no bytes."""
-    assert segments.read(append(segments, [])) == b""
+    place = append(segments, [])
+    assert contents(segments, place) == [b""]
+
+
+def test_nothing_to_append_makes_no_file(segments: Segments, directory: Path) -> None:
+    """An empty group has no places and no segment."""
+    assert segments.append([]) == []
+    assert files(directory) == []
 
 
 def test_only_the_owner_reads_mail(segments: Segments, directory: Path) -> None:
     """Files are 0600, whatever the umask."""
     old = os.umask(0)
     try:
-        span = append(segments, [b"x"])
+        place, large = append(segments, [b"x"]), segments.open_large()
     finally:
         os.umask(old)
-    assert (directory / span.segment).stat().st_mode & 0o777 == 0o600
+    modes = [(directory / name).stat().st_mode for name in (place.content.segment, large.name)]
+    large.close()
+    assert [mode & 0o777 for mode in modes] == [0o600, 0o600]
 
 
 def test_a_full_segment_is_closed(directory: Path) -> None:
     """The message that reaches segment_bytes is the last of its file, and whole."""
-    segments = Segments(directory, segment_bytes=10)
-    spans = [append(segments, [raw]) for raw in (b"123456789", b"0abcdef", b"next")]
+    sent = [b"1" * 500, b"2" * 500, b"next"]
+    segments = Segments(directory, segment_bytes=1000)
+    places = [append(segments, [raw], number) for number, raw in enumerate(sent)]
     segments.close()
-    assert spans[0].segment == spans[1].segment != spans[2].segment
-    assert [segments.read(span) for span in spans] == [b"123456789", b"0abcdef", b"next"]
+    one, other, last = (place.content.segment for place in places)
+    assert one == other != last
+    assert contents(segments, *places) == sent
 
 
 def test_a_closed_segment_is_not_written_again(segments: Segments) -> None:
     """After close the next message starts a file of its own."""
     first = append(segments, [b"first"])
     segments.close()
-    assert append(segments, [b"second"]).segment != first.segment
-    assert segments.read(first) == b"first"
+    assert append(segments, [b"second"], 2).content.segment != first.content.segment
+    assert contents(segments, first) == [b"first"]
 
 
 def test_a_shorter_file_gives_fewer_bytes(segments: Segments, directory: Path) -> None:
     """What is missing isn't made up: the checksum tells later."""
-    span = append(segments, [b"0123456789"])
-    os.truncate(directory / span.segment, 4)
-    assert segments.read(span) == b"0123"
+    place = append(segments, [b"0123456789"])
+    os.truncate(directory / place.content.segment, place.content.offset + 4)
+    assert contents(segments, place) == [b"0123"]
 
 
 def test_reading_follows_no_symlink(segments: Segments, directory: Path, tmp_path: Path) -> None:
@@ -106,18 +124,18 @@ def test_reading_follows_no_symlink(segments: Segments, directory: Path, tmp_pat
 WRITE_BEYOND_THE_LIMIT = """
 import resource, signal, sys
 from pathlib import Path
-from app.storage.segments.directory import Segments
+from app.storage.segments.directory import NewRecord, Segments
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 segments = Segments(Path(sys.argv[1]))
-kept = segments.append([[b"kept"]]) if sys.argv[2] == "second" else []
+kept = segments.append([NewRecord(1, 1, b"{}", [b"kept"])]) if sys.argv[2] == "second" else []
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 try:
-    segments.append([[b"lost" * 100] * 10])
+    segments.append([NewRecord(1, 2, b"{}", [b"lost" * 100] * 10)])
 except OSError as error:
     print(error.strerror)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-for span in [*kept, *segments.append([[b"next"]])]:
-    print(span.segment, span.offset, segments.read(span).decode())
+for place in [*kept, *segments.append([NewRecord(1, 3, b"{}", [b"next"])])]:
+    print(place.content.segment, place.content.end, segments.read(place.content).decode())
 """
 
 
@@ -133,21 +151,20 @@ def test_after_a_failed_write_a_new_file_begins(directory: Path, which: str) -> 
     failure, *stored = done.stdout.splitlines()
     assert failure == "File too large"
     rows = [line.split() for line in stored]
-    expected = [["0", "kept"], ["0", "next"]] if which == "second" else [["0", "next"]]
-    assert [row[1:] for row in rows] == expected
+    assert [row[2] for row in rows] == (["kept", "next"] if which == "second" else ["next"])
     assert files(directory) == sorted(row[0] for row in rows)
-    assert all((directory / row[0]).stat().st_size == 4 for row in rows)
+    assert [(directory / row[0]).stat().st_size for row in rows] == [int(row[1]) for row in rows]
 
 
 def test_a_failed_sync_is_final(segments: Segments, directory: Path) -> None:
     """When the descriptor fails, the message is refused and the next one gets a new file."""
     kept = append(segments, [b"kept"])
-    _break_descriptor(directory / kept.segment)
+    _break_descriptor(directory / kept.content.segment)
     with pytest.raises(OSError, match=r"Bad file descriptor|Invalid argument"):
-        append(segments, [b"lost"])
-    after = append(segments, [b"next"])
-    assert after.segment != kept.segment
-    assert (segments.read(kept), segments.read(after)) == (b"kept", b"next")
+        append(segments, [b"lost"], 2)
+    after = append(segments, [b"next"], 3)
+    assert after.content.segment != kept.content.segment
+    assert contents(segments, kept, after) == [b"kept", b"next"]
 
 
 def _break_descriptor(path: Path) -> None:
@@ -162,120 +179,54 @@ def _break_descriptor(path: Path) -> None:
     os.close(read_only)
 
 
-def test_sweep_cuts_a_torn_tail(segments: Segments, directory: Path) -> None:
-    """What lies behind the last row's end is removed, what lies before stays."""
-    path = leftover(directory, b"rows|torn tail")
-    segments.sweep({path.name: 5}.__getitem__)
-    assert path.read_bytes() == b"rows|"
+def test_what_is_taken_back_is_gone(segments: Segments, directory: Path) -> None:
+    """What got no row is cut off, what lies before stays, and the file never grows again."""
+    kept = append(segments, [b"kept"], 1)
+    lost, _ = segments.append([record_of(2, b"lost"), record_of(3, b"lost as well")])
+    segments.take_back(lost.record_start)
+    following = append(segments, [b"next"], 4)
+    assert following.content.segment != kept.content.segment
+    path = directory / kept.content.segment
+    assert (path.stat().st_size, intact(parts_of(path))) == (kept.content.end, [1])
+    assert contents(segments, kept, following) == [b"kept", b"next"]
 
 
-@pytest.mark.parametrize("raw", [b"", b"nobody's"])
-def test_sweep_removes_a_segment_without_rows(
-    segments: Segments, directory: Path, raw: bytes
-) -> None:
-    """A file that no row names goes, empty or not."""
-    leftover(directory, raw)
-    segments.sweep(lambda _name: 0)
+def test_when_all_is_taken_back_the_file_is_gone(segments: Segments, directory: Path) -> None:
+    """A segment without any other record is removed, and so is its descriptor."""
+    open_before = open_descriptors()
+    segments.take_back(append(segments, [b"lost"]).record_start)
     assert files(directory) == []
+    assert open_descriptors() == open_before
 
 
-@pytest.mark.parametrize("end", [8, 100])
-def test_sweep_leaves_a_whole_or_damaged_segment(
-    segments: Segments, directory: Path, end: int
-) -> None:
-    """A file no longer than its rows is not touched, also when bytes are missing from it."""
-    path = leftover(directory, b"12345678")
-    before = path.stat().st_mtime_ns
-    segments.sweep(lambda _name: end)
-    assert path.read_bytes() == b"12345678"
-    assert path.stat().st_mtime_ns == before
-
-
-def test_sweep_leaves_an_emptied_segment_empty(segments: Segments, directory: Path) -> None:
-    """A file that lost all its bytes isn't filled up with zeros."""
-    path = leftover(directory, b"")
-    segments.sweep(lambda _name: 100)
-    assert path.read_bytes() == b""
-
-
-def test_sweep_leaves_foreign_files(segments: Segments, directory: Path, tmp_path: Path) -> None:
-    """Other names and symbolic links aren't GoMail's to remove, nor what they point at."""
-    target = tmp_path / "target"
-    target.write_bytes(b"precious")
-    (directory / ("1" * 32 + ".segment")).symlink_to(target)
-    for name in ("notes.txt", "ABC.segment", "2" * 31 + ".segment", "3" * 32 + ".segment.bak"):
-        (directory / name).write_bytes(b"mine")
-    before = files(directory)
-    segments.sweep(lambda _name: 0)
-    assert files(directory) == before
-    assert target.read_bytes() == b"precious"
-    assert (directory / "notes.txt").read_bytes() == b"mine"
-
-
-def test_sweep_leaves_what_is_being_written(segments: Segments, directory: Path) -> None:
-    """A segment that another process still writes has no rows yet: it stays until that ends."""
-    writer = Segments(directory)
-    span = append(writer, [b"row to come"])
-    large = writer.open_file()
-    segments.sweep(lambda _name: 0)
-    assert files(directory) == sorted([span.segment, large.name])
-    assert segments.read(span) == b"row to come"
-
-    writer.close()
-    large.close()
-    segments.sweep(lambda _name: 0)
-    assert files(directory) == []
-
-
-def test_sweep_asks_again_under_the_lock(segments: Segments, directory: Path) -> None:
-    """Rows that the writer committed just before it ended are not lost to an old answer."""
-    path = leftover(directory, b"committed")
-    answers = iter([0, 9])
-    segments.sweep(lambda _name: next(answers))
-    assert path.read_bytes() == b"committed"
-
-
-def test_sweep_and_writers_do_not_meet(segments: Segments, directory: Path) -> None:
-    """While sweeps run without pause, no file of a writer vanishes and no sweep fails."""
-    ended = threading.Event()
-
-    def sweep_on() -> int:
-        sweeps = 0
-        while not ended.is_set():
-            segments.sweep(lambda _name: 0)
-            sweeps += 1
-        return sweeps
-
-    with ThreadPoolExecutor(1) as pool:
-        sweeping = pool.submit(sweep_on)
-        try:
-            for _ in range(300):
-                file = segments.open_file()
-                assert (directory / file.name).exists()
-                file.discard()
-        finally:
-            ended.set()
-        assert sweeping.result() > 0
-    assert files(directory) == []
-
-
-def test_emptiness_counts_bytes_in_segments(segments: Segments, directory: Path) -> None:
-    """Empty segments and foreign files hold no messages."""
-    (directory / "notes.txt").write_bytes(b"mine")
-    leftover(directory, b"")
-    assert segments.is_empty()
-    leftover(directory, b"x", "1" * 32)
-    assert not segments.is_empty()
+def test_without_a_segment_nothing_is_taken_back(segments: Segments, directory: Path) -> None:
+    """After a failed append, which has cleaned up itself, nothing else is shortened."""
+    kept = append(segments, [b"kept"])
+    segments.close()
+    segments.take_back(0)
+    assert contents(segments, kept) == [b"kept"]
+    assert files(directory) == [kept.content.segment]
 
 
 def test_a_discarded_file_is_gone(segments: Segments, directory: Path) -> None:
     """Discarding removes the name and gives the descriptor back."""
     open_before = open_descriptors()
-    file: SegmentFile = segments.open_file()
+    file = segments.open_large()
     file.write([b"x"])
     file.discard()
     assert files(directory) == []
     assert open_descriptors() == open_before
+
+
+def test_what_is_discarded_is_no_message(segments: Segments, directory: Path) -> None:
+    """If the name can't be removed, it has no bytes: a start doesn't take it for stored."""
+    file = segments.open_large()
+    file.write([b"x" * 100])
+    file.finish_large_message(record_of(1, b"x" * 100).description, 1)
+    path = directory / file.name
+    os.link(path, directory / "stays")
+    file.discard()
+    assert (directory / "stays").read_bytes() == b""
 
 
 def test_a_missing_directory_leaves_no_descriptor(segments: Segments, directory: Path) -> None:
@@ -287,16 +238,101 @@ def test_a_missing_directory_leaves_no_descriptor(segments: Segments, directory:
     assert open_descriptors() == open_before
 
 
-def test_thousands_of_pieces_are_written_in_order(segments: Segments) -> None:
+def test_thousands_of_pieces_are_written_in_order(segments: Segments, directory: Path) -> None:
     """More pieces than one writev takes arrive whole, in order."""
     pieces = [str(number).encode() for number in range(5000)]
-    assert segments.read(append(segments, pieces)) == b"".join(pieces)
+    place = append(segments, pieces)
+    assert contents(segments, place) == [b"".join(pieces)]
+    assert intact(parts_of(directory / place.content.segment)) == [1]
 
 
-def test_what_is_taken_back_is_gone(segments: Segments, directory: Path) -> None:
-    """The bytes of a message that got no row make room for the next one."""
-    append(segments, [b"kept"])
-    segments.take_back(append(segments, [b"lost the race"]))
-    span = append(segments, [b"next"])
-    assert span.offset == len(b"kept")
-    assert (directory / span.segment).read_bytes() == b"keptnext"
+def test_only_segments_are_listed(segments: Segments, directory: Path, tmp_path: Path) -> None:
+    """Foreign files, directories and links aren't GoMail's, whatever they are called."""
+    target = tmp_path / "target"
+    target.write_bytes(b"precious")
+    (directory / f"{'1' * 32}.records").symlink_to(target)
+    (directory / f"{'2' * 32}.records").mkdir()
+    os.mkfifo(directory / f"{'3' * 32}.records")
+    for name in ("notes.txt", "ABC.records", f"{'4' * 31}.records", f"{'5' * 32}.records.bak"):
+        (directory / name).write_bytes(b"mine")
+    (directory / f"{'A' * 32}.records").write_bytes(b"mine")
+    (directory / f"{'6' * 32}.records\n").write_bytes(b"mine")
+    own, _ = write_messages(directory, [b"x"])
+    legacy = directory / f"{'7' * 32}.segment"
+    legacy.write_bytes(b"of version 0.1")
+    assert segments.paths() == [own]
+    assert segments.paths(LEGACY) == [legacy]
+    assert segments.all_paths() == [own, legacy]
+
+
+def test_a_writer_holds_a_lock_until_it_closes(segments: Segments, directory: Path) -> None:
+    """Others can tell which segments are still written to, small and large ones."""
+    place, large = append(segments, [b"x"]), segments.open_large()
+    paths = [directory / place.content.segment, directory / large.name]
+    assert [_is_locked(path) for path in paths] == [True, True]
+    segments.close()
+    large.close()
+    assert [_is_locked(path) for path in paths] == [False, False]
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def test_cleaning_up_and_writers_do_not_meet(segments: Segments, directory: Path) -> None:
+    """While a clean-up runs without pause, no file of a writer vanishes and nothing fails."""
+    ended = threading.Event()
+
+    def clean_up_on() -> int:
+        rounds = 0
+        while not ended.is_set():
+            for path in segments.paths():
+                with unless_written(path) as descriptor:
+                    if descriptor is not None:
+                        list(EndedSegment(path, descriptor, 0).records())
+            rounds += 1
+        return rounds
+
+    with ThreadPoolExecutor(1) as pool:
+        cleaning = pool.submit(clean_up_on)
+        try:
+            for _ in range(300):
+                file = segments.open_large()
+                assert (directory / file.name).exists()
+                file.discard()
+        finally:
+            ended.set()
+        assert cleaning.result() > 0
+    assert files(directory) == []
+
+
+def test_a_large_message_is_erased_with_its_file(segments: Segments, directory: Path) -> None:
+    """A range that begins with 0 is the whole segment, also when it is gone already."""
+    large = segments.open_large()
+    large.close()
+    for _ in range(2):
+        segments.erase(large.name, [(0, 500)])
+        assert files(directory) == []
+
+
+def test_erasing_leaves_a_legacy_segment(segments: Segments, directory: Path) -> None:
+    """In a segment of version 0.1 the first message begins with 0: the others stay."""
+    path = directory / f"{'7' * 32}.segment"
+    path.write_bytes(b"first second")
+    segments.erase(path.name, [(0, 5)])
+    assert path.read_bytes() == bytes(5) + b" second"
+
+
+def test_what_is_being_written_can_be_erased(segments: Segments, directory: Path) -> None:
+    """The neighbours of what is erased stay, and new records follow."""
+    first, second = append(segments, [b"first"], 1), append(segments, [b"second"], 2)
+    segments.erase(first.content.segment, [(first.record_start, first.content.end)])
+    third = append(segments, [b"third"], 3)
+    assert third.content.segment == first.content.segment
+    assert contents(segments, first, second, third) == [bytes(5), b"second", b"third"]
+    assert intact(parts_of(directory / first.content.segment)) == [2, 3]

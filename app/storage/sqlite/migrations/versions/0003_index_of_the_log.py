@@ -105,4 +105,4 @@ def _count() -> None:
 
 def downgrade() -> None:
     """Refuse: an older version would not find messages in the new segments."""
-    raise NotImplementedError("There is no way back to version 0.1.")
+    raise NotImplementedError("There is no way back to version 0.2.")

@@ -1,0 +1,85 @@
+"""Deletes messages that are too old, and the oldest of those that are too many."""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from app.settings.model import Retention
+from app.storage.interface import MessageStore
+from app.storage.message import Reason, StoredMessage
+
+PIECE_MESSAGES = 100
+PAUSES_A_PIECE = 4
+
+_log = logging.getLogger("gomail")
+
+
+class Expiry:
+    """Keeps a store within the limits that `limits` sets.
+
+    Deleting keeps other writers out. So it is done in small pieces, each followed by a pause of
+    PAUSES_A_PIECE times what it has taken: on a slow disk, too, most of the time is for new mail.
+    """
+
+    def __init__(
+        self,
+        store: MessageStore,
+        limits: Retention,
+        clock: Callable[[], datetime],
+        timer: Callable[[], float],
+        pause: Callable[[float], None],
+    ) -> None:
+        """`clock` tells the time, `timer` the seconds of a monotonic clock; `pause` sleeps."""
+        self._store = store
+        self._limits = limits
+        self._clock = clock
+        self._timer = timer
+        self._pause = pause
+
+    def run(self) -> None:
+        """Delete and erase what has to go, and forget what was deleted long ago.
+
+        Raises StorageUnavailable; what was done until then is kept.
+        """
+        count = 0
+        while removed := self._remove_piece():
+            count += removed
+        if count:
+            _log.info("Retention has deleted %d messages", count)
+        # In this order: what is forgotten before it is erased, a start might take for new.
+        self._store.erase()
+        self._store.forget_deleted(self._days_ago(self._limits.deduplication_days))
+        self._store.note_retention(self._clock())
+
+    def _remove_piece(self) -> int:
+        began = self._timer()
+        expired = self._expired(self._store.oldest(PIECE_MESSAGES)) if self._has_limits() else []
+        if not expired:
+            return 0
+        ids = [message.message_id for message in expired]
+        self._store.remove(ids, Reason.RETENTION)
+        self._pause((self._timer() - began) * PAUSES_A_PIECE)
+        return len(ids)
+
+    def _has_limits(self) -> bool:
+        return bool(self._limits.days or self._limits.max_bytes)
+
+    def _expired(self, oldest: Sequence[StoredMessage]) -> list[StoredMessage]:
+        excess = self._excess_bytes()
+        expired = []
+        for message in oldest:
+            if excess <= 0 and not self._is_too_old(message):
+                break
+            expired.append(message)
+            excess -= message.size
+        return expired
+
+    def _is_too_old(self, message: StoredMessage) -> bool:
+        return bool(self._limits.days) and message.received_at < self._days_ago(self._limits.days)
+
+    def _excess_bytes(self) -> int:
+        most = self._limits.max_bytes
+        return self._store.statistics().bytes - most if most else 0
+
+    def _days_ago(self, days: int) -> datetime:
+        return self._clock() - timedelta(days=days)

@@ -1,0 +1,196 @@
+"""What retention deletes, in which pieces, with which pauses."""
+
+import logging
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from support.clock import Clock
+
+from app.errors import MessageNotFound, StorageUnavailable
+from app.retention.expiry import PAUSES_A_PIECE, PIECE_MESSAGES, Expiry
+from app.settings.model import Retention
+from app.storage.ids import new_message_id
+from app.storage.interface import MessageStore, Query
+from app.storage.memory import MemoryStore
+from app.storage.message import Envelope, Message, Reason
+from app.storage.sqlite.creation import create_store
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+KEEP = Retention(days=0, max_bytes=0, deduplication_days=7)
+
+
+def add(store: MessageStore, days_old: float, size: int = 10, content: bytes = b"x") -> str:
+    """Store a message that was received `days_old` ago, and return its id."""
+    at = NOW - timedelta(days=days_old)
+    name = new_message_id(at)
+    body = store.new_body()
+    body.write(content * size)
+    store.add(Message(name, at, Envelope("a@b", "c@d"), "", name), body)
+    return name
+
+
+def days(count: int) -> Retention:
+    """Return limits of age."""
+    return Retention(days=count, max_bytes=0, deduplication_days=7)
+
+
+def size(most: int) -> Retention:
+    """Return limits of size."""
+    return Retention(days=0, max_bytes=most, deduplication_days=7)
+
+
+def run(store: MessageStore, limits: Retention, at: datetime = NOW) -> None:
+    """Run retention once, without pauses."""
+    Expiry(store, limits, lambda: at, lambda: 0.0, lambda _: None).run()
+
+
+def left(store: MessageStore) -> list[str]:
+    """Return the ids of what is stored, the first to arrive first."""
+    return [each.message_id for each in store.search(Query(oldest_first=True))]
+
+
+def test_what_is_older_goes(store: MessageStore) -> None:
+    """To the millisecond, in whichever order it arrived; what remains is untouched."""
+    exactly = add(store, 30)
+    older = add(store, 30 + 1e-6)
+    newer = add(store, 29)
+    ancient = add(store, 3000)
+    run(store, days(30))
+    assert left(store) == [exactly, newer]
+    for gone in (older, ancient):
+        with pytest.raises(MessageNotFound):
+            store.read(gone)
+    assert store.read(newer) == b"x" * 10
+    assert store.statistics().deleted == {Reason.RETENTION: 2, Reason.REQUEST: 0}
+
+
+def test_the_oldest_go_until_the_rest_has_room(store: MessageStore) -> None:
+    """By the time they were received, not by the order of arrival; not one more than needed."""
+    new = add(store, 1, size=40)
+    oldest = add(store, 3, size=40)
+    old = add(store, 2, size=40)
+    run(store, size(120))
+    assert left(store) == [new, oldest, old]
+    run(store, size(119))
+    assert left(store) == [new, old]
+    run(store, size(79))
+    assert left(store) == [new]
+    assert store.statistics().bytes == 40
+
+
+def test_both_limits_hold(store: MessageStore) -> None:
+    """What is too old goes though there is room, and what has no room though it is new."""
+    add(store, 31, size=1)
+    add(store, 2, size=60)
+    newest = add(store, 1, size=60)
+    run(store, Retention(days=30, max_bytes=100, deduplication_days=7))
+    assert left(store) == [newest]
+
+
+def test_without_limits_everything_stays(store: MessageStore) -> None:
+    """0 is no limit, however old and large; that it ran is noted all the same."""
+    kept = [add(store, 10_000, size=100_000) for _ in range(3)]
+    run(store, KEEP)
+    assert left(store) == kept
+    assert store.statistics().retention_ran_at == NOW
+
+
+def test_repeats_are_known_for_as_long_as_is_set(store: MessageStore) -> None:
+    """A deleted message's repeat is a duplicate for deduplication_days, then a new message."""
+    at = datetime.now(UTC)  # a deletion has the time of the machine
+    message = Message(new_message_id(at), at, Envelope("a@b", "c@d"), "", "key")
+    store.add(message, store.new_body())
+    store.remove([message.message_id], Reason.REQUEST)
+    run(store, KEEP, at + timedelta(days=6.9))
+    assert store.add(message, store.new_body()).duplicate
+    run(store, KEEP, at + timedelta(days=7.1))
+    again = Message(new_message_id(at), at, Envelope("a@b", "c@d"), "", "key")
+    assert not store.add(again, store.new_body()).duplicate
+
+
+def test_what_it_deletes_is_erased(data_dir: Path) -> None:
+    """When a run has ended, no file has the bytes: neither its own messages nor a command's."""
+    with closing(create_store(data_dir)) as store:
+        add(store, 31, content=b"overdue")
+        asked = add(store, 1, content=b"requested")
+        kept = add(store, 1, content=b"kept")
+        store.remove([asked], Reason.REQUEST)
+        assert files_with(data_dir, b"overdue")
+        assert files_with(data_dir, b"requested")
+        run(store, days(30))
+        assert left(store) == [kept]
+        assert files_with(data_dir, b"overdue") == files_with(data_dir, b"requested") == []
+        assert files_with(data_dir, b"kept")
+
+
+def files_with(data_dir: Path, text: bytes) -> list[Path]:
+    """Return the files that have `text`."""
+    return [path for path in data_dir.rglob("*") if path.is_file() and text in path.read_bytes()]
+
+
+class Watched(MemoryStore):
+    """Notes what retention does, takes a second for each removal, and may fail at one."""
+
+    def __init__(self, timer: Clock[float], failing_call: int = 0) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+        self._timer = timer
+        self._failing_call = failing_call
+
+    def remove(self, message_ids: Sequence[str], reason: Reason) -> list[str]:
+        self._note(f"remove {len(message_ids)}")
+        self._timer.now += 1
+        return super().remove(message_ids, reason)
+
+    def erase(self) -> None:
+        self._note("erase")
+
+    def forget_deleted(self, before: datetime) -> None:
+        self._note("forget")
+        super().forget_deleted(before)
+
+    def note_retention(self, at: datetime) -> None:
+        self._note("note")
+        super().note_retention(at)
+
+    def _note(self, call: str) -> None:
+        self.calls.append(call)
+        if len(self.calls) == self._failing_call:
+            raise StorageUnavailable
+
+
+def test_it_deletes_in_small_pieces_with_pauses(caplog: pytest.LogCaptureFixture) -> None:
+    """Each pause is in proportion to what its piece took; forgetting comes after erasing."""
+    caplog.set_level(logging.INFO)
+    timer = Clock(0.0)
+    store = Watched(timer)
+    for _ in range(2 * PIECE_MESSAGES + 7):
+        add(store, 31)
+    pauses: list[float] = []
+    Expiry(store, days(30), lambda: NOW, timer, pauses.append).run()
+    pieces = [f"remove {PIECE_MESSAGES}", f"remove {PIECE_MESSAGES}", "remove 7"]
+    assert store.calls == [*pieces, "erase", "forget", "note"]
+    assert pauses == [PAUSES_A_PIECE] * 3
+    assert caplog.messages == [f"Retention has deleted {2 * PIECE_MESSAGES + 7} messages"]
+
+
+@pytest.mark.parametrize("failing_call", [1, 2, 3, 4, 5])
+def test_a_failure_at_any_step_leaves_the_rest_to_the_next_run(failing_call: int) -> None:
+    """It isn't noted as a run, and the next one does what is left."""
+    timer = Clock(0.0)
+    store = Watched(timer, failing_call)
+    for _ in range(PIECE_MESSAGES + 1):
+        add(store, 31)
+    kept = add(store, 1)
+    expiry = Expiry(store, days(30), lambda: NOW, timer, lambda _: None)
+    with pytest.raises(StorageUnavailable):
+        expiry.run()
+    assert store.statistics().retention_ran_at is None
+    expiry.run()
+    assert left(store) == [kept]
+    assert store.statistics().deleted[Reason.RETENTION] == PIECE_MESSAGES + 1
+    assert store.statistics().retention_ran_at == NOW
+    assert store.calls[-3:] == ["erase", "forget", "note"]

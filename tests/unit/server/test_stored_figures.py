@@ -1,0 +1,79 @@
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from support.store import add
+
+from app.metrics.stored import Figures
+from app.server import stored_figures
+from app.server.stored_figures import StoredFigures
+from app.settings import Storage
+from app.storage.memory import MemoryStore
+from app.storage.message import Reason, Statistics
+from app.storage.sqlite.creation import create_store
+
+RAN_AT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def test_they_are_those_of_the_store(data_dir: Path) -> None:
+    """At each call anew: what is stored, what was deleted and why, when retention ran."""
+    with closing(create_store(data_dir)) as store:
+        figures = StoredFigures(Storage(data_dir))
+        assert figures() == Figures(0, 0, {"request": 0, "retention": 0}, 0, 0)
+        ids = [add(store, b"x" * 100, key=str(number)) for number in range(3)]
+        store.remove(ids[:1], Reason.RETENTION)
+        store.note_retention(RAN_AT)
+        expected = Figures(2, 200, {"request": 0, "retention": 1}, 0, RAN_AT.timestamp())
+        assert figures() == expected
+
+
+def test_a_store_that_cannot_be_read_has_none(data_dir: Path) -> None:
+    """Until it can be read."""
+    figures = StoredFigures(Storage(data_dir))
+    assert figures() is None
+    with closing(create_store(data_dir)):
+        assert figures() == Figures(0, 0, {"request": 0, "retention": 0}, 0, 0)
+
+
+class Hanging(MemoryStore):
+    """A store on a disk that doesn't answer until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.let_go = threading.Event()
+
+    def statistics(self) -> Statistics:
+        self.calls += 1
+        self.let_go.wait(30)
+        return super().statistics()
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
+    """Return a store that hangs, which is what figures are read from."""
+    store = Hanging()
+    monkeypatch.setattr(stored_figures, "open_store", lambda _: store)
+    yield store
+    store.let_go.set()
+
+
+def test_a_disk_that_hangs_keeps_nobody_waiting(hanging: Hanging, data_dir: Path) -> None:
+    """Ten calls at once take less than a second, with one reading for all; later it is well."""
+    figures = StoredFigures(Storage(data_dir))
+    answers: list[Figures | None] = []
+    threads = [threading.Thread(target=lambda: answers.append(figures())) for _ in range(10)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - began < 1
+    assert (answers, hanging.calls) == ([None] * 10, 1)
+    hanging.let_go.set()
+    figures()
+    assert figures() is not None
