@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
 
+from support.linux_process import kill_process
 from support.server import CHECKOUT, clean_environment
 from support.started import Started
 
@@ -61,7 +62,7 @@ class Deleter(Started):
     def at_work(self, choice: Callable[[], Iterable[str]]) -> Iterator[None]:
         """Delete the ids that `choice` returns, some at a time, while the context lasts.
 
-        It goes on when it was killed; its end is awaited.
+        It goes on when it was killed, and is killed in the end.
         """
         done = threading.Event()
 
@@ -78,6 +79,9 @@ class Deleter(Started):
             yield
         finally:
             done.set()
+            pid = self.pid()
+            if pid is not None:
+                kill_process(pid)
             thread.join()
             self.kill()
 
