@@ -59,7 +59,9 @@ class Compaction:
         return allocated > _LITTLE_BYTES and allocated > 2 * self._living_bytes(name)
 
     def _living_bytes(self, name: str) -> int:
-        statement = select(func.coalesce(func.sum(messages.c.size + 1), 0))
+        # With the rest of their records, which in small messages is most of it.
+        extent = messages.c.segment_offset + messages.c.size - messages.c.record_start
+        statement = select(func.coalesce(func.sum(extent), 0))
         with self._engine.connect() as connection:
             return int(connection.execute(statement.where(messages.c.segment == name)).scalar_one())
 

@@ -59,19 +59,19 @@ class Removal:
 
     def _remove_some(self, message_ids: Sequence[str], reason: Reason) -> list[str]:
         lock = LockFile(self._lock_file, BUSY_TIMEOUT_SECONDS)
-        with (
-            self._one_at_a_time,
-            closing(lock),
-            lock.held(),
-            self._engine.connect() as connection,
-        ):
-            lock.check_place()
+        with self._one_at_a_time, closing(lock), self._engine.connect() as connection:
             found = select(messages).where(messages.c.id.in_(message_ids))
             rows = connection.execute(found).all()
+            connection.rollback()
             if not rows:
                 return []
-            deletions = self._deletions(rows, reason, next_numbers(lock, connection, len(rows)))
-            connection.rollback()
+            with lock.held():
+                lock.check_place()
+                numbers = next_numbers(lock, connection, len(rows))
+                connection.rollback()
+            deletions = self._deletions(rows, reason, numbers)
+            # Without the lock, so that new mail needn't wait for this sync too. What others delete
+            # meanwhile gets two records, which are as good as one.
             places = self._segments.append(
                 [
                     NewRecord(DELETION, each.number, description_of_deletion(each))
@@ -79,23 +79,23 @@ class Removal:
                 ]
             )
             try:
-                self._remove_from_index(connection, rows, deletions, places[-1].content)
+                with lock.held():
+                    return self._remove_from_index(connection, deletions, places[-1].content)
             except BaseException:
                 self._segments.take_back(places[0].record_start)
                 raise
-            return [row.id for row in rows]
 
     def _remove_from_index(
-        self,
-        connection: Connection,
-        rows: Sequence[Row[Any]],
-        deletions: Sequence[Deletion],
-        last: Span,
-    ) -> None:
+        self, connection: Connection, deletions: Sequence[Deletion], last: Span
+    ) -> list[str]:
+        by_id = {each.message_id: each for each in deletions}
+        statement = delete(messages).where(messages.c.id.in_(by_id)).returning(messages)
         with connection.begin():
-            remove_rows(connection, rows)
-            add_deletions(connection, deletions)
+            rows = connection.execute(statement).all()
+            note_erasures(connection, [extent(row) for row in rows])
+            add_deletions(connection, [by_id[row.id] for row in rows])
             note_read_to(connection, {last.segment: (last.end, deletions[-1].number)})
+        return [row.id for row in rows]
 
     def _deletions(
         self, rows: Sequence[Row[Any]], reason: Reason, numbers: Sequence[int]
