@@ -124,8 +124,8 @@ def zeros_in_the_database(data_dir: Path) -> None:
 
 
 def missing_notes(data_dir: Path) -> None:
-    for path in data_dir.glob("*.lock"):
-        path.unlink()
+    for path in [*data_dir.glob("*.lock"), data_dir / "generation"]:
+        path.unlink(missing_ok=True)
 
 
 HEALED: list[Damage] = [

@@ -19,11 +19,13 @@ from app.storage.sqlite.store import SQLiteStore
 LIVING = {
     "checkpoint.lock",
     "commit.lock",
+    "generation",
     "in-use.lock",
     "gomail.db",
     "gomail.db-wal",
     "gomail.db-shm",
     "migrate.lock",
+    "retention.lock",
     "shutdowns.json",
 }
 
