@@ -89,6 +89,14 @@ def test_the_oldest_make_room(new_server: NewServer) -> None:
     assert 50 < len(left) < 250
 
 
+def wait_until_it_deletes(server: Server, before: int) -> None:
+    wait_for(lambda: len(stored(server)) < before or before == 60, 20)
+
+
+def wait_for_another_process(server: Server, pid: int) -> None:
+    wait_for(lambda: server.retention_pid() not in {None, pid}, 5)
+
+
 def test_a_process_that_is_killed_goes_on(new_server: NewServer) -> None:
     """However often, at whatever step: in the end the old is gone, and the rest is as it was."""
     server = new_server(retention_days=30)
@@ -99,9 +107,9 @@ def test_a_process_that_is_killed_goes_on(new_server: NewServer) -> None:
     for _ in range(KILLS):
         pid = wait_for(server.retention_pid)
         before = len(stored(server))
-        wait_for(lambda before=before: len(stored(server)) < before or before == 60, 20)
+        wait_until_it_deletes(server, before)
         kill_process(pid)
-        wait_for(lambda pid=pid: server.retention_pid() not in {None, pid}, 5)
+        wait_for_another_process(server, pid)
     wait_for(lambda: stored(server) == kept, 60)
     wait_for(lambda: not files_with(server.data_dir, OVERDUE), 60)
     assert_intact(server, kept, IN_TIME)
