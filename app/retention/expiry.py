@@ -9,7 +9,7 @@ from app.storage.interface import MessageStore
 from app.storage.message import Reason, StoredMessage
 
 PIECE_MESSAGES = 100
-PAUSES_A_PIECE = 4
+PAUSES_A_PIECE = 12
 
 _log = logging.getLogger("gomail")
 
@@ -37,7 +37,7 @@ class Expiry:
         self._pause = pause
 
     def run(self) -> None:
-        """Delete and erase what has to go, and forget what was deleted long ago.
+        """Delete and erase what has to go.
 
         Raises StorageUnavailable; what was done until then is kept.
         """
@@ -46,10 +46,12 @@ class Expiry:
             count += removed
         if count:
             _log.info("Retention has deleted %d messages", count)
-        # In this order: what is forgotten before it is erased, a start might take for new.
         self._store.erase()
-        self._store.forget_deleted(self._days_ago(self._limits.deduplication_days))
         self._store.note_retention(self._clock())
+
+    def forget(self) -> None:
+        """Forget what was deleted more than deduplication_days ago; raises StorageUnavailable."""
+        self._store.forget_deleted(self._days_ago(self._limits.deduplication_days))
 
     def _remove_piece(self) -> int:
         began = self._timer()

@@ -18,6 +18,7 @@ from app.storage.factory import open_store
 
 ROUND_SECONDS = 1.0
 RETENTION_SECONDS = 60.0
+FORGETTING_SECONDS = 3600.0
 ERASURE_SECONDS = 20.0  # what is deleted is to be gone within a minute
 
 
@@ -54,8 +55,15 @@ def _work(settings: Settings, lock: LockFile) -> None:
 
         expiry = Expiry(store, settings.retention, now, time.monotonic, pause)
         retention = Repeated("Retention fails", expiry.run, RETENTION_SECONDS, time.monotonic)
+        forgetting = Repeated(
+            "Deletions of long ago can't be forgotten",
+            expiry.forget,
+            FORGETTING_SECONDS,
+            time.monotonic,
+        )
         while _is_in_place(lock):
             retention.do_if_due()
+            forgetting.do_if_due()
             pause(ROUND_SECONDS)
 
 

@@ -356,7 +356,8 @@ def _nothing_but(data: bytes) -> Callable[[Path, list[Place]], None]:
 
 def _beginnings_of_the_marker(path: Path, _: list[Place]) -> None:
     marker = bytes.fromhex(path.name.removesuffix(".records"))
-    overwrite(path, START, marker[:15] * ((SIZE - START) // 15))
+    almost = marker[:15] + bytes([marker[15] ^ 1])
+    overwrite(path, START, almost * ((SIZE - START) // 16))
 
 
 def _a_hole(path: Path, _: list[Place]) -> None:
