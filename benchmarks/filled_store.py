@@ -32,7 +32,7 @@ def fill(data_dir: Path, count: int) -> None:
 
 
 def addition(segments: Segments, number: int) -> Addition:
-    body = SpooledBody(segments.open_file)
+    body = SpooledBody(segments.open_large)
     body.write(b"Subject: %d\r\n\r\n" % number)
     received_at = FIRST + timedelta(seconds=number)
     envelope = Envelope("a@example.com", f"b{number % RECIPIENTS}@example.com")

@@ -58,8 +58,8 @@ COUNTING = """\
 
 Each worker has a slot, and adds to the numbers in its slot's files; a scrape adds up the files of
 all slots. When a worker ends, its successor takes over the slot, so no counter falls until GoMail
-is restarted. A reload (SIGHUP) keeps the counters too. Only the shutdown metrics, and what the store
-counts, are kept across a restart.
+is restarted. A reload (SIGHUP) keeps the counters too. Only the shutdown metrics, and what the
+store counts, are kept across a restart.
 
 The database counts `stored_messages`, `stored_bytes`, `messages_deleted_total`,
 `storage_records_passed_over_total` and `storage_retention_last_run_timestamp_seconds`, in the same

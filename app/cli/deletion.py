@@ -82,8 +82,8 @@ def purge(config: Path | None, dry_run: bool, age: timedelta, recipient: str | N
 def erase(config: Path | None, dry_run: bool, address: str) -> None:
     """Delete all messages from or to an address, for someone who asks to be forgotten.
 
-    Sender and recipient are those of the envelope, as `messages list` shows them. A message that
-    has the address only in its text is not found.
+    The addresses are those of the envelope, as `messages show` has them. A message that has the
+    address only in its text is not found.
     """
     key = comparable_address(address)
     with completed_store(config) as store:
@@ -93,7 +93,8 @@ def erase(config: Path | None, dry_run: bool, address: str) -> None:
 def _from_or_to(store: MessageStore, key: str) -> Iterator[StoredMessage]:
     for message in store.search(Query(oldest_first=True)):
         envelope = message.envelope
-        if key in map(comparable_address, (envelope.sender, envelope.recipient)):
+        addresses = (envelope.sender, envelope.recipient, envelope.mail_from or "")
+        if key in map(comparable_address, addresses):
             yield message
 
 

@@ -11,7 +11,7 @@ from app.errors import GoMailError, StorageUnavailable
 from app.settings import Storage
 from app.storage.factory import has_store, open_store
 from app.storage.interface import MessageStore
-from app.storage.preparation import has_index, prepare_store, segments
+from app.storage.preparation import has_index, prepare_store
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def failures_end_the_command(settings: Storage) -> Iterator[None]:
 
 def exit_if_empty(settings: Storage) -> None:
     """End with 1 when nothing was ever stored; raises OSError, StorageUnavailable."""
-    if not has_store(settings) and not segments(settings):
+    if not has_store(settings):
         sys.exit(f"Nothing is stored in {settings.data_dir} yet.")
 
 

@@ -193,16 +193,3 @@ def test_a_start_on_a_directory_that_became_read_only_is_refused(
     assert line.startswith(f"data_dir: {small_disk / 'data'} can't be used: ")
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     server.start()
-
-
-@pytest.mark.promise("a start deletes nothing that the server did not make")
-def test_a_start_without_the_database_of_stored_messages_is_refused(server: Server) -> None:
-    """The sweep would take all mail for leavings."""
-    deliver(server, message(0), {})
-    server.stop()
-    (server.data_dir / "gomail.db").unlink()
-    code, said = refusal(server)
-    assert code != 0
-    [line] = said.splitlines()
-    assert "gomail.db" in line
-    assert sum(file.stat().st_size for file in (server.data_dir / "segments").iterdir()) > 0

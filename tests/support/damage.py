@@ -93,38 +93,6 @@ def directory_as_token(data_dir: Path) -> None:
     (data_dir / "token").mkdir()
 
 
-REFUSED: list[Damage] = [
-    missing_database,
-    garbage_database,
-    empty_token,
-    token_of_zeros,
-    truncated_database,
-    garbage_in_both,
-    missing_database_and_log,
-    empty_database,
-    directory_as_database,
-    foreign_text_as_database,
-    empty_foreign_file_as_database,
-    database_linked_to_nothing,
-    file_as_segments,
-    binary_token,
-    short_token,
-    token_linked_to_nothing,
-    directory_as_token,
-]
-
-OPENED = {
-    empty_token,
-    token_of_zeros,
-    truncated_database,
-    file_as_segments,
-    binary_token,
-    short_token,
-    token_linked_to_nothing,
-    directory_as_token,
-}
-
-
 def truncated_log(data_dir: Path) -> None:
     log = data_dir / "gomail.db-wal"
     os.truncate(log, log.stat().st_size // 2)
@@ -140,6 +108,67 @@ def garbage_in_the_log(data_dir: Path) -> None:
         file.write(GARBAGE)
 
 
+def missing_log(data_dir: Path) -> None:
+    (data_dir / "gomail.db-wal").unlink()
+
+
+def database_of_zeros(data_dir: Path) -> None:
+    size = (data_dir / "gomail.db").stat().st_size
+    (data_dir / "gomail.db").write_bytes(bytes(size))
+
+
+def zeros_in_the_database(data_dir: Path) -> None:
+    with (data_dir / "gomail.db").open("r+b") as file:
+        file.seek(8192)
+        file.write(bytes(4096))
+
+
+def missing_notes(data_dir: Path) -> None:
+    for path in [*data_dir.glob("*.lock"), data_dir / "generation"]:
+        path.unlink(missing_ok=True)
+
+
+HEALED: list[Damage] = [
+    missing_database,
+    truncated_log,
+    garbage_database,
+    database_without_end,
+    truncated_database,
+    garbage_in_both,
+    missing_database_and_log,
+    empty_database,
+    database_of_zeros,
+    zeros_in_the_database,
+    empty_foreign_file_as_database,
+    database_linked_to_nothing,
+    missing_log,
+    garbage_log,
+    garbage_in_the_log,
+    missing_notes,
+]
+
+REFUSED: list[Damage] = [
+    foreign_text_as_database,
+    empty_token,
+    token_of_zeros,
+    directory_as_database,
+    file_as_segments,
+    binary_token,
+    short_token,
+    token_linked_to_nothing,
+    directory_as_token,
+]
+
+OPENED = {
+    empty_token,
+    token_of_zeros,
+    binary_token,
+    short_token,
+    token_linked_to_nothing,
+    directory_as_token,
+}
+
+
 def add_foreign_things(data_dir: Path) -> None:
     """Add what people and their tools leave in directories, and modes they set."""
     segments = data_dir / "segments"
@@ -147,16 +176,16 @@ def add_foreign_things(data_dir: Path) -> None:
         (directory / "notes.txt").write_text("a foreign file", encoding="ascii")
         (directory / ".hidden").touch()
         (directory / "backup").mkdir()
-        (directory / "backup" / f"{'2' * 32}.segment").write_bytes(GARBAGE)
+        (directory / "backup" / f"{'2' * 32}.records").write_bytes(GARBAGE)
         (directory / "linked").symlink_to("/etc/hostname")
         (directory / "dangling").symlink_to("nothing")
         os.mkfifo(directory / "pipe")
-        (directory / "wörter \N{SNOWMAN}\n.segment").write_bytes(GARBAGE)
+        (directory / "wörter \N{SNOWMAN}\n.records").write_bytes(GARBAGE)
     (segments / f"{'3' * 32}.segment.gz").write_bytes(GARBAGE)
-    (segments / f"{'4' * 32}.segment").symlink_to("../notes.txt")
-    (segments / f"{'5' * 32}.segment").symlink_to("nothing")
-    (segments / f"{'6' * 32}.segment").mkdir()
-    os.mkfifo(segments / f"{'7' * 32}.segment")
+    (segments / f"{'4' * 32}.records").symlink_to("../notes.txt")
+    (segments / f"{'5' * 32}.records").symlink_to("nothing")
+    (segments / f"{'6' * 32}.records").mkdir()
+    os.mkfifo(segments / f"{'7' * 32}.records")
     (data_dir / "token.new").mkdir()
     (data_dir / "shutdowns.json.new").symlink_to("notes.txt")
     data_dir.chmod(0o777)

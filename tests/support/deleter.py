@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
 
+from support.linux_process import kill_process
 from support.server import CHECKOUT, clean_environment
 from support.started import Started
 
@@ -19,7 +20,6 @@ from app.storage.message import Reason
 from app.storage.sqlite.store import SQLiteStore
 
 MOST_AT_ONCE = 10
-ERASES_EVERY = 4
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,12 @@ class Confirmation:
 class Deleter(Started):
     """`asked` has all ids that it was told to delete, `confirmed` those of which it said so."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, erases_every: int = 4) -> None:
+        """With each call of so many it erases, too."""
         self.asked = set[str]()
         self.confirmed: dict[str, Confirmation] = {}
         self._data_dir = data_dir
+        self._erases_every = erases_every
 
     def pid(self) -> int | None:
         """Return the process id; None while there is nothing to delete."""
@@ -61,7 +63,7 @@ class Deleter(Started):
     def at_work(self, choice: Callable[[], Iterable[str]]) -> Iterator[None]:
         """Delete the ids that `choice` returns, some at a time, while the context lasts.
 
-        It goes on when it was killed; its end is awaited.
+        It goes on when it was killed, and is killed in the end.
         """
         done = threading.Event()
 
@@ -78,6 +80,9 @@ class Deleter(Started):
             yield
         finally:
             done.set()
+            pid = self.pid()
+            if pid is not None:
+                kill_process(pid)
             thread.join()
             self.kill()
 
@@ -98,7 +103,7 @@ class Deleter(Started):
 
     def _start(self) -> None:
         self._started = subprocess.Popen(
-            [sys.executable, __file__, self._data_dir],
+            [sys.executable, __file__, self._data_dir, str(self._erases_every)],
             cwd=CHECKOUT,
             env=clean_environment() | {"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'tests'}"},
             stdin=subprocess.PIPE,
@@ -116,7 +121,7 @@ class Deleter(Started):
         return b""
 
 
-def _serve(data_dir: Path) -> None:
+def _serve(data_dir: Path, erases_every: int) -> None:
     """Delete what the lines of standard input name, and erase every now and then."""
     with closing(SQLiteStore(data_dir)) as store:
         for number in count():
@@ -125,7 +130,7 @@ def _serve(data_dir: Path) -> None:
                 return
             try:
                 store.remove(line.split(), Reason.REQUEST)
-                if number % ERASES_EVERY == 0:
+                if number % erases_every == 0:
                     store.erase()
             except StorageUnavailable as error:
                 print("failed", repr(error.__cause__ or error), flush=True)
@@ -134,4 +139,4 @@ def _serve(data_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    _serve(Path(os.fsdecode(sys.argv[1])))
+    _serve(Path(os.fsdecode(sys.argv[1])), int(sys.argv[2]))

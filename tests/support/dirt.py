@@ -5,6 +5,7 @@ import shutil
 import stat
 from collections.abc import Collection
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from support.plain_mail import plain_mail
@@ -18,14 +19,43 @@ from app.storage.sqlite.store import SQLiteStore
 LIVING = {
     "checkpoint.lock",
     "commit.lock",
+    "generation",
+    "in-use.lock",
     "gomail.db",
     "gomail.db-wal",
     "gomail.db-shm",
     "migrate.lock",
+    "retention.lock",
     "shutdowns.json",
 }
 
 Tree = dict[str, tuple[int, str | None]]
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a killed server left: its messages by id, and its database as it was at a stop.
+
+    A start tells a database from a copy of it by the number of its file (inode), so `database` is
+    the one that each test gets, by a link, and `newer` what was in it.
+    """
+
+    data_dir: Path
+    stored: dict[str, bytes]
+    older: bytes
+    newer: bytes
+
+    @property
+    def database(self) -> Path:
+        """The database of the server."""
+        return self.data_dir / "gomail.db"
+
+    def lay_out(self, data_dir: Path) -> None:
+        """Make a data directory like it, with the same file as its database."""
+        self.database.write_bytes(self.newer)
+        without = shutil.ignore_patterns("gomail.db")
+        shutil.copytree(self.data_dir, data_dir, ignore=without, copy_function=shutil.copy2)
+        (data_dir / "gomail.db").hardlink_to(self.database)
 
 
 def message(number: int) -> bytes:
@@ -92,15 +122,7 @@ def readable(server: Server) -> dict[str, bytes]:
         return {row.message_id: store.read(row.message_id) for row in store.search(Query())}
 
 
-def restore(copy: Path, data_dir: Path) -> None:
-    """Put back the database with its log, and the segments, instead of what is there."""
-    names = ("gomail.db", "gomail.db-wal", "gomail.db-shm", "segments")
-    for path in [data_dir / name for name in names]:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-        if (copy / path.name).is_dir():
-            shutil.copytree(copy / path.name, path)
-        else:
-            shutil.copy2(copy / path.name, path)
+def restore(used: Used, data_dir: Path) -> None:
+    """Put back all that was there."""
+    shutil.rmtree(data_dir)
+    used.lay_out(data_dir)

@@ -1,23 +1,27 @@
-import shutil
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import os
+import random
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from support.damage import (
     GARBAGE,
+    HEALED,
     OPENED,
     REFUSED,
     Damage,
     add_foreign_things,
-    database_without_end,
-    garbage_in_the_log,
-    garbage_log,
-    truncated_log,
+    missing_database_and_log,
+    missing_log,
 )
+from support.deleter import Deleter
 from support.dirt import (
     LIVING,
     Outcome,
+    Tree,
+    Used,
     assert_untouched,
     bound_by_modes,
     message,
@@ -25,47 +29,63 @@ from support.dirt import (
     restore,
     tree,
 )
+from support.plain_mail import plain_mail
+from support.records import parts
 from support.rounds import rounds
 from support.server import NewServer, Server, wait_for
 
-from app.errors import StorageUnavailable
+from app.errors import GoMailError
+from app.storage.segments.record import MessageRecord
+from app.storage.segments.segment_reader import Record
 from app.storage.sqlite.store import SQLiteStore
 
 MESSAGES = 20
 with_all_rounds = pytest.mark.skipif(rounds(False, True), reason="only with GOMAIL_ALL_ROUNDS=1")
 
-Used = tuple[Path, dict[str, bytes]]
-
 
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
-    """Return a data directory that a killed server left, and its messages by id."""
+    """Return what a killed server left, of whose messages some are deleted, and some erased."""
     with Server(tmp_path_factory.mktemp("used"), workers=1) as server:
         server.start()
         stored = {}
         for number in range(MESSAGES):
             stored[server.deliver(message(number)).json()["message_id"]] = message(number)
         server.stop()  # now these are in gomail.db itself
+        older = (server.data_dir / "gomail.db").read_bytes()
         server.start()
+        large = plain_mail("large", bytes(2_000_000))
+        stored[server.deliver(large).json()["message_id"]] = large
         for number in range(MESSAGES, 2 * MESSAGES):
             stored[server.deliver(message(number)).json()["message_id"]] = message(number)
+        deleter, ids = Deleter(server.data_dir), list(stored)
+        for some in (ids[3:6], ids[10:12] + ids[-3:]):  # of the second nothing is erased
+            assert deleter.delete(some)
         server.kill()  # and these are in gomail.db-wal
-        assert (server.data_dir / "gomail.db-wal").stat().st_size > 0
-        yield server.data_dir, stored
+        deleter.kill()
+        assert (server.data_dir / "gomail.db-wal").stat().st_size > 30_000
+        living = {name: raw for name, raw in stored.items() if name not in deleter.confirmed}
+        newer = (server.data_dir / "gomail.db").read_bytes()
+        yield Used(server.data_dir, living, older, newer)
 
 
 @pytest.fixture
 def dirty(used: Used, new_server: NewServer) -> Iterator[Server]:
-    """Return a server that wasn't started yet, on a copy of that directory."""
+    """Return a server that wasn't started yet, on a directory like that."""
     server = new_server(workers=1)
-    shutil.copytree(used[0], server.data_dir, copy_function=shutil.copy2)
+    used.lay_out(server.data_dir)
     yield server
     server.kill()  # what a stop does is tested elsewhere, and takes its time
 
 
 def segment(data_dir: Path) -> Path:
-    """Return the largest segment."""
-    return max((data_dir / "segments").iterdir(), key=lambda path: path.stat().st_size)
+    """Return the largest segment that isn't a single message."""
+    small = [
+        path
+        for path in (data_dir / "segments").glob("*.records")
+        if path.stat().st_size < 1_000_000
+    ]
+    return max(small, key=lambda path: path.stat().st_size)
 
 
 def assert_serves(server: Server) -> None:
@@ -75,61 +95,117 @@ def assert_serves(server: Server) -> None:
     assert readable(server)[answer.json()["message_id"]] == message(100)
 
 
+def put_older_back(used: Used, data_dir: Path) -> None:
+    """Write the older database over the newer one, and leave the newer one's log beside it."""
+    (data_dir / "gomail.db").write_bytes(used.older)
+
+
+def put_older_back_alone(used: Used, data_dir: Path) -> None:
+    """Write the older database over the newer one, and remove the log."""
+    put_older_back(used, data_dir)
+    missing_log(data_dir)
+
+
+def put_copy_back(used: Used, data_dir: Path) -> None:
+    """Put a copy of the newer database in its place, without its log."""
+    missing_database_and_log(data_dir)
+    (data_dir / "gomail.db").write_bytes(used.newer)
+
+
+PUT_BACK = [put_older_back, put_older_back_alone, put_copy_back]
+
+
+@pytest.mark.promise("a start makes a lost or damaged database anew, and loses no message")
+@pytest.mark.parametrize("damage", rounds(HEALED, HEALED[:3]))
+def test_a_damaged_database_costs_nothing(dirty: Server, used: Used, damage: Damage) -> None:
+    """Whatever has become of it and its log: all mail is there, and nothing that was deleted."""
+    damage(dirty.data_dir)
+    assert Outcome(dirty).refusal is None
+    assert readable(dirty) == used.stored
+    assert_serves(dirty)
+
+
+@pytest.mark.promise("a start makes a lost or damaged database anew, and loses no message")
+@pytest.mark.parametrize("put_back", PUT_BACK)
+def test_an_older_database_costs_nothing(
+    dirty: Server, used: Used, put_back: Callable[[Used, Path], None]
+) -> None:
+    """The start completes it: what came later is there, what was deleted later isn't."""
+    put_back(used, dirty.data_dir)
+    assert Outcome(dirty).refusal is None
+    assert readable(dirty) == used.stored
+    assert_serves(dirty)
+
+
+@pytest.mark.parametrize("seed", range(rounds(20, 2)))
+def test_any_mixture_of_damages_costs_nothing(dirty: Server, used: Used, seed: int) -> None:
+    """Some of them one after the other, before one start and before the next."""
+    dice = random.Random(seed)
+    for _ in range(2):
+        for damage in dice.sample(HEALED, 3):
+            with suppress(OSError, ValueError):  # there is no such file any more
+                damage(dirty.data_dir)
+        assert Outcome(dirty).refusal is None
+        assert readable(dirty) == used.stored
+        dirty.kill()
+
+
 @pytest.mark.promise("a start deletes nothing that the server did not make")
 @pytest.mark.parametrize("damage", rounds(REFUSED, REFUSED[:2]))
 def test_what_cannot_be_used_is_refused_and_left_alone(
     dirty: Server, used: Used, damage: Damage
 ) -> None:
-    """One line, code 1, and not a byte is changed: put back what was lost, and all mail is there.
-
-    Above all no new database beside the old segments: the next start would sweep them.
-    """
+    """One line, code 1, and not a byte is changed; put back what was lost, and all is there."""
     damage(dirty.data_dir)
     before = tree(dirty.data_dir)
     assert Outcome(dirty).refusal
     # What is still a database is brought up to date, from its log, by whoever opens it.
-    assert_untouched(
-        before, tree(dirty.data_dir), ours=LIVING if damage in OPENED else {"migrate.lock"}
-    )
-    restore(used[0], dirty.data_dir)
-    assert readable(dirty) == used[1]
+    ours = {*LIVING, *segments_in(before)} if damage in OPENED else {"migrate.lock"}
+    assert_untouched(before, tree(dirty.data_dir), ours)
+    restore(used, dirty.data_dir)
+    assert Outcome(dirty).refusal is None
+    assert readable(dirty) == used.stored
+
+
+def segments_in(found: Tree) -> set[str]:
+    """Return the segments, in which a start erases what was deleted."""
+    return {path for path in found if re.fullmatch(r"segments/[0-9a-f]{32}\.records", path)}
 
 
 @pytest.mark.promise("what can still be read after damage is served")
-@pytest.mark.parametrize(
-    "damage", rounds([truncated_log, garbage_log, garbage_in_the_log], [truncated_log])
-)
-def test_a_damaged_log_costs_only_what_was_in_it(dirty: Server, used: Used, damage: Damage) -> None:
-    """A start refuses, since acknowledged mail is missing; told to go on, it serves the rest.
-
-    SQLite takes the whole commits before the damage: what it has, can be read as it was sent. The
-    bytes of what it lacks are kept.
-    """
-    damage(dirty.data_dir)
-    refusal = Outcome(dirty).refusal
-    assert refusal is not None
-    assert "gomail.db is older than segments/" in refusal
-    (dirty.data_dir / "commit.lock").unlink()
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_damaged_segment_costs_only_what_is_damaged(
+    dirty: Server, used: Used, is_known: bool
+) -> None:
+    """With its database and without: the others are served, and the damaged ones named."""
+    path = segment(dirty.data_dir)
+    whole = [
+        (part, part.entry.message.message_id)
+        for part in parts(path)
+        if isinstance(part, Record) and isinstance(part.entry, MessageRecord)
+    ]
+    (content, content_id), (description, description_id) = whole[2], whole[5]
+    with path.open("r+b") as file:
+        for at in (content.content_start + 9, description.content_start - 9):
+            file.seek(at)
+            file.write(b"#########")
+        file.seek(0, os.SEEK_END)
+        file.write(GARBAGE)
+    if not is_known:
+        missing_database_and_log(dirty.data_dir)
     assert Outcome(dirty).refusal is None
-    found = readable(dirty)
-    assert found.items() <= used[1].items()
-    assert len(found) >= MESSAGES
-    leftovers = (dirty.data_dir / "segments" / "leftovers").iterdir()
-    kept = b"".join(path.read_bytes() for path in leftovers)
-    assert all(raw in kept for name, raw in used[1].items() if name not in found)
-    assert_serves(dirty)
-
-
-@with_all_rounds
-def test_a_database_without_its_end_never_makes_up_a_message(dirty: Server, used: Used) -> None:
-    """The server refuses or serves; either way the segments of what was stored stay."""
-    database_without_end(dirty.data_dir)
-    before = tree(dirty.data_dir)
-    Outcome(dirty)
-    assert_untouched(before, tree(dirty.data_dir))
-    dirty.kill()
-    restore(used[0], dirty.data_dir)
-    assert readable(dirty) == used[1]
+    lost = {content_id} if is_known else {content_id, description_id}
+    with closing(SQLiteStore(dirty.data_dir)) as store:
+        unreadable = {
+            name for name, raw in used.stored.items() if not is_readable(store, name, raw)
+        }
+    assert unreadable == lost
+    said = "".join(line["message"] for line in dirty.log())
+    verified = dirty.gomail("messages", "verify").stdout.decode()
+    assert content_id in verified
+    assert "bytes in segments/ are no record" in said
+    assert ("is damaged from byte" in said) == (not is_known)
+    assert dirty.deliver(message(100)).status == 200
 
 
 @pytest.mark.promise("a start deletes nothing that the server did not make")
@@ -139,12 +215,10 @@ def test_foreign_files_are_left_alone(dirty: Server, used: Used) -> None:
     before = tree(dirty.data_dir)
     for _ in range(rounds(2, 1)):
         assert Outcome(dirty).refusal is None
-        assert readable(dirty).items() >= used[1].items()
+        assert readable(dirty).items() >= used.stored.items()
         assert_serves(dirty)
         dirty.stop()
-        grown = {path for path in before if path.endswith(".segment")}
-        assert grown <= tree(dirty.data_dir).keys()
-        assert_untouched(before, tree(dirty.data_dir))
+        assert_untouched(before, tree(dirty.data_dir), {*LIVING, *segments_in(before)})
 
 
 LINKED = ["segments", "gomail.db", "token", "."]
@@ -166,7 +240,7 @@ def test_a_link_to_what_was_moved_is_followed(
         linked.rename(moved)
         linked.symlink_to(moved)
     assert Outcome(dirty).refusal is None
-    assert readable(dirty) == used[1]
+    assert readable(dirty) == used.stored
     assert_serves(dirty)
     assert linked.is_symlink()
 
@@ -180,8 +254,8 @@ def test_a_segment_that_is_a_link_is_not_read(dirty: Server, used: Used, tmp_pat
     before = tree(tmp_path)
     assert Outcome(dirty).refusal is None
     with closing(SQLiteStore(dirty.data_dir)) as store:
-        failed = {name for name in used[1] if not is_readable(store, name, used[1][name])}
-    assert 0 < len(failed) < len(used[1])
+        failed = {name for name in used.stored if not is_readable(store, name, used.stored[name])}
+    assert 0 < len(failed) < len(used.stored)
     shown = dirty.gomail("messages", "show", failed.pop())
     assert shown.returncode == 1
     assert len(shown.stderr.splitlines()) == 1
@@ -192,7 +266,7 @@ def is_readable(store: SQLiteStore, message_id: str, raw: bytes) -> bool:
     """Tell whether the message can be read; if so it is the one that was sent."""
     try:
         return store.read(message_id) == raw
-    except StorageUnavailable:
+    except GoMailError:
         return False
 
 
@@ -227,7 +301,7 @@ def test_what_may_not_be_used_is_refused(dirty: Server, used: Used, name: str, b
         assert Outcome(dirty, bound_by_modes()).refusal
     assert_untouched(before, tree(dirty.data_dir))
     assert Outcome(dirty, bound_by_modes()).refusal is None
-    assert readable(dirty) == used[1]
+    assert readable(dirty) == used.stored
 
 
 BROKEN_RECORDS = [
@@ -267,4 +341,4 @@ def test_two_servers_on_one_directory_both_serve(
     first.kill()
     found = readable(second)
     assert found[begun] == message(200)
-    assert len(found) == len(used[1]) + 1 + len(pairs)
+    assert len(found) == len(used.stored) + 1 + len(pairs)

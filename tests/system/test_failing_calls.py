@@ -6,10 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 
 import pytest
+from support.deleter import Deleter
 from support.failing_calls import FailingCalls, database_files, failing_calls
 from support.known_mail import Mail, standing_still
+from support.records import recorded_messages
 from support.rounds import rounds
 from support.server import Answer, NewServer, Server, wait_for
+
+from app.errors import MessageNotFound
+from app.storage.sqlite.store import SQLiteStore
 
 pytestmark = pytest.mark.promise(
     "what cannot be stored is answered 503, said by /health, and healed without a restart"
@@ -20,7 +25,6 @@ MOST_CALLS = 30  # more than any delivery makes of one kind
 DATABASE = "database"  # only calls that are about its files
 FAULTS = [
     ("fdatasync", "EIO", None),
-    ("fdatasync", "EIO", DATABASE),
     ("fsync", "EIO", None),
     ("writev", "ENOSPC", None),
     ("writev", "EDQUOT", None),
@@ -127,6 +131,95 @@ def test_whichever_call_fails_nothing_is_acknowledged(
     assert size == SMALL or number > 1, "nothing was hit"
     mail.assert_all_is_whole()
     assert mail.server.worker_pids() == workers
+
+
+def test_an_answer_needs_no_sync_of_the_database(new_server: NewServer) -> None:
+    """Syncs of its files fail, then the server is killed: what was answered 200 is there."""
+    mail = Mail(new_server(workers=1).start())
+    mail.deliver_to_each_worker(SMALL)
+    with failing(mail, ["fdatasync:error=EIO"], DATABASE):
+        answers = [mail.send(size)[1].status for size in (SMALL, LARGE, SMALL, SMALL)]
+        mail.assert_only_acknowledged_are_visible()
+        mail.server.kill()
+    assert 200 in answers
+    mail.server.start()
+    mail.assert_all_is_whole()
+
+
+DELETION_FAULTS = [
+    ("fallocate", "EIO", None),
+    ("writev", "ENOSPC", None),
+    ("fdatasync", "EIO", None),
+    ("pwrite64", "ENOSPC", DATABASE),
+    ("pread64", "EIO", DATABASE),
+    ("openat", "EMFILE", None),
+    ("fallocate", "ENOSPC", None),
+    ("fallocate", "EOPNOTSUPP", None),
+    ("unlink", "EIO", None),
+    ("ftruncate", "EIO", None),
+]
+
+ONLY_SOME = {"unlink", "ftruncate", "fallocate"}  # depends on the size
+
+
+def delete_while_one_call_fails(
+    mail: Mail, deleter: Deleter, rule: str, where: str | None, size: int
+) -> bool:
+    """Deliver a message and delete it while `rule` holds; return whether that has hit anything.
+
+    Until it is done the message is there, whole, or not at all.
+    """
+    queue_id, answer = mail.send(size)
+    message_id = answer.json()["message_id"]
+    pid = wait_for(deleter.pid)
+    paths = database_files(mail.server.data_dir) if where == DATABASE else ()
+    with failing_calls([pid], [rule], mail.log, paths) as calls:
+        is_done = deleter.delete([message_id])
+    assert is_done or calls.hits()
+    with closing(SQLiteStore(mail.server.data_dir)) as store:
+        try:
+            assert store.read(message_id) == mail.stored[queue_id]
+            assert not is_done
+        except MessageNotFound:
+            pass
+    assert deleter.delete([message_id])  # to delete again ends what was begun
+    del mail.stored[queue_id]
+    mail.assert_only_acknowledged_are_visible()
+    assert deleter.pid() == pid
+    return bool(calls.hits())
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("fault", rounds(DELETION_FAULTS, DELETION_FAULTS[:4]), ids=str)
+def test_whichever_call_fails_a_deletion_can_be_asked_for_again(
+    new_server: NewServer, fault: tuple[str, str, str | None], size: int
+) -> None:
+    """Each call of one kind that a deletion makes fails in turn: then all of it is erased.
+
+    Others are whole, and nothing comes back with an index that is made anew.
+    """
+    mail, (call, error, where) = Mail(new_server(workers=1).start()), fault
+    data_dir = mail.server.data_dir
+    deleter = Deleter(data_dir, erases_every=1)
+    try:
+        for number in range(1, rounds(MOST_CALLS, 3)):
+            mail.send(SMALL)  # this one stays
+            queue_id, answer = mail.send(SMALL)
+            assert deleter.delete([answer.json()["message_id"]])
+            del mail.stored[queue_id]
+            rule = f"{call}:error={error}:when={number}"
+            if not delete_while_one_call_fails(mail, deleter, rule, where, size):
+                break
+    finally:
+        deleter.kill()
+    assert number > 1 or call in ONLY_SOME, "nothing was hit"
+    mail.assert_all_is_whole()
+    mail.server.stop()
+    for path in data_dir.glob("gomail.db*"):
+        path.unlink()
+    mail.server.start()
+    mail.assert_all_is_whole()
+    assert len(recorded_messages(data_dir)) == len(mail.stored)
 
 
 def test_the_name_of_the_write_ahead_log_is_synced_too(mail: Mail) -> None:

@@ -36,8 +36,10 @@ OWN_FILES = {
     "gomail.db-wal",
     "checkpoint.lock",
     "commit.lock",
+    "generation",
     "in-use.lock",
     "migrate.lock",
+    "retention.lock",
     "segments",
     "shutdowns.json",
     "token",
@@ -66,7 +68,7 @@ class Clients:
 
     def to_be_deleted(self) -> list[str]:
         """Return the ids of every other message that was answered."""
-        known = list(self.receipts.items())
+        known = list(self.receipts.copy().items())
         return [receipt["message_id"] for number, receipt in known if number % 2]
 
     def _deliver_first(self, number: int) -> None:

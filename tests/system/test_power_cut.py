@@ -19,6 +19,7 @@ from app.settings import Storage
 from app.storage.interface import Query
 from app.storage.message import StoredMessage
 from app.storage.preparation import prepare_store
+from app.storage.sqlite.rebuilding import identity
 from app.storage.sqlite.store import SQLiteStore
 
 pytestmark = pytest.mark.promise("an acknowledged message survives a power cut")
@@ -67,7 +68,7 @@ class Traffic:
         senders = self.senders
         answers = senders.statuses[200] + random.randrange(1, MOST_ANSWERS)
         refusals = senders.statuses[503]
-        with senders, self.deleter.at_work(self._to_be_deleted):
+        with self.deleter.at_work(self._to_be_deleted), senders:
             wait_for(lambda: senders.statuses[200] >= answers, 30)
             threading.Event().wait(random.uniform(0, 0.03))  # somewhere between two answers
             before = time.monotonic()
@@ -88,7 +89,7 @@ class Traffic:
             self.senders.send(number)
 
     def _to_be_deleted(self) -> list[str]:
-        receipts = list(self.senders.receipts.items())
+        receipts = list(self.senders.receipts.copy().items())
         return [one.message_id for number, known in receipts if number % 2 for one in known]
 
 
@@ -143,8 +144,8 @@ def put_back(older: Path, data_dir: Path) -> None:
     """Write an older database over that of `data_dir`, as `cp` does."""
     database = data_dir / "gomail.db"
     with closing(sqlite3.connect(older)) as connection:  # it always was in this file
-        inode = database.stat().st_ino
-        connection.execute("UPDATE counter SET value = ? WHERE name = 'file'", (inode,))
+        own = identity(database)
+        connection.execute("UPDATE counter SET value = ? WHERE name = 'file'", (own,))
         connection.commit()
     database.write_bytes(older.read_bytes())
 

@@ -42,7 +42,7 @@ def erase(path: Path, ranges: Iterable[Range]) -> bool:
 def _merged(ranges: Iterable[Range]) -> Iterator[Range]:
     """Yield the runs that `ranges` make together."""
     run: Range | None = None
-    for start, end in sorted(ranges):
+    for start, end in sorted(each for each in ranges if each[0] < each[1]):
         if run is None or start > run[1]:
             if run is not None:
                 yield run

@@ -80,14 +80,26 @@ class SegmentReader:
         """
         layout = self._layout()
         if layout == LARGE_MESSAGE:
-            yield self._large_message(verify=verify)
-            return
-        if layout is None:
+            part = self._large_message(verify=verify)
+            if isinstance(part, Record) or not self._has_records():
+                yield part
+                return
+        elif layout is None or not self._begins_with_record():
             large = self._large_message(verify=True)
             if isinstance(large, Record) and large.content_bytes and large.is_intact:
                 yield large
                 return
         yield from self._records(max(start, FILE_HEADER.size), verify=verify)
+
+    def _begins_with_record(self) -> bool:
+        """Tell whether a record, or one that was erased, follows the file's header."""
+        begin = self._read(FILE_HEADER.size, FILE_HEADER.size + len(self._marker))
+        return begin == self._marker or not begin.strip(b"\0")
+
+    def _has_records(self) -> bool:
+        """Tell whether records follow whatever the layout says, which no checksum protects."""
+        parts = self._records(FILE_HEADER.size, verify=False)
+        return any(isinstance(part, Record) for part in parts)
 
     def _layout(self) -> int | None:
         """Return None if the file's header is damaged."""

@@ -102,13 +102,12 @@ class Erasing:
             while time.monotonic() < deadline:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")  # most of it unlocked
                 with locked(self._lock_file, BUSY_TIMEOUT_SECONDS):
-                    set_to(connection, LOG_HAS_DELETED, 0)
                     generation = begin_generation(connection)
                     row = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
                     if not row.busy:
                         note_generation(self._generation_file, generation)
+                        set_to(connection, LOG_HAS_DELETED, 0)  # a kill before repeats all this
                         return
-                    set_to(connection, LOG_HAS_DELETED, 1)
                 time.sleep(_PAUSE_SECONDS)
         raise TimeoutError("something reads the database all the time")
 

@@ -61,6 +61,8 @@ def why_unusable(data_dir: Path) -> str | None:
         has_mail = any(Segments(data_dir / "segments").all_paths()) or _size(_log_of(database))
         return "is missing or empty" if has_mail else None
     if not _is_database(database):
+        if database.is_symlink():
+            raise StorageUnavailable("gomail.db is a link to a file that is no database")
         return "is not a database"
     header = _header(database)
     if _size(database) < _expected_size(header):

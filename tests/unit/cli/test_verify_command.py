@@ -1,5 +1,6 @@
 """`messages verify` finds damage in segments, and takes nothing else for damage."""
 
+import fcntl
 import os
 import re
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from support.store import add
 
 from app.storage.message import Reason
 from app.storage.segments.damage import damaged_parts
-from app.storage.segments.record import FILE_HEADER
+from app.storage.segments.record import DESCRIPTION_BEGINS, FILE_HEADER
 from app.storage.segments.spooled_body import LARGE_MESSAGE_BYTES
 from app.storage.sqlite.store import SQLiteStore
 
@@ -82,18 +83,20 @@ def test_what_is_erased_is_no_damage(
 def test_what_is_being_written_is_no_damage(
     server_store: SQLiteStore, data_dir: Path, gomail_command: Run
 ) -> None:
-    """A record that lacks any number of bytes yet, and a large message that is still coming in."""
+    """A record that lacks any number of bytes yet, and a large one that looks like it."""
     add(server_store, b"content", key="1")
     server_store.remove([add(server_store, b"content", key="2")], Reason.REQUEST)
     other, places = write_segment(
         data_dir / "segments", [[record_of(1, b"x")], [record_of(2, b"y")]]
     )
     body = server_store.new_body()
-    body.write(b"x" * (LARGE_MESSAGE_BYTES + 1))
+    body.write(b"x" * LARGE_MESSAGE_BYTES + DESCRIPTION_BEGINS + b"}")
     whole = other.read_bytes()
     for length in [*range(0, 32, 5), *range(places[0].content.end, len(whole), 7)]:
         other.write_bytes(whole[:length])
-        result = gomail_command("messages", "verify")
+        with other.open("rb") as writer:
+            fcntl.flock(writer, fcntl.LOCK_EX)
+            result = gomail_command("messages", "verify")
         assert (result.exit_code, result.stdout) == (0, WHOLE.format(1)), length
     body.discard()
 

@@ -204,6 +204,45 @@ def test_the_program_reads_all_before_a_torn_end(data_dir: Path) -> None:
             assert read_by_store(store) == found
 
 
+@pytest.mark.parametrize("seed", range(rounds(100, 5)))
+def test_damage_anywhere_costs_the_program_what_it_costs_the_store(
+    data_dir: Path, seed: int
+) -> None:
+    """Overwritten ranges, of any size and at any place: both find the same messages whole."""
+    with closing(create_store(data_dir)) as store:
+        for number in range(40):
+            add(store, small(number), f"key {number}")
+        add(store, LARGE, "large")
+    draw = random.Random(seed)
+    for path in segments(data_dir):
+        content = bytearray(path.read_bytes())
+        for _ in range(3):
+            start, size = draw.randrange(len(content)), draw.choice([1, 20, 700])
+            content[start : start + size] = draw.randbytes(len(content[start : start + size]))
+        path.write_bytes(content)
+
+    found = read_by_page(data_dir).readable
+    assert len(found) >= 28
+    with indexed_anew(data_dir) as store:
+        assert read_by_store(store).readable == found
+
+
+@pytest.mark.parametrize("offset", rounds([*range(32)], [0, 14, 15, 16]))
+def test_a_damaged_beginning_of_a_segment_costs_nothing(data_dir: Path, offset: int) -> None:
+    """Whichever byte of the file's header is wrong, also that of the layout."""
+    with closing(create_store(data_dir)) as store:
+        stored = {add(store, small(number), f"key {number}"): small(number) for number in range(3)}
+        stored[add(store, LARGE, "large")] = LARGE
+    for path in segments(data_dir):
+        content = bytearray(path.read_bytes())
+        content[offset] ^= 3  # turns one layout into the other
+        path.write_bytes(content)
+
+    assert read_by_page(data_dir) == Content(stored, frozenset())
+    with indexed_anew(data_dir) as store:
+        assert read_by_store(store) == Content(stored, frozenset())
+
+
 def table(before: str) -> list[list[str]]:
     """Return the cells of the table that follows a text of the page, row by row."""
     rows = PAGE.partition(before)[2].partition("|---")[2].partition("\n\n")[0].splitlines()[1:]

@@ -3,7 +3,7 @@
 import random
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from app.errors import StorageUnavailable
 from app.state.lock_file import locked
 from app.storage.message import Reason
 from app.storage.segments.spooled_body import LARGE_MESSAGE_BYTES
-from app.storage.sqlite import removal
+from app.storage.sqlite import erasing
 from app.storage.sqlite.store import SQLiteStore
 
 
@@ -57,7 +57,7 @@ def test_a_reader_cannot_stop_it_for_long(
     store: SQLiteStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While one keeps a transaction open erase() raises, and messages are stored meanwhile."""
-    monkeypatch.setattr(removal, "LOG_WAIT_SECONDS", 1)
+    monkeypatch.setattr(erasing, "LOG_WAIT_SECONDS", 1)
     gone = add_planted(store, 1)
     with closing(sqlite3.connect(data_dir / "gomail.db", isolation_level=None)) as reader:
         reader.execute("BEGIN")
@@ -80,15 +80,14 @@ def test_commits_wait_no_longer_for_a_reader_than_a_moment(
     store: SQLiteStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each attempt to empty the log gives the lock for commits back within half a second."""
-    held: list[float] = []
-    original = removal.locked
+    tries: list[float] = []
 
-    def timed(path: Path, wait_seconds: float | None = None) -> object:
-        held.append(time.monotonic())
-        return original(path, wait_seconds)
+    def noted(path: Path, wait_seconds: float | None = None) -> AbstractContextManager[None]:
+        tries.append(time.monotonic())
+        return locked(path, wait_seconds)
 
-    monkeypatch.setattr(removal, "locked", timed)
-    monkeypatch.setattr(removal, "LOG_WAIT_SECONDS", 1)
+    monkeypatch.setattr(erasing, "locked", noted)
+    monkeypatch.setattr(erasing, "LOG_WAIT_SECONDS", 1)
     gone = add_planted(store, 1)
     with closing(sqlite3.connect(data_dir / "gomail.db", isolation_level=None)) as reader:
         reader.execute("BEGIN")
@@ -97,7 +96,7 @@ def test_commits_wait_no_longer_for_a_reader_than_a_moment(
         with pytest.raises(StorageUnavailable):
             store.erase()
     # In a second it was tried more than once, so none took all of it.
-    assert len(held) > 3
+    assert len(tries) > 3
 
 
 def test_a_removal_that_was_not_erased_is_by_the_next_start(

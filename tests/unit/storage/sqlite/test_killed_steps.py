@@ -2,17 +2,20 @@
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.killed import Report, Work, killed_after, killed_at, steps_of
 from support.rounds import rounds
-from support.store import add, files_with, start, stored
+from support.store import AT, add, files_with, start, stored
 
 from app.settings import Storage
+from app.storage.ids import new_message_id
 from app.storage.message import Reason
 from app.storage.preparation import leftovers
 from app.storage.segments.spooled_body import LARGE_MESSAGE_BYTES
@@ -45,11 +48,11 @@ def ids(data_dir: Path) -> dict[str, str]:
 
 
 def killed_at_each_step(
-    data_dir: Path, work: Work, few: int = 12
+    data_dir: Path, work: Work, few: int = 8
 ) -> Iterator[tuple[list[Any], SQLiteStore]]:
     """Yield what `work` had reported when it was killed, and the store after the next start.
 
-    Each time in the directory as it was before. In `make test` a few steps, spread over all.
+    Each time in the directory as it was before. The steps are spread over all that `work` has.
     """
     original = data_dir.with_name("original")
 
@@ -65,7 +68,7 @@ def killed_at_each_step(
     total = steps_of(work)
     assert total > 50
     tried = 0
-    for step in range(0, total, rounds(1, max(1, total // few))):
+    for step in range(0, total, max(1, total // rounds(150, few))):
         restore()
         reports = killed_at(step, work)
         tried += 1
@@ -162,3 +165,47 @@ def test_while_the_index_is_made_anew(data_dir: Path, ids: dict[str, str], is_lo
 
     for _, store in killed_at_each_step(data_dir, make_anew):
         assert stored(store) == {ids[key]: raw for key, raw in BEFORE.items()}
+
+
+def test_while_mail_is_erased_beside_others(data_dir: Path, ids: dict[str, str]) -> None:
+    """While others keep the database open, its log stays: whoever erases next empties it."""
+
+    def erase(_report: Report) -> None:
+        SQLiteStore(data_dir).erase()
+
+    def delete(_report: Report) -> None:
+        store = SQLiteStore(data_dir)
+        message_id = add(store, b"planted", new_message_id(AT), subject="planted subject")
+        store.remove([message_id], Reason.REQUEST)
+
+    killed_after(delete)
+    total = steps_of(erase)
+    with kept_open(data_dir / "gomail.db"):
+        for step in range(0, total, max(1, total // rounds(150, 25))):
+            killed_after(delete)
+            assert killed_at(step, erase) == []
+            with closing(SQLiteStore(data_dir)) as store:
+                store.erase()
+                assert files_with(data_dir, b"planted") == []
+                assert len(stored(store)) == len(ids)
+
+
+KEEP_OPEN = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print(*connection.execute("SELECT count(*) FROM message").fetchone(), flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def kept_open(database: Path) -> Iterator[None]:
+    """Let another process have the database open; here, the child would inherit its locks."""
+    with subprocess.Popen(
+        [sys.executable, "-c", KEEP_OPEN, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as keeper:
+        assert keeper.stdin
+        assert keeper.stdout
+        assert int(keeper.stdout.readline()) > 0
+        yield
+        keeper.stdin.close()

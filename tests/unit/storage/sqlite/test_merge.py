@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 from support.clock import Clock
+from support.rounds import rounds
 from support.store import AT, records
 
 from app.storage.ids import new_message_id
@@ -140,6 +141,7 @@ def directory() -> Iterator[Path]:
         yield data_dir
 
 
+@settings(max_examples=rounds(100, 15))
 @given(histories(), st.integers(0, 14), st.randoms(use_true_random=False))
 def test_the_order_of_finding_makes_no_difference(
     history: list[Written], first: int, chance: random.Random

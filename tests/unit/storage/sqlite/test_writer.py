@@ -261,8 +261,9 @@ def test_no_completion_takes_what_is_on_its_way(
     for owner, name in ((SegmentFile, "write"), (SegmentFile, "sync"), (Writer, "commit")):
         and_complete(owner, name)
     # A completion that needs the commit lock would wait for the writer here: none does.
-    for owner, name in ((Segments, "append"), (Writer, "_write_records"), (Writer, "_store")):
-        and_complete(owner, name)
+    and_complete(Segments, "append")
+    for name in ("_write_records", "_store"):
+        and_complete(Writer, name)
     segments = Segments(data_dir / "segments", segment_bytes=1)  # every segment is full at once
     writer = Writer(engine, segments, data_dir / "commit.lock")
     for number in range(3):
