@@ -147,6 +147,8 @@ HEALED: list[Damage] = [
     missing_notes,
 ]
 
+LINKED = {empty_foreign_file_as_database, database_linked_to_nothing}
+
 REFUSED: list[Damage] = [
     foreign_text_as_database,
     empty_token,
@@ -160,6 +162,7 @@ REFUSED: list[Damage] = [
 ]
 
 OPENED = {
+    file_as_segments,
     empty_token,
     token_of_zeros,
     binary_token,

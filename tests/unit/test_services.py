@@ -35,7 +35,7 @@ def test_a_start_prepares_everything(tmp_path: Path) -> None:
     """After `prepare` there are token and tables, and what a crash left behind is gone."""
     data_dir = tmp_path / "data"
     prepare(settings(data_dir))
-    leftover = data_dir / "segments" / ("0" * 32 + ".segment")
+    leftover = data_dir / "segments" / ("1" * 32 + ".records")
     leftover.write_bytes(b"torn")
     prepare(settings(data_dir))
     assert not leftover.exists()

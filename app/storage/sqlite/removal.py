@@ -60,15 +60,16 @@ class Removal:
     def _remove_some(self, message_ids: Sequence[str], reason: Reason) -> list[str]:
         lock = LockFile(self._lock_file, BUSY_TIMEOUT_SECONDS)
         with self._one_at_a_time, closing(lock), self._engine.connect() as connection:
-            found = select(messages).where(messages.c.id.in_(message_ids))
-            rows = connection.execute(found).all()
-            connection.rollback()
-            if not rows:
-                return []
             with lock.held():
                 lock.check_place()
-                numbers = next_numbers(lock, connection, len(rows))
+                # Looked up together with the numbers, which must be lower than that of any message
+                # which has one of their keys later.
+                found = select(messages).where(messages.c.id.in_(message_ids))
+                rows = connection.execute(found).all()
+                numbers = next_numbers(lock, connection, len(rows)) if rows else []
                 connection.rollback()
+            if not rows:
+                return []
             deletions = self._deletions(rows, reason, numbers)
             # Without the lock, so that new mail needn't wait for this sync too. What others delete
             # meanwhile gets two records, which are as good as one.

@@ -48,7 +48,7 @@ def test_segments_go_with_the_last_that_is_known_of_them(data_dir: Path) -> None
     gone = list(fill(data_dir, 20).values())
     kept = fill(data_dir, 1, "kept")[0]
     with closing(SQLiteStore(data_dir)) as store:
-        [same] = files_with(data_dir, store, kept)
+        same = data_dir / "segments" / store._row(kept).segment
         store.remove(gone, Reason.REQUEST)
         store.erase()
     with closing(SQLiteStore(data_dir)) as store:
@@ -58,11 +58,6 @@ def test_segments_go_with_the_last_that_is_known_of_them(data_dir: Path) -> None
         assert files(data_dir) == [same]
         assert store.read(kept) == content(0)
     assert not rebuilt(data_dir) - {kept}
-
-
-def files_with(data_dir: Path, store: SQLiteStore, message_id: str) -> list[Path]:
-    raw = store.read(message_id)
-    return [path for path in files(data_dir) if raw in path.read_bytes()][-1:]
 
 
 def rebuilt(data_dir: Path) -> set[str]:
