@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,27 +90,29 @@ def test_the_oldest_make_room(new_server: NewServer) -> None:
     assert 50 < len(left) < 250
 
 
-def wait_until_it_deletes(server: Server, before: int) -> None:
-    wait_for(lambda: len(stored(server)) < before or before == 60, 20)
+def has_gone_on(server: Server, count: int) -> bool:
+    """Tell whether fewer than `count` are left, or nothing is left to be deleted."""
+    return len(stored(server)) < count or count == 60
 
 
-def wait_for_another_process(server: Server, pid: int) -> None:
-    wait_for(lambda: server.retention_pid() not in {None, pid}, 5)
+def has_successor(server: Server, pid: int) -> bool:
+    """Tell whether another process than `pid` has come."""
+    return server.retention_pid() not in {None, pid}
 
 
 def test_a_process_that_is_killed_goes_on(new_server: NewServer) -> None:
     """However often, at whatever step: in the end the old is gone, and the rest is as it was."""
     server = new_server(retention_days=30)
-    count = 40 * PIECE_MESSAGES
+    count = 20 * PIECE_MESSAGES
     store_old_mail(server.data_dir, count, 31, OVERDUE)
     kept = store_old_mail(server.data_dir, 60, 29, IN_TIME)
     server.start()
     for _ in range(KILLS):
         pid = wait_for(server.retention_pid)
         before = len(stored(server))
-        wait_until_it_deletes(server, before)
+        wait_for(partial(has_gone_on, server, before), 20)
         kill_process(pid)
-        wait_for_another_process(server, pid)
+        wait_for(partial(has_successor, server, pid), 5)
     wait_for(lambda: stored(server) == kept, 60)
     wait_for(lambda: not files_with(server.data_dir, OVERDUE), 60)
     assert_intact(server, kept, IN_TIME)
@@ -169,7 +172,7 @@ def test_what_another_process_deletes_is_erased(new_server: NewServer) -> None:
 def test_a_stop_does_not_wait_for_it(new_server: NewServer) -> None:
     """In the middle of a backlog it ends with the server; the next start goes on."""
     server = new_server(retention_days=30)
-    count = 40 * PIECE_MESSAGES
+    count = 20 * PIECE_MESSAGES
     store_old_mail(server.data_dir, count, 31, OVERDUE)
     server.start()
     wait_for(lambda: len(stored(server)) < count)

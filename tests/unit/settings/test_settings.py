@@ -454,6 +454,24 @@ def test_the_two_ports_must_differ_on_the_same_host(
     assert keys == (["metrics_port"] if clash else [])
 
 
+@pytest.mark.parametrize(("most", "message"), [(1023, 1024), (25, 26214400)])
+def test_what_is_kept_has_room_for_a_message(most: int, message: int) -> None:
+    """Where a unit was forgotten nothing starts, instead of deleting everything."""
+    flags = {"retention_max_bytes": most, "max_message_size": message}
+    [fault] = inspect(flags, {}, NOTHING).errors
+    assert str(fault) == (
+        f"retention_max_bytes: {most} is below max_message_size (allowed: 0, or at least {message})"
+    )
+    for enough in (0, message):
+        assert inspect(flags | {"retention_max_bytes": enough}, {}, NOTHING).errors == ()
+
+
+@pytest.mark.parametrize("key", ["retention_days", "retention_max_bytes", "deduplication_days"])
+def test_nothing_is_kept_for_less_than_no_time(key: str) -> None:
+    """A negative number would delete what comes."""
+    assert [fault.key for fault in inspect({key: -1}, {}, NOTHING).errors] == [key]
+
+
 def test_the_example_file_is_complete_valid_and_holds_the_defaults() -> None:
     """A copy of the example changes nothing until it is edited."""
     path = Path(__file__).parents[3] / "config" / "gomail.example.yaml"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings, inspect, load
+from app.settings.model import Retention
 from app.settings.sources import STANDARD_FILES
 
 GOOD_TOKEN = "k7" * 16
@@ -82,6 +83,14 @@ def test_a_size_may_have_a_unit(tmp_path: Path, size: str, count: int) -> None:
     assert loaded(tmp_path, f'max_message_size: "{size}"\n').mail.max_message_size == count
     environ = {"MAIL_MAX_MESSAGE_SIZE": size}
     assert load(environ=environ, config=NOTHING).mail.max_message_size == count
+
+
+@pytest.mark.parametrize(("size", "count"), [("2TB", 2 * 10**12), ("1TiB", 2**40), ("0", 0)])
+def test_a_disk_full_has_a_unit_too(tmp_path: Path, size: str, count: int) -> None:
+    """retention_max_bytes may be in TB; 0 is no limit."""
+    assert load(environ={"MAIL_RETENTION_MAX_BYTES": size}, config=NOTHING).retention == Retention(
+        days=0, max_bytes=count, deduplication_days=7
+    )
 
 
 def test_only_a_size_has_a_unit_and_says_so(tmp_path: Path) -> None:
