@@ -118,8 +118,8 @@ class SegmentReader:
         has_marker = at >= 0
         if not has_marker:  # it may be what is damaged
             at = tail.rfind(DESCRIPTION_BEGINS) - HEADER_BYTES
-        if at < 0:
-            return TornEnd(0, self.size)
+        if at < 0:  # a sector that was lost is zeros as a rule
+            return (Damage if tail.endswith(b"\0") else TornEnd)(0, self.size)
         record = self._marker + tail[at + len(self._marker) :]
         found = parse_header(self._marker, record)
         if isinstance(found, Header) and found.content_bytes == begin + at - FILE_HEADER.size:

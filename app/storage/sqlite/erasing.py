@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Engine, delete, select, tuple_
 
 from app.state.lock_file import locked
-from app.storage.segments.directory import NAME, Segments
+from app.storage.segments.directory import Segments
 from app.storage.segments.spent import remove_if_spent
 from app.storage.sqlite.compaction import Compaction
 from app.storage.sqlite.counters import set_to, value_of
@@ -45,28 +45,32 @@ class Erasing:
         self._segments = segments
         self._lock_file = lock_file
         self._generation_file = generation_file
+        self._compaction = Compaction(engine, segments.directory, lock_file)
         self._one_at_a_time = threading.Lock()
+
+    def erase_segments(self) -> None:
+        """Erase what is noted for it in the segments only; raises OSError, SQLAlchemyError."""
+        with self._one_at_a_time:
+            while self._erase_some():
+                pass
 
     def erase(self) -> None:
         """See MessageStore.erase; raises OSError, SQLAlchemyError."""
+        self.erase_segments()
         with self._one_at_a_time:
-            touched = set[str]()
-            while segments := self._erase_some():
-                touched |= segments
             self._empty_log_if_due()
-            self._compact(touched)
 
     def forget(self, before_ms: int) -> None:
         """See MessageStore.forget_deleted; raises OSError, SQLAlchemyError.
 
         With the last that was deleted or is known of it, a segment goes too.
         """
-        with self._one_at_a_time:
-            while self._erase_some():  # a record that is still there would be taken for a message
-                pass
-            while self._forget_some(before_ms):
-                time.sleep(_SHORT_PAUSE_SECONDS)  # others wait for the lock
-            self._remove_spent(before_ms)
+        self._compaction.let_originals_go()
+        self.erase_segments()  # a record that is still there would be taken for a message
+        while self._forget_some(before_ms):
+            time.sleep(_SHORT_PAUSE_SECONDS)  # others wait for the lock
+        self._remove_spent(before_ms)
+        self._compaction.copy_living()
 
     def _forget_some(self, before_ms: int) -> bool:
         old = select(deleted.c.id).where(deleted.c.deleted_at_ms < before_ms).limit(_FORGOTTEN)
@@ -74,7 +78,7 @@ class Erasing:
             done = connection.execute(delete(deleted).where(deleted.c.id.in_(old)))
             return done.rowcount == _FORGOTTEN
 
-    def _erase_some(self) -> set[str]:
+    def _erase_some(self) -> bool:
         with self._engine.connect() as connection:
             rows = connection.execute(select(erasures).limit(_AT_ONCE)).all()
         ranges = defaultdict(list)
@@ -87,7 +91,7 @@ class Erasing:
             done = [tuple(row) for row in rows[at : at + 500]]
             with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
                 connection.execute(delete(erasures).where(key.in_(done)))
-        return set(ranges)
+        return bool(rows)
 
     def _empty_log_if_due(self) -> None:
         with self._engine.connect() as connection:
@@ -128,10 +132,3 @@ class Erasing:
                 ):
                     is_it = deletion_segments.c.segment == path.name
                     connection.execute(delete(deletion_segments).where(is_it))
-
-    def _compact(self, names: set[str]) -> None:
-        compaction = Compaction(self._engine, self._segments.directory, self._lock_file)
-        for name in sorted(names):
-            if NAME.fullmatch(name) and compaction.copy_living(name):
-                self._empty_log()  # the rows must point to the copy before the original goes
-                (self._segments.directory / name).unlink(missing_ok=True)

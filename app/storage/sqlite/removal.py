@@ -23,7 +23,7 @@ from app.storage.segments.segment_file import Span
 from app.storage.sqlite.counters import add_to, set_to
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
 from app.storage.sqlite.numbers import next_numbers
-from app.storage.sqlite.tables import deleted, deletion_segments, erasures, messages
+from app.storage.sqlite.tables import deleted, deletion_segments, erasures, messages, originals
 
 MOST_AT_ONCE = 500
 LOG_HAS_DELETED = "log_has_deleted"
@@ -93,7 +93,7 @@ class Removal:
         statement = delete(messages).where(messages.c.id.in_(by_id)).returning(messages)
         with connection.begin():
             rows = connection.execute(statement).all()
-            note_erasures(connection, [extent(row) for row in rows])
+            note_erasures(connection, extents_of(connection, rows))
             add_deletions(connection, [by_id[row.id] for row in rows])
             note_read_to(connection, {last.segment: (last.end, deletions[-1].number)})
         return [row.id for row in rows]
@@ -112,7 +112,7 @@ def remove_rows(connection: Connection, rows: Sequence[Row[Any]]) -> None:
     """Delete rows of messages, and note that their bytes have to be erased."""
     numbers = [row.number for row in rows]
     connection.execute(delete(messages).where(messages.c.number.in_(numbers)))
-    note_erasures(connection, [extent(row) for row in rows])
+    note_erasures(connection, extents_of(connection, rows))
 
 
 def note_erasures(connection: Connection, extents: Sequence[tuple[str, int, int]]) -> None:
@@ -129,6 +129,14 @@ def extent(row: Row[Any]) -> tuple[str, int, int]:
     """Return the segment of a row's record, and from where to where the record lies."""
     start = row.segment_offset if row.record_start is None else row.record_start
     return row.segment, start, row.segment_offset + row.size
+
+
+def extents_of(connection: Connection, rows: Sequence[Row[Any]]) -> list[tuple[str, int, int]]:
+    """Return where records of deleted rows lie, also those that they are copies of."""
+    numbers = [row.number for row in rows]
+    statement = delete(originals).where(originals.c.number.in_(numbers)).returning(originals)
+    copied = connection.execute(statement).all()
+    return [extent(row) for row in rows] + [(row.segment, row.start, row.end) for row in copied]
 
 
 def add_deletions(connection: Connection, deletions: Sequence[Deletion]) -> int:

@@ -24,6 +24,7 @@ from app.storage.segments.segment_file import Span
 from app.storage.segments.spooled_body import SpooledBody
 from app.storage.sqlite.checkpoint import Checkpoints
 from app.storage.sqlite.completion import Completed, complete
+from app.storage.sqlite.completion_log import log_completed
 from app.storage.sqlite.connections import Connections
 from app.storage.sqlite.counters import all_values, set_to
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
@@ -49,6 +50,7 @@ class SQLiteStore:
         So a worker can start and report what is wrong even while the disk can't be written to.
         """
         self._recorder = recorder
+        self._data_dir = data_dir
         self._segments = Segments(data_dir / "segments")
         self._connections = Connections(data_dir)
         self._engine = self._connections.usual
@@ -116,11 +118,14 @@ class SQLiteStore:
 
     def erase(self) -> None:
         """See MessageStore.erase."""
+        # A record that has no row yet would be missed, if its message is deleted by its key.
+        log_completed(self.complete(), self._data_dir)
         with failures_as_unavailable():
             self._erasing.erase()
 
     def forget_deleted(self, before: datetime) -> None:
         """See MessageStore.forget_deleted."""
+        log_completed(self.complete(), self._data_dir)  # or it would come back later
         with failures_as_unavailable():
             self._erasing.forget(milliseconds_since_epoch(before))
 
@@ -193,6 +198,8 @@ class SQLiteStore:
         Safe while other processes serve from the same directory. Raises StorageUnavailable.
         """
         with failures_as_unavailable():
+            # First: what is half erased isn't a record any more, and would be taken for damage.
+            self._erasing.erase_segments()
             return complete(self._engine, self._segments, self._lock_file)
 
     def missing_segments(self) -> dict[str, int]:

@@ -78,6 +78,17 @@ deletion_segments = Table(
     sqlite_with_rowid=False,
 )
 
+# The records of messages that were copied to another segment, until these are erased.
+originals = Table(
+    "original",
+    metadata,
+    Column("number", Integer, primary_key=True),  # of the message
+    Column("segment", String(40), nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("copied_at_ms", BigInteger, nullable=False),
+)
+
 # Triggers keep `messages` and `bytes`; the others are written by those who count.
 counters = Table(
     "counter",

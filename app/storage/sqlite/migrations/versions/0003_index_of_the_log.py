@@ -81,6 +81,14 @@ def _create_others() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "original",
+        sa.Column("number", sa.Integer, primary_key=True),
+        sa.Column("segment", sa.String(40), nullable=False),
+        sa.Column("start", sa.BigInteger, nullable=False),
+        sa.Column("end", sa.BigInteger, nullable=False),
+        sa.Column("copied_at_ms", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
         "counter",
         sa.Column("name", sa.String(40), primary_key=True),
         sa.Column("value", sa.BigInteger, nullable=False),
