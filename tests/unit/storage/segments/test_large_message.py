@@ -143,3 +143,11 @@ def test_what_is_overwritten_is_never_read_as_whole(tmp_path: Path, seed: int) -
         assert (part.entry, part.is_intact) == (expected_message(1, CONTENT), not is_touched)
     else:
         assert at < START or at + length > RECORD_AT
+
+
+def test_one_whose_end_was_zeroed_is_damaged(tmp_path: Path) -> None:
+    """A lost sector at the end, with all of the record, doesn't make it a message never stored."""
+    path = write_large(tmp_path, CONTENT)
+    size = path.stat().st_size
+    overwrite(path, RECORD_AT, bytes(size - RECORD_AT))
+    assert parts_of(path) == [Damage(0, size)]

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import pytest
-from support.store import add, files_with, start, stored
+from support.store import add, files_with, records, start, stored
 
 from app.errors import StorageUnavailable
 from app.state.lock_file import locked
@@ -111,3 +111,20 @@ def test_a_removal_that_was_not_erased_is_by_the_next_start(
         assert list(stored(started)) == [kept]
         assert started.statistics().deleted == {Reason.REQUEST: 0, Reason.RETENTION: 1}
     assert files_with(data_dir, planted(1).encode()) == []
+
+
+def test_what_is_half_erased_is_erased_by_a_start(data_dir: Path) -> None:
+    """A kill between two pieces of an erasure leaves no damage: nothing is moved to leftovers."""
+    with closing(start(data_dir)) as store:
+        kept, *gone = [add_planted(store, number) for number in range(3)]
+        words = [planted(number).encode() for number in (1, 2)]
+        store.remove(gone, Reason.REQUEST)
+    [path] = [path for path in records(data_dir) if words[0] in path.read_bytes()]
+    with path.open("rb+") as segment:
+        for word in words:
+            segment.seek(path.read_bytes().index(word) - 100)
+            segment.write(bytes(150))
+    with closing(start(data_dir)) as store:
+        assert list(stored(store)) == [kept]
+    assert [files_with(data_dir, word) for word in words] == [[], []]
+    assert not (data_dir / "segments" / "leftovers").exists()
