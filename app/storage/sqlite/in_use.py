@@ -16,10 +16,13 @@ class InUse:
     def __init__(self, data_dir: Path) -> None:
         self._path = _path(data_dir)
         self._descriptor: int | None = None
+        self._directories = 0
         self._one_at_a_time = threading.Lock()
 
-    def hold(self) -> None:
+    def hold(self) -> int:
         """Take the lock unless it is held; raises OSError while the database is replaced.
+
+        Returns a number that is another one after the data directory was replaced.
 
         It has to be that of the present data directory: one that was held before another directory
         took its place keeps nobody from replacing the database there.
@@ -29,6 +32,8 @@ class InUse:
                 taken = _locked(self._path)
                 self.release()
                 self._descriptor = taken
+                self._directories += 1
+            return self._directories
 
     def release(self) -> None:
         """Let go of the lock."""

@@ -9,8 +9,10 @@ from support.store import add, stored
 
 from app.errors import StorageUnavailable
 from app.settings import Storage
+from app.storage.interface import Query
 from app.storage.preparation import reindex
 from app.storage.sqlite.creation import create_store
+from app.storage.sqlite.rebuilding import why_unusable
 from app.storage.sqlite.store import SQLiteStore
 
 
@@ -73,3 +75,28 @@ def test_a_new_directory_that_is_being_made_anew_is_waited_for(data_dir: Path) -
         assert "being made anew" in refused[0]
         add(store, b"second", "2")
         assert sorted(stored(store).values()) == [b"first", b"second"]
+
+
+def test_a_process_that_has_only_read_before_writes_to_the_new_one(data_dir: Path) -> None:
+    """A connection that it has kept isn't used again: others know at once what it acknowledges."""
+    create_store(data_dir).close()
+    with closing(SQLiteStore(data_dir)) as store:
+        assert list(store.search(Query())) == []
+        replace(data_dir)
+        message_id = add(store, b"mail")
+        with closing(SQLiteStore(data_dir)) as other:
+            assert add(other, b"mail") == message_id
+            assert stored(other) == {message_id: b"mail"}
+
+
+def test_a_checkpoint_is_of_the_directory_whose_note_it_writes(data_dir: Path) -> None:
+    """Otherwise the next start would take the new index for an older one."""
+    create_store(data_dir).close()
+    with closing(SQLiteStore(data_dir)) as store:
+        add(store, b"mail")
+        store._checkpoints._checkpoint()
+        replace(data_dir)
+        create_store(data_dir).close()
+        for _ in range(3):
+            store._checkpoints._checkpoint()
+    assert why_unusable(data_dir) is None
