@@ -4,6 +4,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Engine, ExceptionContext, event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS, connect, is_damage
 from app.storage.sqlite.generation import DAMAGED, generation_file, note_generation
@@ -32,9 +34,22 @@ class Connections:
 
     def _engine(self, busy_timeout_seconds: float) -> Engine:
         engine = connect(self._data_dir / "gomail.db", busy_timeout_seconds)
-        event.listen(engine, "do_connect", lambda *_: self._in_use.hold())
+        event.listen(engine, "do_connect", self._hold)
+        event.listen(engine, "checkout", self._refuse_of_other_directory)
         event.listen(engine, "handle_error", self._note_damage)
         return engine
+
+    def _hold(
+        self, _dialect: object, entry: ConnectionPoolEntry, _args: object, _options: object
+    ) -> None:
+        entry.info["directory"] = self._in_use.hold()
+
+    def _refuse_of_other_directory(
+        self, _connection: object, entry: ConnectionPoolEntry, _proxy: object
+    ) -> None:
+        """Let the pool open another one in place of a connection to a directory that is gone."""
+        if self._in_use.hold() != entry.info.get("directory"):
+            raise DisconnectionError
 
     def _note_damage(self, context: ExceptionContext) -> None:
         """Let the next start make the database anew."""

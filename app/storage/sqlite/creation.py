@@ -1,6 +1,7 @@
 """Creates the store in a data directory, or makes its database anew when it was lost."""
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,17 @@ from app.state.small_files import sync_directory
 from app.storage.segments.directory import Segments
 from app.storage.sqlite.completion import Completed
 from app.storage.sqlite.completion_log import log_completed
-from app.storage.sqlite.rebuilding import has_database, rebuild, why_unusable
+from app.storage.sqlite.in_use import is_in_use
+from app.storage.sqlite.rebuilding import (
+    has_database,
+    rebuild,
+    remove_unfinished,
+    why_unusable,
+)
 from app.storage.sqlite.store import SQLiteStore, failures_as_unavailable
+
+LOOKS = 5
+SECONDS_BETWEEN_LOOKS = 0.1
 
 _log = logging.getLogger("gomail")
 
@@ -35,13 +45,28 @@ def create_store(data_dir: Path) -> SQLiteStore:
         for directory in [*reversed(data_dir.parents), data_dir, data_dir / "segments"]:
             _make_directory(directory)
         with locked(data_dir / "migrate.lock"):  # several servers may start at the same moment
-            reason = why_unusable(data_dir)
+            reason = _why_due(data_dir)
             if reason is not None:
                 _log.warning("gomail.db %s: it is made anew from segments/", reason)
                 log_completed(rebuild(data_dir), data_dir)
             elif not has_database(data_dir):
                 rebuild(data_dir)
+            else:
+                remove_unfinished(data_dir)
     return SQLiteStore(data_dir)
+
+
+def _why_due(data_dir: Path) -> str | None:
+    """Return why the database has to be made anew; raises OSError, SQLAlchemyError."""
+    reason = why_unusable(data_dir)
+    for _ in range(LOOKS - 1):
+        # What another process is writing may look like damage for a moment, and a start beside it
+        # would be refused.
+        if reason is None or not is_in_use(data_dir):
+            break
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+        reason = why_unusable(data_dir)
+    return reason
 
 
 def reindex(data_dir: Path, progress: Callable[[int], None]) -> Completed:

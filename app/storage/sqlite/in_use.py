@@ -16,13 +16,24 @@ class InUse:
     def __init__(self, data_dir: Path) -> None:
         self._path = _path(data_dir)
         self._descriptor: int | None = None
+        self._directories = 0
         self._one_at_a_time = threading.Lock()
 
-    def hold(self) -> None:
-        """Take the lock unless it is held; raises OSError while the database is replaced."""
+    def hold(self) -> int:
+        """Take the lock unless it is held; raises OSError while the database is replaced.
+
+        Returns a number that is another one after the data directory was replaced.
+
+        It has to be that of the present data directory: one that was held before another directory
+        took its place keeps nobody from replacing the database there.
+        """
         with self._one_at_a_time:
-            if self._descriptor is None:
-                self._descriptor = _locked(self._path)
+            if self._descriptor is None or not _is_in_place(self._path, self._descriptor):
+                taken = _locked(self._path)
+                self.release()
+                self._descriptor = taken
+                self._directories += 1
+            return self._directories
 
     def release(self) -> None:
         """Let go of the lock."""
@@ -45,6 +56,18 @@ def _locked(path: Path) -> int:
     return descriptor
 
 
+def is_in_use(data_dir: Path) -> bool:
+    """Return whether anybody has the database open; raises OSError.
+
+    For a moment this keeps others from opening it, if nobody has.
+    """
+    try:
+        with used_by_nobody_else(data_dir):
+            return False
+    except StorageUnavailable:
+        return True
+
+
 @contextmanager
 def used_by_nobody_else(data_dir: Path) -> Iterator[None]:
     """Keep others from opening the database; raises StorageUnavailable if anybody has it open."""
@@ -59,6 +82,13 @@ def used_by_nobody_else(data_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _is_in_place(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _path(data_dir: Path) -> Path:

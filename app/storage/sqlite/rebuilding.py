@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import os
-import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,12 @@ from app.storage.segments.directory import LEGACY, Segments
 from app.storage.sqlite.completion import LEGACY_IS_TAKEN_OVER, Completed, complete
 from app.storage.sqlite.counters import set_to, value_of
 from app.storage.sqlite.database import connect, create_database, is_damage, migrate
+from app.storage.sqlite.database_file import (
+    expected_size,
+    header,
+    is_database,
+    size,
+)
 from app.storage.sqlite.generation import (
     DAMAGED,
     begin_generation,
@@ -28,8 +33,6 @@ from app.storage.sqlite.generation import (
 from app.storage.sqlite.in_use import used_by_nobody_else
 from app.storage.sqlite.numbers import microseconds
 
-_MAGIC = b"SQLite format 3\0"
-_HEADER_BYTES = 100
 _FILE = "file"
 QUICKLY_CHECKED_BYTES = 64 * 1024 * 1024  # takes a fifth of a second
 _GET_GENERATION = 0x80087601  # FS_IOC_GETVERSION, linux/fs.h
@@ -47,7 +50,7 @@ _COPY_LEGACY = (
 
 def has_database(data_dir: Path) -> bool:
     """Return whether there is a database with anything in it; raises OSError."""
-    return _size(data_dir / "gomail.db") > 0
+    return size(data_dir / "gomail.db") > 0
 
 
 def why_unusable(data_dir: Path) -> str | None:
@@ -57,42 +60,41 @@ def why_unusable(data_dir: Path) -> str | None:
     file of another kind it writes the log's pages.
     """
     database = data_dir / "gomail.db"
-    if not _size(database):
-        has_mail = any(Segments(data_dir / "segments").all_paths()) or _size(_log_of(database))
+    if not size(database):
+        has_mail = any(Segments(data_dir / "segments").all_paths()) or size(_log_of(database))
         return "is missing or empty" if has_mail else None
-    if not _is_database(database):
+    if not is_database(database):
         if database.is_symlink():
             raise StorageUnavailable("gomail.db is a link to a file that is no database")
         return "is not a database"
-    header = _header(database)
-    if _size(database) < _expected_size(header):
-        return "was cut short"
+    # The note first: a checkpoint that comes in between raises the number in the header, too.
     noted = noted_generation(generation_file(data_dir))
+    has_log = size(_log_of(database)) > 0
+    beginning = header(database)
+    is_short = size(database) < expected_size(beginning)
+    if is_short and not has_log:
+        return "was cut short"
     if noted == DAMAGED:
         return "is damaged"
-    if generation_in(header) < noted:
+    if generation_in(beginning) < noted:
         return "is an older one"
-    return _why_not_trusted(database)
+    # A checkpoint writes the header first: until it is complete, also if it was killed, the rest is
+    # in the log.
+    return _why_not_trusted(database, check_anyway=is_short)
 
 
-def _expected_size(header: bytes) -> int:
-    """Return what the header says (https://www.sqlite.org/fileformat.html, section 1.3)."""
-    [page_size] = struct.unpack_from(">H", header, 16)
-    [pages] = struct.unpack_from(">I", header, 28)
-    return (65536 if page_size == 1 else int(page_size)) * int(pages)
-
-
-def _why_not_trusted(database: Path) -> str | None:
+def _why_not_trusted(database: Path, *, check_anyway: bool) -> str | None:
+    own = identity(database)
     engine = connect(database)
     try:
-        migrate(engine)
-        with engine.begin() as connection:
-            if _size(database) <= QUICKLY_CHECKED_BYTES:
+        if check_anyway or size(database) <= QUICKLY_CHECKED_BYTES:
+            with engine.connect() as connection:
                 [[verdict], *_] = connection.exec_driver_sql("PRAGMA quick_check(1)").all()
-                if verdict != "ok":
-                    return "is damaged"
+            if verdict != "ok":
+                return "is damaged"
+        migrate(engine)  # what is damaged would fail in other ways there
+        with engine.begin() as connection:
             file = value_of(connection, _FILE)
-            own = identity(database)
             if not file:
                 set_to(connection, _FILE, own)
     except DatabaseError as error:
@@ -111,6 +113,8 @@ def identity(path: Path) -> int:
 
     The number of the inode isn't enough: a file that takes the place of a removed one gets the same
     as a rule. Its generation is random, where the file system has one.
+
+    Not to be called while this process has the database open: see app.storage.sqlite.database_file.
     """
     generation = bytearray(8)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -135,12 +139,13 @@ def rebuild(
     OSError, SQLAlchemyError, and StorageUnavailable while anybody uses the old one.
     """
     database = (data_dir / "gomail.db").resolve()  # an operator may have put it elsewhere
-    new = database.with_name("gomail.db.new")
+    new = _unfinished(database)
     segments = Segments(data_dir / "segments")
     note = generation_file(data_dir)
     with used_by_nobody_else(data_dir):
         _remove(new)
         create_database(new)
+        own = identity(new)
         engine = connect(new)
         try:
             migrate(engine)
@@ -148,7 +153,7 @@ def rebuild(
                 _copy_legacy(engine, database)
             completed = complete(engine, segments, data_dir / "commit.lock", progress, clock)
             with engine.begin() as connection:
-                set_to(connection, _FILE, identity(new))
+                set_to(connection, _FILE, own)
                 generation = begin_generation(connection, _last_generation(database, note))
         finally:
             engine.dispose()  # which moves everything from its log into the database
@@ -160,18 +165,13 @@ def rebuild(
 
 def _last_generation(database: Path, note: Path) -> int:
     noted = noted_generation(note)
-    if not _is_database(database):
+    if not is_database(database):
         return noted % DAMAGED
-    return max(generation_in(_header(database)), noted % DAMAGED)
-
-
-def _header(database: Path) -> bytes:
-    with database.open("rb") as file:
-        return file.read(_HEADER_BYTES)
+    return max(generation_in(header(database)), noted % DAMAGED)
 
 
 def _copy_legacy(engine: Engine, database: Path) -> None:
-    if _is_database(database):
+    if is_database(database):
         try:
             _check_and_copy(engine, database)
         except DatabaseError as error:
@@ -204,7 +204,7 @@ def _replace(new: Path, database: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    if _size(_log_of(database)):  # a kill must not leave the old one without its log
+    if size(_log_of(database)):  # a kill must not leave the old one without its log
         database.unlink(missing_ok=True)
     for suffix in ("-wal", "-shm"):  # the new one must not find the log of the old one
         database.with_name(database.name + suffix).unlink(missing_ok=True)
@@ -212,26 +212,24 @@ def _replace(new: Path, database: Path) -> None:
     sync_directory(database.parent)
 
 
+def remove_unfinished(data_dir: Path) -> None:
+    """Remove what a killed `rebuild` has left, which may have mail that is deleted later.
+
+    The caller keeps others from rebuilding. Raises OSError.
+    """
+    _remove(_unfinished((data_dir / "gomail.db").resolve()))
+
+
+def _unfinished(database: Path) -> Path:
+    return database.with_name("gomail.db.new")
+
+
 def _remove(path: Path) -> None:
     for suffix in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+        with suppress(IsADirectoryError):  # somebody else's, and no reason not to start
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _log_of(database: Path) -> Path:
     real = database.resolve()
     return real.with_name(real.name + "-wal")
-
-
-def _is_database(path: Path) -> bool:
-    # SQLite would write the pages of a log into a file of another kind.
-    if not _size(path):
-        return False
-    with path.open("rb") as file:
-        return file.read(len(_MAGIC)) == _MAGIC
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
