@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
-from typing import NoReturn
 
 import pytest
 from click.testing import CliRunner
@@ -319,11 +317,15 @@ def test_an_invalid_configuration_is_told_as_validate_does(new_server: NewServer
 def test_an_unreadable_data_dir_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever isn't the user of the server gets a sentence, not a trace."""
 
-    def refuse(*_: object, **__: object) -> NoReturn:
-        raise PermissionError(13, "Permission denied")
+    real_stat = Path.stat
+
+    def refuse(path: Path, **options: bool) -> os.stat_result:
+        if path.name == "gomail.db":
+            raise PermissionError(13, "Permission denied")
+        return real_stat(path, **options)
 
     monkeypatch.setenv("MAIL_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr(sys.modules["app.cli.check"].Path, "exists", refuse)
+    monkeypatch.setattr(Path, "stat", refuse)
     result = CliRunner().invoke(check, ["--config", "/dev/null"])
     assert result.exit_code == CRITICAL
     assert "as the user of the server" in result.output

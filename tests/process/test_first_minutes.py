@@ -3,12 +3,11 @@ import mailbox
 import os
 import re
 import subprocess
-import sys
 import time
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -214,10 +213,14 @@ def test_a_store_that_cannot_be_read_is_said_in_a_line(
     assert (damaged.exit_code, damaged.exception.__class__) == (1, SystemExit)
     assert f"The store in {tmp_path} can't be opened: unable to open" in damaged.output
 
-    def refuse(*_: object, **__: object) -> NoReturn:
-        raise PermissionError(13, "Permission denied")
+    real_stat = Path.stat
 
-    monkeypatch.setattr(sys.modules["app.cli.messages"].Path, "exists", refuse)
+    def refuse(path: Path, **options: bool) -> os.stat_result:
+        if path.name == "gomail.db":
+            raise PermissionError(13, "Permission denied")
+        return real_stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refuse)
     refused = CliRunner().invoke(messages, ["list", "--config", "/dev/null"])
     assert refused.exit_code == 1
     assert (

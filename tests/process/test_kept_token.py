@@ -15,11 +15,19 @@ def statuses(server: Server, token: str) -> set[int]:
 
 def replace_workers(server: Server) -> None:
     """Kill all workers and wait for others."""
-    old = set(server.worker_pids())
+    old = wait_for(server.settled_workers, START_SECONDS)
     for pid in old:
         kill_process(pid)
-    wait_for(lambda: len(set(server.worker_pids()) - old) == len(old), START_SECONDS)
+    wait_for_other_workers(server, old)
     wait_for(lambda: server.request("GET", "/ready").status == 200)
+
+
+def wait_for_other_workers(server: Server, old: set[int]) -> None:
+    """Wait until there are as many others, and none of the old ones."""
+    wait_for(
+        lambda: len(now := server.settled_workers()) == len(old) and old.isdisjoint(now),
+        START_SECONDS,
+    )
 
 
 def test_a_token_whose_file_is_removed_stays_the_one(new_server: NewServer) -> None:
@@ -48,8 +56,9 @@ def test_a_token_that_a_reload_brings_stays_the_one_too(new_server: NewServer) -
     server.start()
     assert not (server.data_dir / "token").exists()
     settings.write_text("log_level: info\n", encoding="utf-8")
+    old = wait_for(server.settled_workers)
     os.kill(server.pid, signal.SIGHUP)
-    wait_for((server.data_dir / "token").exists, START_SECONDS)
+    wait_for_other_workers(server, old)
     token = server.token
     (server.data_dir / "token").unlink()
     replace_workers(server)

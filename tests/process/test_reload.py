@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.configured import Configured, settings_writer
-from support.linux_process import catches, proportional_bytes
+from support.linux_process import proportional_bytes
 from support.load import Load, stored_queue_ids
 from support.server import CHECKOUT, GUNICORN, Answer, NewServer, Server, wait_for
 from support.upload import MESSAGE, metrics
@@ -35,7 +35,9 @@ def reload(server: Server) -> None:
     """Send SIGHUP and wait until all workers are new ones."""
     old = set(server.worker_pids())
     os.kill(server.pid, signal.SIGHUP)
-    wait_for(lambda: old.isdisjoint(settled_workers(server)) and len(settled_workers(server)) == 2)
+    wait_for(
+        lambda: old.isdisjoint(server.settled_workers()) and len(server.settled_workers()) == 2
+    )
 
 
 def refused_reload(server: Server, count: int) -> list[str]:
@@ -57,12 +59,6 @@ def refused_reload(server: Server, count: int) -> list[str]:
 def errors_since(server: Server, lines: int) -> list[str]:
     """Return the errors in the log after its first `lines`."""
     return [line["message"] for line in server.log()[lines:] if line["level"] == "ERROR"]
-
-
-def settled_workers(server: Server) -> set[int]:
-    """Return the process ids of the workers, none while one of them still begins."""
-    pids = server.worker_pids()
-    return set() if any(catches(pid, signal.SIGHUP) for pid in pids) else set(pids)
 
 
 def deliver(server: Server, token: str, **fields: str) -> Answer:
@@ -191,12 +187,12 @@ def calm_bytes(server: Server, load: Load, reloads: int) -> int:
     about to end. The workers have answered enough before to have what they need.
     """
     wait_for(lambda: count_reloads(server) == reloads, 30)
-    wait_for(lambda: len(settled_workers(server)) == 2, 30)
+    wait_for(lambda: len(server.settled_workers()) == 2, 30)
     answered = len(load.acknowledged)
     wait_for(lambda: len(load.acknowledged) >= answered + WARM_UP_REQUESTS, 30)
     samples: list[int] = []
     while len(samples) < 10:
-        wait_for(lambda: len(settled_workers(server)) == 2)
+        wait_for(lambda: len(server.settled_workers()) == 2)
         with suppress(OSError):  # a worker may end at this moment
             samples.append(sum(map(proportional_bytes, [server.pid, *server.worker_pids()])))
         time.sleep(0.1)

@@ -134,7 +134,7 @@ def test_answers_hold_no_secret(server: Server) -> None:
 def test_process_arguments_hold_no_secret(server: Server) -> None:
     """Whoever may list processes sees none, whichever way it was configured."""
     pids = [server.pid, *children(server.pid)]
-    assert len(pids) == 4  # master, two workers, the metrics port
+    assert len(pids) == 5  # master, two workers, the metrics port, retention
     for pid in pids:
         check_hidden(Path(f"/proc/{pid}/cmdline").read_text())
 

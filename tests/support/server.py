@@ -114,6 +114,11 @@ class Server(Started):
         """
         return [pid for pid in children(self.pid) if not ignores(pid, signal.SIGHUP)]
 
+    def settled_workers(self) -> set[int]:
+        """Return the process ids of the workers, none while a child of the master still begins."""
+        pids = self.worker_pids()
+        return set() if any(catches(pid, signal.SIGHUP) for pid in pids) else set(pids)
+
     def metrics_pid(self) -> int | None:
         """Return the process id of the metrics port; None while there is none."""
         return self._child("metrics")

@@ -33,6 +33,7 @@ FAULTS = [
     ("pread64", "EIO", DATABASE),
     ("openat", "EMFILE", None),
 ]
+MAY_BE_CACHED = {("pread64", "EIO", DATABASE)}  # SQLite reads only what it doesn't have in memory
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def test_whichever_call_fails_nothing_is_acknowledged(
             break
         mail.deliver_to_each_worker(size)
     assert not was_hit or rounds(False, True), "a delivery makes more calls than are tried"
-    assert size == SMALL or number > 1, "nothing was hit"
+    assert number > 1 or fault in MAY_BE_CACHED, "nothing was hit"
     mail.assert_all_is_whole()
     assert mail.server.worker_pids() == workers
 
