@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy import Engine, ExceptionContext, event
 
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS, connect, is_damage
+from app.storage.sqlite.database_file import DatabaseFile
 from app.storage.sqlite.generation import DAMAGED, generation_file, note_generation
 from app.storage.sqlite.in_use import InUse
 
@@ -20,6 +21,7 @@ class Connections:
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._in_use = InUse(data_dir)
+        self.file = DatabaseFile(data_dir / "gomail.db")
         self.usual = self._engine(BUSY_TIMEOUT_SECONDS)
         self.probing = self._engine(1)
         self.impatient = self._engine(0.05)
@@ -28,6 +30,7 @@ class Connections:
         """Close all of them."""
         for engine in (self.impatient, self.probing, self.usual):
             engine.dispose()
+        self.file.release()
         self._in_use.release()
 
     def _engine(self, busy_timeout_seconds: float) -> Engine:
