@@ -10,6 +10,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS, connect, is_damage
 from app.storage.sqlite.generation import DAMAGED, generation_file, note_generation
 from app.storage.sqlite.in_use import InUse
+from app.storage.sqlite.shared_descriptor import SharedDescriptor
 
 
 class Connections:
@@ -22,6 +23,7 @@ class Connections:
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._in_use = InUse(data_dir)
+        self.file = SharedDescriptor(data_dir / "gomail.db")
         self.usual = self._engine(BUSY_TIMEOUT_SECONDS)
         self.probing = self._engine(1)
         self.impatient = self._engine(0.05)
@@ -30,6 +32,7 @@ class Connections:
         """Close all of them."""
         for engine in (self.impatient, self.probing, self.usual):
             engine.dispose()
+        self.file.release()
         self._in_use.release()
 
     def _engine(self, busy_timeout_seconds: float) -> Engine:

@@ -1,6 +1,6 @@
 """Figures that the database keeps: what is stored, and what was done with it."""
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from app.storage.sqlite.tables import counters
@@ -18,6 +18,12 @@ def set_to(connection: Connection, name: str, value: int) -> None:
     connection.execute(
         statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
     )
+
+
+def change(connection: Connection, name: str, old: int, new: int) -> None:
+    """Set a figure to `new` if it is `old`."""
+    is_old = (counters.c.name == name) & (counters.c.value == old)
+    connection.execute(update(counters).where(is_old).values(value=new))
 
 
 def add_to(connection: Connection, name: str, amount: int) -> None:

@@ -1,25 +1,30 @@
 """Erases what deleted messages have left in the segments, in the database and in its log."""
 
+import secrets
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import Engine, delete, select, tuple_
+from sqlalchemy import Connection, delete, select, tuple_
 
 from app.state.lock_file import locked
 from app.storage.segments.directory import Segments
 from app.storage.segments.spent import remove_if_spent
 from app.storage.sqlite.compaction import Compaction
-from app.storage.sqlite.counters import set_to, value_of
+from app.storage.sqlite.connections import Connections
+from app.storage.sqlite.counters import change, set_to, value_of
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
 from app.storage.sqlite.generation import begin_generation, note_generation
+from app.storage.sqlite.page_gaps import PageGaps
 from app.storage.sqlite.removal import LOG_HAS_DELETED
 from app.storage.sqlite.rows import SEGMENTS_SQL
 from app.storage.sqlite.tables import deleted, deletion_segments, erasures
 
 _AT_ONCE = 2_000
 _FORGOTTEN = 500
+_PAGES_AT_ONCE = 256  # takes a few milliseconds
 _SHORT_PAUSE_SECONDS = 0.02
 LOG_WAIT_SECONDS = 10  # for readers
 _PAUSE_SECONDS = 0.1
@@ -29,23 +34,16 @@ class Erasing:
     """Erases for one process; safe beside others that write, delete and erase."""
 
     def __init__(
-        self,
-        engine: Engine,
-        impatient: Engine,
-        segments: Segments,
-        lock_file: Path,
-        generation_file: Path,
+        self, connections: Connections, segments: Segments, lock_file: Path, generation_file: Path
     ) -> None:
-        """`impatient` doesn't wait long for those who read the database.
-
-        `generation_file` is that of app.storage.sqlite.generation.
-        """
-        self._engine = engine
-        self._impatient = impatient.execution_options(isolation_level="AUTOCOMMIT")
+        """`generation_file` is that of app.storage.sqlite.generation."""
+        self._engine = connections.usual
+        self._impatient = connections.impatient.execution_options(isolation_level="AUTOCOMMIT")
+        self._gaps = PageGaps(connections.file)
         self._segments = segments
         self._lock_file = lock_file
         self._generation_file = generation_file
-        self._compaction = Compaction(engine, segments.directory, lock_file)
+        self._compaction = Compaction(self._engine, segments.directory, lock_file)
         self._one_at_a_time = threading.Lock()
 
     def erase_segments(self) -> None:
@@ -58,7 +56,7 @@ class Erasing:
         """See MessageStore.erase; raises OSError, SQLAlchemyError."""
         self.erase_segments()
         with self._one_at_a_time:
-            self._empty_log_if_due()
+            self._clean_database_if_due()
 
     def forget(self, before_ms: int) -> None:
         """See MessageStore.forget_deleted; raises OSError, SQLAlchemyError.
@@ -93,15 +91,32 @@ class Erasing:
                 connection.execute(delete(erasures).where(key.in_(done)))
         return bool(rows)
 
-    def _empty_log_if_due(self) -> None:
+    def _clean_database_if_due(self) -> None:
         with self._engine.connect() as connection:
             is_due = value_of(connection, LOG_HAS_DELETED)
         if is_due:
-            self._empty_log()
+            self._clean_database()
 
-    def _empty_log(self) -> None:
-        """Leave nothing of deleted rows in the write-ahead log; all of it is durable then."""
-        with self._impatient.connect() as connection:
+    def _clean_database(self) -> None:
+        """Leave nothing of rows that were deleted before this call."""
+        own = secrets.randbelow(2**62) + 2
+        with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
+            set_to(connection, LOG_HAS_DELETED, own)
+        self._empty_log()  # then gaps can be found in the database
+        pages = self._gaps.pages_to_clear()
+        for at in range(0, len(pages), _PAGES_AT_ONCE):
+            self._empty_log(pages[at : at + _PAGES_AT_ONCE])
+            self._gaps.sync()  # not while others wait for the lock
+        # A kill before repeats all this. So does what others have deleted or begun since.
+        with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
+            change(connection, LOG_HAS_DELETED, own, 0)
+
+    def _empty_log(self, pages: Sequence[int] = ()) -> None:
+        """Leave nothing in the write-ahead log; all of it is durable then.
+
+        Before others write to it again, clear the gaps of pages.
+        """
+        with self._impatient.connect() as connection, self._engine.connect() as last:
             deadline = time.monotonic() + LOG_WAIT_SECONDS
             while time.monotonic() < deadline:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")  # most of it unlocked
@@ -110,10 +125,30 @@ class Erasing:
                     row = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
                     if not row.busy:
                         note_generation(self._generation_file, generation)
-                        set_to(connection, LOG_HAS_DELETED, 0)  # a kill before repeats all this
-                        return
+                        if not pages or self._clear_gaps(connection, last, pages, generation):
+                            return
                 time.sleep(_PAUSE_SECONDS)
         raise TimeoutError("something reads the database all the time")
+
+    def _clear_gaps(
+        self, connection: Connection, last: Connection, pages: Sequence[int], generation: int
+    ) -> bool:
+        """Return False when the log isn't empty any more.
+
+        A connection may have read a page before, and would write it again with its gap. So there
+        is a commit: before a connection reads or writes the next time, it forgets all pages if any
+        other one has committed, and one that is reading can't begin to write. The connection that
+        commits must have forgotten its own: `last` hasn't read anything since `connection` has
+        committed the generation.
+        """
+        with last.begin():
+            # Not everybody takes the lock file's lock: a migration doesn't, nor does a shell.
+            last.exec_driver_sql("BEGIN IMMEDIATE")
+            if connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one().log:
+                return False
+            self._gaps.clear(pages, generation)
+            begin_generation(last)
+        return True
 
     def _remove_spent(self, before_ms: int) -> None:
         with self._engine.connect() as connection:

@@ -27,7 +27,10 @@ from app.storage.sqlite.tables import deleted, deletion_segments, erasures, mess
 
 MOST_AT_ONCE = 500
 LOG_HAS_DELETED = "log_has_deleted"
-"""The figure that tells whether deleted rows may be in the write-ahead log."""
+"""The figure that tells whether deleted rows may be in the write-ahead log or in gaps of pages.
+
+1 when rows were deleted; another number, chosen at random, by each who begins to erase them.
+"""
 
 
 class Removal:

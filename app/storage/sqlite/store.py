@@ -65,11 +65,7 @@ class SQLiteStore:
         )
         self._removal = Removal(self._engine, Segments(data_dir / "segments"), self._lock_file)
         self._erasing = Erasing(
-            self._engine,
-            self._connections.impatient,
-            self._segments,
-            self._lock_file,
-            generation_file(data_dir),
+            self._connections, self._segments, self._lock_file, generation_file(data_dir)
         )
         self._group = GroupCommit(self._commit, MOST_IN_A_COMMIT)
 
