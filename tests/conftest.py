@@ -23,9 +23,10 @@ settings.register_profile("gomail", deadline=None, max_examples=rounds(100, 30))
 settings.load_profile("gomail")
 
 # A shell that isn't interactive starts what it runs in the background, as in `make test &`, with
-# these two ignored, and no program that starts with a signal ignored gets it: a shell script could
-# not even trap it. A signal that is caught, though, has its default in a program that is started.
-for _number in (signal.SIGINT, signal.SIGQUIT):
+# the first two ignored, and nohup ignores the third. No program that starts with a signal ignored
+# gets it: a shell script could not even trap it. A signal that is caught, though, has its default
+# in a program that is started.
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(_number) == signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
 
