@@ -63,5 +63,7 @@ class SharedLimiter:
             way = arrivals.index(min(arrivals))
             arrival = 0
         state, decision = self._bucket.take(arrival, self._clock_ns() // 1000)
-        ENTRY.pack_into(self._table.memory, offset + way * ENTRY.size, fingerprint, state)
+        # Not pack_into, which writes zeros first: a kill in between would fill the bucket.
+        start = offset + way * ENTRY.size
+        self._table.memory[start : start + ENTRY.size] = ENTRY.pack(fingerprint, state)
         return decision

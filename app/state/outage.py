@@ -24,12 +24,16 @@ class Outage:
         """Note that the server can't be reached; return whether this is news."""
         away, count = _STATE.unpack_from(self._memory)
         if not away:
-            _STATE.pack_into(self._memory, 0, 1, count + 1)
+            self._write(1, count + 1)
         return not away
 
     def end(self) -> bool:
         """Note that the server answers; return whether this is news."""
         away, count = _STATE.unpack_from(self._memory)
         if away:
-            _STATE.pack_into(self._memory, 0, 0, count)
+            self._write(0, count)
         return bool(away)
+
+    def _write(self, away: int, count: int) -> None:
+        # Not pack_into, which writes zeros first: a scrape could see the count fall.
+        self._memory[: _STATE.size] = _STATE.pack(away, count)
