@@ -20,6 +20,7 @@ from functools import lru_cache
 
 from app.ratelimit.token_bucket import Decision, TokenBucket
 from app.state.bucket_table import ENTRY, SET, BucketTable
+from app.state.packed import write_packed
 
 
 class SharedLimiter:
@@ -63,7 +64,5 @@ class SharedLimiter:
             way = arrivals.index(min(arrivals))
             arrival = 0
         state, decision = self._bucket.take(arrival, self._clock_ns() // 1000)
-        # Not pack_into, which writes zeros first: a kill in between would fill the bucket.
-        start = offset + way * ENTRY.size
-        self._table.memory[start : start + ENTRY.size] = ENTRY.pack(fingerprint, state)
+        write_packed(self._table.memory, offset + way * ENTRY.size, ENTRY, fingerprint, state)
         return decision

@@ -3,6 +3,8 @@
 import mmap
 import struct
 
+from app.state.packed import write_packed
+
 _STATE = struct.Struct("=QQ")  # unreachable (0 or 1), outages so far
 
 
@@ -35,5 +37,4 @@ class Outage:
         return bool(away)
 
     def _write(self, away: int, count: int) -> None:
-        # Not pack_into, which writes zeros first: a scrape could see the count fall.
-        self._memory[: _STATE.size] = _STATE.pack(away, count)
+        write_packed(self._memory, 0, _STATE, away, count)

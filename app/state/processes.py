@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from app.state.packed import write_packed
 from app.state.slots import SLOTS
 
 MASTER = SLOTS
@@ -82,9 +83,7 @@ class Processes:
         return _PLACE.unpack_from(self._memory, place * _PLACE.size)
 
     def _write(self, place: int, *values: float) -> None:
-        # Not pack_into, which writes zeros first: a scrape could see counters fall.
-        start = place * _PLACE.size
-        self._memory[start : start + _PLACE.size] = _PLACE.pack(*values)
+        write_packed(self._memory, place * _PLACE.size, _PLACE, *values)
 
 
 def _children_cpu_seconds() -> float:

@@ -9,6 +9,8 @@ import struct
 import threading
 from dataclasses import dataclass
 
+from app.state.packed import write_packed
+
 SLOTS = 1024  # up to 256 workers are allowed, and a reload doubles them for a moment
 
 # in flight, messages, bytes, last received (ms since 1970), timeouts
@@ -113,6 +115,4 @@ class Slots:
         return _SLOT.unpack_from(self._memory, slot * _SLOT.size)
 
     def _write(self, slot: int, *values: int) -> None:
-        # Not pack_into, which writes zeros first: another process could see numbers fall.
-        start = slot * _SLOT.size
-        self._memory[start : start + _SLOT.size] = _SLOT.pack(*values)
+        write_packed(self._memory, slot * _SLOT.size, _SLOT, *values)

@@ -145,9 +145,10 @@ def test_a_killed_owner_leaves_no_lock(limiter: SharedLimiter) -> None:
     assert time.monotonic() - before < 1
 
 
-def take_for_ever(limiter: SharedLimiter, has_begun: Callable[[], None]) -> None:
-    limiter.take("192.0.2.1")
-    has_begun()
+def take_for_ever(limiter: SharedLimiter, is_empty: Callable[[], None]) -> None:
+    while limiter.take("192.0.2.1").allowed:
+        pass
+    is_empty()
     while True:
         limiter.take("192.0.2.1")
 
@@ -155,11 +156,11 @@ def take_for_ever(limiter: SharedLimiter, has_begun: Callable[[], None]) -> None
 def test_no_kill_makes_the_bucket_unusable(limiter: SharedLimiter, clock: Clock[int]) -> None:
     """Processes killed amid their requests: the bucket stays empty, and then refills."""
     for number in range(rounds(1000, 20)):
-        begun = fork.Event()
-        child = fork.Process(target=take_for_ever, args=(limiter, begun.set))
+        emptied = fork.Event()
+        child = fork.Process(target=take_for_ever, args=(limiter, emptied.set))
         child.start()
         try:
-            assert begun.wait(10)
+            assert emptied.wait(10)
             time.sleep(number % 20 / 2000)
         finally:
             child.kill()
