@@ -8,8 +8,8 @@ from app.settings.model import Retention
 from app.storage.interface import MessageStore
 from app.storage.message import Reason, StoredMessage
 
-PIECE_MESSAGES = 100
-PAUSES_A_PIECE = 12
+PIECE_MESSAGES = 25
+PAUSES_A_PIECE = 60
 
 _log = logging.getLogger("gomail")
 

@@ -19,7 +19,7 @@ from app.storage.factory import open_store
 ROUND_SECONDS = 1.0
 RETENTION_SECONDS = 60.0
 FORGETTING_SECONDS = 3600.0
-ERASURE_SECONDS = 20.0  # what is deleted is to be gone within a minute
+ERASURE_SECONDS = 30.0  # what is deleted is to be gone within a minute
 
 
 def retention_process(master: Master) -> ChildProcess:

@@ -1,9 +1,18 @@
 """Figures that the database keeps: what is stored, and what was done with it."""
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from app.storage.sqlite.tables import counters
+
+# As text, like the statements of app.storage.sqlite.removal.
+_SET = """
+INSERT INTO counter (name, value) VALUES (?, ?)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
+_ADD = """
+INSERT INTO counter (name, value) VALUES (?, ?)
+ON CONFLICT (name) DO UPDATE SET value = value + excluded.value
+"""
 
 
 def value_of(connection: Connection, name: str) -> int:
@@ -14,10 +23,7 @@ def value_of(connection: Connection, name: str) -> int:
 
 def set_to(connection: Connection, name: str, value: int) -> None:
     """Set a figure."""
-    statement = insert(counters).values(name=name, value=value)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
-    )
+    connection.exec_driver_sql(_SET, (name, value))
 
 
 def change(connection: Connection, name: str, old: int, new: int) -> None:
@@ -28,9 +34,7 @@ def change(connection: Connection, name: str, old: int, new: int) -> None:
 
 def add_to(connection: Connection, name: str, amount: int) -> None:
     """Add to a figure."""
-    statement = insert(counters).values(name=name, value=amount)
-    increased = {"value": counters.c.value + amount}
-    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=increased))
+    connection.exec_driver_sql(_ADD, (name, amount))
 
 
 def all_values(connection: Connection) -> dict[str, int]:

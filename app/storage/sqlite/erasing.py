@@ -22,7 +22,7 @@ from app.storage.sqlite.removal import LOG_HAS_DELETED
 from app.storage.sqlite.rows import SEGMENTS_SQL
 from app.storage.sqlite.tables import deleted, deletion_segments, erasures
 
-_AT_ONCE = 2_000
+_AT_ONCE = 500
 _FORGOTTEN = 500
 _PAGES_AT_ONCE = 256  # takes a few milliseconds
 _SHORT_PAUSE_SECONDS = 0.02
@@ -50,7 +50,7 @@ class Erasing:
         """Erase what is noted for it in the segments only; raises OSError, SQLAlchemyError."""
         with self._one_at_a_time:
             while self._erase_some():
-                pass
+                time.sleep(_SHORT_PAUSE_SECONDS)  # others wait for the lock, and for the disk
 
     def erase(self) -> None:
         """See MessageStore.erase; raises OSError, SQLAlchemyError."""
@@ -79,17 +79,18 @@ class Erasing:
     def _erase_some(self) -> bool:
         with self._engine.connect() as connection:
             rows = connection.execute(select(erasures).limit(_AT_ONCE)).all()
+        if not rows:
+            return False
         ranges = defaultdict(list)
         for row in rows:
             ranges[row.segment].append((row.start, row.end))
         for segment, of_segment in ranges.items():
             self._segments.erase(segment, of_segment)
         key = tuple_(erasures.c.segment, erasures.c.start, erasures.c.end)
-        for at in range(0, len(rows), 500):
-            done = [tuple(row) for row in rows[at : at + 500]]
-            with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
-                connection.execute(delete(erasures).where(key.in_(done)))
-        return bool(rows)
+        done = [tuple(row) for row in rows]
+        with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
+            connection.execute(delete(erasures).where(key.in_(done)))
+        return True
 
     def _clean_database_if_due(self) -> None:
         with self._engine.connect() as connection:
@@ -107,6 +108,7 @@ class Erasing:
         for at in range(0, len(pages), _PAGES_AT_ONCE):
             self._empty_log(pages[at : at + _PAGES_AT_ONCE])
             self._gaps.sync()  # not while others wait for the lock
+            time.sleep(_SHORT_PAUSE_SECONDS)
         # A kill before repeats all this. So does what others have deleted or begun since.
         with locked(self._lock_file, BUSY_TIMEOUT_SECONDS), self._engine.begin() as connection:
             change(connection, LOG_HAS_DELETED, own, 0)

@@ -4,16 +4,16 @@ Whatever interrupts this, what is left to be done can be told: from the table of
 that is lost, from the records of the deletions.
 """
 
+import json
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Engine, Row, delete
 
 from app.state.lock_file import LockFile
 from app.storage.message import Reason
@@ -23,13 +23,35 @@ from app.storage.segments.segment_file import Span
 from app.storage.sqlite.counters import add_to, set_to
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
 from app.storage.sqlite.numbers import next_numbers
-from app.storage.sqlite.tables import deleted, deletion_segments, erasures, messages, originals
+from app.storage.sqlite.tables import messages
 
 MOST_AT_ONCE = 500
 LOG_HAS_DELETED = "log_has_deleted"
 """The figure that tells whether deleted rows may be in the write-ahead log or in gaps of pages.
 
 1 when rows were deleted; another number, chosen at random, by each who begins to erase them.
+"""
+
+# New mail waits for these. Written with SQLAlchemy's expressions, which it compares with those that
+# it knows, they took 2.4 ms for 25 messages, as text 1.0.
+_FIND = """
+SELECT id, idempotency_key, received_at_ms FROM message
+WHERE id IN (SELECT value FROM json_each(?))
+"""
+_REMOVE = "DELETE FROM message WHERE id IN (SELECT value FROM json_each(?)) RETURNING *"
+_REMOVE_ORIGINALS = """
+DELETE FROM original WHERE number IN (SELECT value FROM json_each(?))
+RETURNING segment, start, "end"
+"""
+_NOTE_ERASURE = 'INSERT OR IGNORE INTO erasure (segment, start, "end") VALUES (?, ?, ?)'
+_ADD_DELETION = """
+INSERT OR IGNORE INTO deleted (id, idempotency_key, received_at_ms, deleted_at_ms, number)
+VALUES (?, ?, ?, ?, ?)
+"""
+_NOTE_READ_TO = """
+INSERT INTO deletion_segment (segment, indexed_to, last_number) VALUES (?, ?, ?)
+ON CONFLICT (segment) DO UPDATE
+SET indexed_to = excluded.indexed_to, last_number = excluded.last_number
 """
 
 
@@ -67,8 +89,7 @@ class Removal:
                 lock.check_place()
                 # Looked up together with the numbers, which must be lower than that of any message
                 # which has one of their keys later.
-                found = select(messages).where(messages.c.id.in_(message_ids))
-                rows = connection.execute(found).all()
+                rows = connection.exec_driver_sql(_FIND, (json.dumps(list(message_ids)),)).all()
                 numbers = next_numbers(lock, connection, len(rows)) if rows else []
                 connection.rollback()
             if not rows:
@@ -93,9 +114,8 @@ class Removal:
         self, connection: Connection, deletions: Sequence[Deletion], last: Span
     ) -> list[str]:
         by_id = {each.message_id: each for each in deletions}
-        statement = delete(messages).where(messages.c.id.in_(by_id)).returning(messages)
         with connection.begin():
-            rows = connection.execute(statement).all()
+            rows = connection.exec_driver_sql(_REMOVE, (json.dumps(list(by_id)),)).all()
             note_erasures(connection, extents_of(connection, rows))
             add_deletions(connection, [by_id[row.id] for row in rows])
             note_read_to(connection, {last.segment: (last.end, deletions[-1].number)})
@@ -120,11 +140,9 @@ def remove_rows(connection: Connection, rows: Sequence[Row[Any]]) -> None:
 
 def note_erasures(connection: Connection, extents: Sequence[tuple[str, int, int]]) -> None:
     """Note that ranges of segments have to be erased; start 0 means all of a segment."""
-    values = [
-        {"segment": name, "start": start, "end": end} for name, start, end in extents if end > start
-    ]
+    values = [(name, start, end) for name, start, end in extents if end > start]
     if values:
-        connection.execute(insert(erasures).on_conflict_do_nothing(), values)
+        connection.exec_driver_sql(_NOTE_ERASURE, values)
     set_to(connection, LOG_HAS_DELETED, 1)
 
 
@@ -136,38 +154,36 @@ def extent(row: Row[Any]) -> tuple[str, int, int]:
 
 def extents_of(connection: Connection, rows: Sequence[Row[Any]]) -> list[tuple[str, int, int]]:
     """Return where records of deleted rows lie, also those that they are copies of."""
-    numbers = [row.number for row in rows]
-    statement = delete(originals).where(originals.c.number.in_(numbers)).returning(originals)
-    copied = connection.execute(statement).all()
+    numbers = json.dumps([row.number for row in rows])
+    copied = connection.exec_driver_sql(_REMOVE_ORIGINALS, (numbers,)).all()
     return [extent(row) for row in rows] + [(row.segment, row.start, row.end) for row in copied]
 
 
 def add_deletions(connection: Connection, deletions: Sequence[Deletion]) -> int:
     """Remember and count deletions; return how many weren't known."""
-    by_id = {deletion.message_id: deletion for deletion in deletions}
-    known = select(deleted.c.id).where(deleted.c.id.in_(by_id))
-    for message_id in connection.execute(known).scalars().all():
-        del by_id[message_id]
-    if by_id:
-        connection.execute(insert(deleted), [_row_of(each) for each in by_id.values()])
-    for reason, count in Counter(each.reason for each in by_id.values()).items():
+    by_reason = defaultdict(list)
+    for each in deletions:
+        by_reason[each.reason].append(_row_of(each))
+    added = 0
+    for reason, rows in by_reason.items():
+        count = connection.exec_driver_sql(_ADD_DELETION, rows).rowcount
         add_to(connection, f"deleted_{reason}", count)
-    return len(by_id)
+        added += count
+    return added
 
 
 def note_read_to(connection: Connection, ends: Mapping[str, tuple[int, int]]) -> None:
     """Note of segments up to where their deletions are known, and the last one's number."""
-    for segment, (end, number) in ends.items():
-        values = {"indexed_to": end, "last_number": number}
-        statement = insert(deletion_segments).values(segment=segment, **values)
-        connection.execute(statement.on_conflict_do_update(index_elements=["segment"], set_=values))
+    values = [(segment, end, number) for segment, (end, number) in ends.items()]
+    if values:
+        connection.exec_driver_sql(_NOTE_READ_TO, values)
 
 
-def _row_of(deletion: Deletion) -> dict[str, object]:
-    return {
-        "id": deletion.message_id,
-        "idempotency_key": deletion.idempotency_key,
-        "received_at_ms": deletion.received_at_ms,
-        "deleted_at_ms": deletion.deleted_at_ms,
-        "number": deletion.number,
-    }
+def _row_of(deletion: Deletion) -> tuple[object, ...]:
+    return (
+        deletion.message_id,
+        deletion.idempotency_key,
+        deletion.received_at_ms,
+        deletion.deleted_at_ms,
+        deletion.number,
+    )

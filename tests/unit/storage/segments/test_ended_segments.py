@@ -116,7 +116,7 @@ def test_a_damaged_end_is_moved_aside(tmp_path: Path) -> None:
 def test_a_torn_end_behind_damage_is_kept_with_it(tmp_path: Path) -> None:
     """Which of it was acknowledged, nobody can tell."""
     path, places = three_messages(tmp_path)
-    overwrite(path, places[1].record_start, b"\1")
+    overwrite(path, places[1].record_start, b"\1" * 16)
     os.truncate(path, places[2].content.end - 1)
     end = places[0].content.end
     expected = path.read_bytes()[end:]
@@ -128,7 +128,7 @@ def test_a_torn_end_behind_damage_is_kept_with_it(tmp_path: Path) -> None:
 def test_a_segment_that_is_all_damaged_is_moved(tmp_path: Path) -> None:
     """It keeps its name and its bytes."""
     path, places = write_messages(tmp_path, [b"one"])
-    overwrite(path, places[0].record_start, b"\1")
+    overwrite(path, places[0].record_start, b"\1" * 16)
     data = path.read_bytes()
     numbers, segment = completed(path)
     assert (numbers, segment.leftover) == ([], Leftover(path.name, len(data)))
@@ -291,7 +291,7 @@ def test_an_interrupted_clean_up_is_repeated(tmp_path: Path, steps: int) -> None
     """Whatever step a kill or a power cut leaves behind, the end is kept once, and whole."""
     path, places = three_messages(tmp_path)
     end = places[1].content.end
-    overwrite(path, end, b"\1")
+    overwrite(path, end, b"\1" * 16)
     moved = path.read_bytes()[end:]
     kept = tmp_path / LEFTOVERS
     target = kept / f"{path.name}.from-{end}"
@@ -311,7 +311,7 @@ def test_an_interrupted_clean_up_is_repeated(tmp_path: Path, steps: int) -> None
 def test_a_restored_segment_is_moved_again(tmp_path: Path) -> None:
     """A segment that is in leftovers already, and came back from a backup, is kept once."""
     path, places = write_messages(tmp_path, [b"one"])
-    overwrite(path, places[0].record_start, b"\1")
+    overwrite(path, places[0].record_start, b"\1" * 16)
     data = path.read_bytes()
     backup = tmp_path / "backup"
     shutil.copy(path, backup)

@@ -60,7 +60,7 @@ def test_what_may_be_a_message_stays(tmp_path: Path) -> None:
     living, _ = write_segment(tmp_path, [[record_of_deletion(1), record_of(2, b"living")]])
     large = write_large(tmp_path, b"x" * 5000)
     damaged, places = write_segment(tmp_path, [[record_of_deletion(1), record_of(2, b"x")]])
-    overwrite(damaged, places[1].record_start, b"\1")
+    overwrite(damaged, places[1].record_start, b"\1" * 16)
     torn, places = write_segment(tmp_path, [[record_of_deletion(1), record_of(2, b"x")]])
     os.truncate(torn, places[1].content.end - 1)
     paths = [living, large, damaged, torn]
@@ -84,7 +84,7 @@ def test_damaged_parts_are_told(tmp_path: Path) -> None:
     path, places = write_messages(tmp_path, [b"one", b"two", b"three", b"four"])
     assert damaged_parts(path) == []
     erase(path, [(places[0].record_start, places[0].content.end)])
-    overwrite(path, places[1].record_start, b"\1")
+    overwrite(path, places[1].record_start, b"\1" * 16)
     overwrite(path, places[2].content.offset, b"!")
     os.truncate(path, places[3].content.end - 1)
     extent = places[1].record_start, places[1].content.end
