@@ -300,7 +300,7 @@ def test_what_may_not_be_used_is_refused(dirty: Server, used: Used, name: str, b
     before = tree(dirty.data_dir)
     with mode(dirty.data_dir / name, bits):
         assert Outcome(dirty, bound_by_modes()).refusal
-    assert_untouched(before, tree(dirty.data_dir))
+    assert_untouched(before, tree(dirty.data_dir), {*LIVING, *segments_in(before)})
     assert Outcome(dirty, bound_by_modes()).refusal is None
     assert readable(dirty) == used.stored
 
