@@ -10,6 +10,8 @@ from app.storage.message import Reason, StoredMessage
 
 PIECE_MESSAGES = 25
 PAUSES_A_PIECE = 60
+LONG_RUN_SECONDS = 3600.0
+PAUSES_IN_A_LONG_RUN = 5
 
 _log = logging.getLogger("gomail")
 
@@ -19,6 +21,7 @@ class Expiry:
 
     Deleting keeps other writers out. So it is done in small pieces, each followed by a pause of
     PAUSES_A_PIECE times what it has taken: on a slow disk, too, most of the time is for new mail.
+    After LONG_RUN_SECONDS pauses are shorter: mail may be coming faster than it goes.
     """
 
     def __init__(
@@ -41,8 +44,8 @@ class Expiry:
 
         Raises StorageUnavailable; what was done until then is kept.
         """
-        count = 0
-        while removed := self._remove_piece():
+        count, began = 0, self._timer()
+        while removed := self._remove_piece(began):
             count += removed
         if count:
             _log.info("Retention has deleted %d messages", count)
@@ -53,14 +56,16 @@ class Expiry:
         """Forget what was deleted more than deduplication_days ago; raises StorageUnavailable."""
         self._store.forget_deleted(self._days_ago(self._limits.deduplication_days))
 
-    def _remove_piece(self) -> int:
+    def _remove_piece(self, run_began: float) -> int:
         began = self._timer()
         expired = self._expired(self._store.oldest(PIECE_MESSAGES)) if self._has_limits() else []
         if not expired:
             return 0
         ids = [message.message_id for message in expired]
         self._store.remove(ids, Reason.RETENTION)
-        self._pause((self._timer() - began) * PAUSES_A_PIECE)
+        ended = self._timer()
+        is_long = ended - run_began > LONG_RUN_SECONDS
+        self._pause((ended - began) * (PAUSES_IN_A_LONG_RUN if is_long else PAUSES_A_PIECE))
         return len(ids)
 
     def _has_limits(self) -> bool:

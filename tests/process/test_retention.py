@@ -163,7 +163,7 @@ def test_what_another_process_deletes_is_erased(new_server: NewServer) -> None:
     with closing(SQLiteStore(server.data_dir)) as store:
         assert store.remove(asked, Reason.REQUEST) == asked
     assert files_with(server.data_dir, OVERDUE)
-    wait_for(lambda: not files_with(server.data_dir, OVERDUE), 60)
+    wait_for(lambda: not files_with(server.data_dir, OVERDUE), 45)
     assert stored(server) == sorted(kept)
     assert_intact(server, kept, IN_TIME)
     assert server.scrape().value("messages_deleted_total", reason="request") == 20

@@ -131,7 +131,7 @@ class Checkpoints:
             return not is_held
 
     def _warn(self, error: Exception) -> None:
-        # Only once until it works again: while the disk is full it fails every second.
+        # Only once until it works again: while the disk is full, each attempt fails.
         if not self._is_failing:
             self._is_failing = True
             _log.warning("The write-ahead log can't be emptied: %s", _reason(error))

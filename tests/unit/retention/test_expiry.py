@@ -10,7 +10,13 @@ import pytest
 from support.clock import Clock
 
 from app.errors import MessageNotFound, StorageUnavailable
-from app.retention.expiry import PAUSES_A_PIECE, PIECE_MESSAGES, Expiry
+from app.retention.expiry import (
+    LONG_RUN_SECONDS,
+    PAUSES_A_PIECE,
+    PAUSES_IN_A_LONG_RUN,
+    PIECE_MESSAGES,
+    Expiry,
+)
 from app.settings.model import Retention
 from app.storage.ids import new_message_id
 from app.storage.interface import MessageStore, Query
@@ -176,6 +182,26 @@ def test_it_deletes_in_small_pieces_with_pauses(caplog: pytest.LogCaptureFixture
     assert store.calls == [*pieces, "erase", "note"]
     assert pauses == [PAUSES_A_PIECE] * 3
     assert caplog.messages == [f"Retention has deleted {2 * PIECE_MESSAGES + 7} messages"]
+
+
+def test_who_has_fallen_behind_hurries() -> None:
+    """When a run has lasted for LONG_RUN_SECONDS, mail may be coming faster than it goes."""
+    timer = Clock(0.0)
+    store = Watched(timer)
+    for _ in range(6 * PIECE_MESSAGES):
+        add(store, 31)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        timer.now += LONG_RUN_SECONDS / 3
+
+    expiry = Expiry(store, days(30), lambda: NOW, timer, pause)
+    expiry.run()
+    assert pauses == [PAUSES_A_PIECE] * 3 + [PAUSES_IN_A_LONG_RUN] * 3
+    add(store, 31)
+    expiry.run()
+    assert pauses[6:] == [PAUSES_A_PIECE]
 
 
 @pytest.mark.parametrize("failing_call", [1, 2, 3, 4])
