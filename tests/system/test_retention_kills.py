@@ -55,7 +55,7 @@ def test_a_kill_at_each_call_loses_nothing_and_leaves_nothing(
     kept = store_old_mail(data_dir, 30, 1, IN_TIME)
     kills = 0
     while kills < rounds(1000, 3):
-        store_old_mail(data_dir, 150, 31, OVERDUE)
+        store_old_mail(data_dir, 40, 31, OVERDUE)
         if run(data_dir, f"{call}:signal=SIGKILL:when={kills * EVERY[call] + 1}"):
             break  # there are no more such calls
         kills += 1

@@ -63,23 +63,35 @@ class EndedSegment:
         ended, and nobody was told that it is stored.
         """
         group: list[Part] = []
+        is_damaged_before = False
         for part in self._reader.parts(self._start):
             if isinstance(part, Record) and part.begins_group:
                 yield from self._settle(group, is_last=False)
+                is_damaged_before = bool(group) and not _is_whole(group[-1])
                 group = []
             group.append(part)
         whole = len(group)
         while whole and not _is_whole(group[whole - 1]):
             whole -= 1
+        if is_damaged_before and not whole:
+            # It stays: it shows that what is damaged before it was synced, and may be mail.
+            self._pass_over(group)
+            return
         yield from self._settle(group[:whole], is_last=True)
         self._clean_up(group[whole:])
 
     def _settle(self, parts: Sequence[Part], *, is_last: bool) -> Iterator[Record]:
+        self._pass_over(parts)
         for part in parts:
-            if not _is_whole(part):
-                self.passed_over.append(PassedOver(self._path.name, part.start, part.end))
             if isinstance(part, Record) and (part.is_intact or not is_last):
                 yield part
+
+    def _pass_over(self, parts: Sequence[Part]) -> None:
+        self.passed_over += [
+            PassedOver(self._path.name, part.start, part.end)
+            for part in parts
+            if not _is_whole(part)
+        ]
 
     def _clean_up(self, end: Sequence[Part]) -> None:
         """Remove what a write that was interrupted has left; keep elsewhere what may be mail."""

@@ -18,12 +18,17 @@ def erase(path: Path, ranges: Iterable[Range]) -> bool:
     """Overwrite `ranges` of a file by zeros, durably; raises OSError.
 
     Return whether the space was given back, which some file systems can't do. A file that isn't
-    there has nothing to be erased. Nobody writes below the size that the file has now.
+    there has nothing to be erased, and what a link leads to is left alone. Nobody writes below the
+    size that the file has now.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return True
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return True
+        raise
     runs = list(_merged(ranges))
     with os.fdopen(descriptor, "rb+", buffering=0):
         size = os.fstat(descriptor).st_size

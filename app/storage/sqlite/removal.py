@@ -48,6 +48,7 @@ _ADD_DELETION = """
 INSERT OR IGNORE INTO deleted (id, idempotency_key, received_at_ms, deleted_at_ms, number)
 VALUES (?, ?, ?, ?, ?)
 """
+_RAISE_NUMBER = "UPDATE deleted SET number = ? WHERE id = ? AND number < ?"
 _NOTE_READ_TO = """
 INSERT INTO deletion_segment (segment, indexed_to, last_number) VALUES (?, ?, ?)
 ON CONFLICT (segment) DO UPDATE
@@ -164,11 +165,15 @@ def add_deletions(connection: Connection, deletions: Sequence[Deletion]) -> int:
     by_reason = defaultdict(list)
     for each in deletions:
         by_reason[each.reason].append(_row_of(each))
+    # Of two deletions of one message the last counts, whichever is found first.
+    numbers = [(each.number, each.message_id, each.number) for each in deletions]
     added = 0
     for reason, rows in by_reason.items():
         count = connection.exec_driver_sql(_ADD_DELETION, rows).rowcount
         add_to(connection, f"deleted_{reason}", count)
         added += count
+    if added < len(deletions):
+        connection.exec_driver_sql(_RAISE_NUMBER, numbers)
     return added
 
 

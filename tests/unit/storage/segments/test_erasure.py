@@ -84,8 +84,7 @@ def test_a_link_is_not_erased(path: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_bytes(b"precious")
     path.symlink_to(target)
-    with pytest.raises(OSError, match="symbolic links"):
-        erase(path, [(0, 8)])
+    assert erase(path, [(0, 8)])
     assert target.read_bytes() == b"precious"
 
 
