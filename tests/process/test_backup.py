@@ -118,7 +118,7 @@ def test_files_that_are_copied_in_any_order_bring_everything_back(
         return [receipts[0].message_id for number, receipts in known if number % 3 == 1]
 
     with deleter.at_work(to_be_deleted), senders:
-        for turn in range(rounds(6, 2)):
+        for turn in range(rounds(3, 2)):
             enough = senders.statuses[200] + 30
             wait_for(partial(has_answered, senders, enough), 60)
             before = {

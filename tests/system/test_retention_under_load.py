@@ -24,8 +24,8 @@ A_SECOND = 40  # of each client: what the machine can do without a queue
 MESSAGES = rounds(100_000, 5_000)
 TURN_SECONDS = 3
 TURNS = rounds(25, 5)
-LEAST_DELETED_A_TURN = 50
-MOST_SLOWER = rounds(1.5, 2.0)  # p99 scatters: 1.09 and 1.18 were seen on a quiet machine
+LEAST_DELETED_A_TURN = 10
+MOST_SLOWER = rounds(1.5, 2.0)  # p99 scatters: 1.09 to 1.24 were seen on a quiet machine
 LOCKS = Path("/proc/locks")
 TOKEN = "token-" + "t" * 32
 
