@@ -14,7 +14,8 @@ SECONDS ?= 900
 
 # Tests wait most of the time; but those that measure it can't have others beside them, nor a server
 # that coverage makes two times slower.
-BESIDE := --numprocesses=3 --dist=loadfile -m "not alone and not image"
+# In the order of their names: the long ones, which are in few files, come before the unit tests.
+BESIDE := --numprocesses=3 --dist=loadfile --no-loadscope-reorder -m "not alone and not image"
 ALONE := -m "alone and not image"
 FAST := tests/unit tests/contract tests/web --numprocesses=2 --dist=worksteal -m "not server"
 

@@ -317,7 +317,7 @@ def test_a_long_description_is_read(tmp_path: Path) -> None:
     assert records(parts)[0].entry == expected_message(1, b"one", subject)
 
 
-SIZE = rounds(256, 16) * 1024 * 1024
+SIZE = rounds(64, 16) * 1024 * 1024
 RECORD_BYTES = 4096
 
 

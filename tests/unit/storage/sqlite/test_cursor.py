@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from contextlib import ExitStack, closing
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from support.rounds import rounds
 
@@ -55,24 +56,28 @@ def test_a_reader_sees_each_message_once(data_dir: Path) -> None:
     create_store(data_dir).close()
     with ExitStack() as stack:
         store = stack.enter_context(closing(SQLiteStore(data_dir)))
+        # Not pipes: nobody reads what a writer says before it has ended.
+        outputs = [stack.enter_context(TemporaryFile()) for _ in range(WRITERS)]
         writers = [
             stack.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-c", WRITE, data_dir, str(number), str(MESSAGES)],
-                    stdout=subprocess.PIPE,
+                    stdout=output,
                     env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
                 )
             )
-            for number in range(WRITERS)
+            for number, output in enumerate(outputs)
         ]
         while any(writer.poll() is None for writer in writers):
             before, after = after, read_on(store, after, seen)
             pages += after > before
         while (last := read_on(store, after, seen)) != after:
             after = last
-        outputs = [json.loads(writer.communicate()[0]) for writer in writers]
-    kept = {message_id for output in outputs for message_id in output["kept"]}
-    deleted = {message_id for output in outputs for message_id in output["deleted"]}
+        for output in outputs:
+            output.seek(0)
+        said = [json.load(output) for output in outputs]
+    kept = {message_id for each in said for message_id in each["kept"]}
+    deleted = {message_id for each in said for message_id in each["deleted"]}
     assert len(kept) + len(deleted) == WRITERS * MESSAGES
     assert pages > MESSAGES / 25  # it has read while they wrote
     assert set(seen.values()) == {1}

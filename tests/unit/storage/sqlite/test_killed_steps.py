@@ -68,7 +68,7 @@ def killed_at_each_step(
     total = steps_of(work)
     assert total > 50
     tried = 0
-    for step in range(0, total, max(1, total // rounds(40, few))):
+    for step in range(0, total, max(1, total // rounds(30, few))):
         restore()
         reports = killed_at(step, work)
         tried += 1
@@ -181,7 +181,7 @@ def test_while_mail_is_erased_beside_others(data_dir: Path, ids: dict[str, str])
     killed_after(delete)
     total = steps_of(erase)
     with kept_open(data_dir / "gomail.db"):
-        for step in range(0, total, max(1, total // rounds(40, 25))):
+        for step in range(0, total, max(1, total // rounds(30, 25))):
             killed_after(delete)
             assert killed_at(step, erase) == []
             with closing(SQLiteStore(data_dir)) as store:

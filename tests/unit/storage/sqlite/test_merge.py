@@ -141,7 +141,7 @@ def directory() -> Iterator[Path]:
         yield data_dir
 
 
-@settings(max_examples=rounds(40, 15))
+@settings(max_examples=rounds(30, 15))
 @given(histories(), st.integers(0, 14), st.randoms(use_true_random=False))
 def test_the_order_of_finding_makes_no_difference(
     history: list[Written], first: int, chance: random.Random
