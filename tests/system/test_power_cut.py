@@ -15,6 +15,7 @@ from support.numbered_mail import Receipt, Senders, message
 from support.rounds import rounds
 from support.server import GUNICORN, NewServer, Server, wait_for
 
+from app.errors import GoMailError
 from app.settings import Storage
 from app.storage.interface import Query
 from app.storage.message import StoredMessage
@@ -103,9 +104,16 @@ def stored_rows(data_dir: Path) -> Rows:
 
 
 def damaged(data_dir: Path, rows: Rows) -> list[int]:
-    """Return the numbers of the rows whose bytes aren't those that were sent."""
+    """Return the numbers of the rows whose bytes aren't those that were sent, or can't be read."""
     with closing(SQLiteStore(data_dir)) as store:
-        return [n for n, row in rows.items() if store.read(row.message_id) != message(n)]
+        return [n for n, row in rows.items() if not _has(store, row.message_id, message(n))]
+
+
+def _has(store: SQLiteStore, message_id: str, raw: bytes) -> bool:
+    try:
+        return store.read(message_id) == raw
+    except GoMailError:
+        return False
 
 
 def lost(rows: Rows, receipts: Mapping[int, list[Receipt]], asked: set[str]) -> list[int]:
