@@ -145,10 +145,10 @@ def test_a_killed_owner_leaves_no_lock(limiter: SharedLimiter) -> None:
     assert time.monotonic() - before < 1
 
 
-def take_for_ever(limiter: SharedLimiter, is_empty: Callable[[], None]) -> None:
+def take_for_ever(limiter: SharedLimiter, report_empty: Callable[[], None]) -> None:
     while limiter.take("192.0.2.1").allowed:
         pass
-    is_empty()
+    report_empty()
     while True:
         limiter.take("192.0.2.1")
 
@@ -161,7 +161,7 @@ def test_no_kill_makes_the_bucket_unusable(limiter: SharedLimiter, clock: Clock[
         child.start()
         try:
             assert emptied.wait(10)
-            time.sleep(number % 20 / 2000)
+            time.sleep(number % 20 / 2000)  # so that each kill comes at another moment
         finally:
             child.kill()
             child.join()
