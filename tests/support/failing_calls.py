@@ -9,6 +9,8 @@ from support.linux_process import traced
 from support.requirement import require, require_program, require_root
 from support.server import wait_for
 
+END_SECONDS = 5
+
 
 class FailingCalls:
     """What strace has seen so far."""
@@ -51,8 +53,17 @@ def failing_calls(
             require(strace.poll() is None, f"strace says: {errors.read_text(encoding='utf-8')}")
             yield FailingCalls(log)
         finally:
-            strace.terminate()
+            _end(strace)
     wait_for(lambda: not any(map(traced, pids)))
+
+
+def _end(strace: "subprocess.Popen[bytes]") -> None:
+    strace.terminate()
+    try:
+        strace.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        # Told to end while its process dies, strace may wait for that one for ever.
+        strace.kill()
 
 
 def database_files(data_dir: Path) -> list[Path]:
