@@ -12,6 +12,7 @@ from app.server.stored_figures import StoredFigures
 from app.server.worker_metrics import metrics_directory
 from app.settings import Settings
 from app.settings.model import Metrics
+from app.storage.factory import open_store
 from app.web.metrics_port import serve
 
 RETRY_SECONDS = 0.5
@@ -31,7 +32,7 @@ def _is_wanted(settings: Settings) -> bool:
 def _run(settings: Settings) -> None:
     directory = metrics_directory()
     if directory is not None:
-        figures = StoredFigures(settings.storage)
+        figures = StoredFigures(open_store(settings.storage))
         exposition = Exposition(
             directory, settings, shared_state.slots, shared_state.processes, figures
         )

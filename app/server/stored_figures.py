@@ -6,8 +6,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 
 from app.errors import StorageUnavailable
 from app.metrics.stored import Figures
-from app.settings import Storage
-from app.storage.factory import open_store
+from app.storage.interface import MessageStore
 
 MOST_SECONDS = 0.5
 
@@ -18,8 +17,8 @@ class StoredFigures:
     A disk that hangs keeps one thread and no scrape.
     """
 
-    def __init__(self, settings: Storage) -> None:
-        self._store = open_store(settings)
+    def __init__(self, store: MessageStore) -> None:
+        self._store = store
         self._lock = threading.Lock()
         self._reader = ThreadPoolExecutor(1, "figures")
         self._reading: Future[Figures] | None = None

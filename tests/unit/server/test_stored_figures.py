@@ -9,9 +9,9 @@ import pytest
 from support.store import add
 
 from app.metrics.stored import Figures
-from app.server import stored_figures
 from app.server.stored_figures import StoredFigures
 from app.settings import Storage
+from app.storage.factory import open_store
 from app.storage.memory import MemoryStore
 from app.storage.message import Reason, Statistics
 from app.storage.sqlite.creation import create_store
@@ -22,7 +22,7 @@ RAN_AT = datetime(2026, 3, 1, tzinfo=UTC)
 def test_they_are_those_of_the_store(data_dir: Path) -> None:
     """At each call anew: what is stored, what was deleted and why, when retention ran."""
     with closing(create_store(data_dir)) as store:
-        figures = StoredFigures(Storage(data_dir))
+        figures = StoredFigures(store)
         assert figures() == Figures(0, 0, {"request": 0, "retention": 0}, 0, 0)
         ids = [add(store, b"x" * 100, key=str(number)) for number in range(3)]
         store.remove(ids[:1], Reason.RETENTION)
@@ -33,9 +33,10 @@ def test_they_are_those_of_the_store(data_dir: Path) -> None:
 
 def test_a_store_that_cannot_be_read_has_none(data_dir: Path) -> None:
     """Until it can be read."""
-    figures = StoredFigures(Storage(data_dir))
-    assert figures() is None
-    with closing(create_store(data_dir)):
+    with closing(open_store(Storage(data_dir))) as store:
+        figures = StoredFigures(store)
+        assert figures() is None
+        create_store(data_dir).close()
         assert figures() == Figures(0, 0, {"request": 0, "retention": 0}, 0, 0)
 
 
@@ -54,17 +55,16 @@ class Hanging(MemoryStore):
 
 
 @pytest.fixture
-def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
-    """Return a store that hangs, which is what figures are read from."""
+def hanging() -> Iterator[Hanging]:
+    """Return a store that hangs until the test is over."""
     store = Hanging()
-    monkeypatch.setattr(stored_figures, "open_store", lambda _: store)
     yield store
     store.let_go.set()
 
 
-def test_a_disk_that_hangs_keeps_nobody_waiting(hanging: Hanging, data_dir: Path) -> None:
+def test_a_disk_that_hangs_keeps_nobody_waiting(hanging: Hanging) -> None:
     """Ten calls at once take less than a second, with one reading for all; later it is well."""
-    figures = StoredFigures(Storage(data_dir))
+    figures = StoredFigures(hanging)
     answers: list[Figures | None] = []
     threads = [threading.Thread(target=lambda: answers.append(figures())) for _ in range(10)]
     began = time.monotonic()

@@ -41,5 +41,5 @@ def refuse_to_start(_thread: threading.Thread) -> None:
 
 def test_uploads_leave_threads_for_others() -> None:
     """Half of a few, and some of many."""
-    with PatientPool(4) as few, PatientPool(136) as many:
+    with PatientPool(4) as few, PatientPool(168) as many:
         assert (few.most_uploads, many.most_uploads) == (2, 128)

@@ -61,7 +61,8 @@ def test_an_older_database_in_the_same_file_loses_nothing(
         found = {each.message_id: store.read(each.message_id) for each in store.search(Query())}
         assert len(found) == 450 - 20 + 10
         assert {key: found[key] for key in before} == before
-        [[verdict]] = store._engine.connect().exec_driver_sql("PRAGMA integrity_check").all()
+        with store._engine.connect() as connection:
+            [[verdict]] = connection.exec_driver_sql("PRAGMA integrity_check").all()
         assert verdict == "ok"
 
 

@@ -134,7 +134,7 @@ def test_who_writes_without_the_lock_is_noticed(
     monkeypatch.setattr(Erasing, "_clear_gaps", after_a_write)
     while_gaps_are_cleared(monkeypatch, try_to_write, try_to_write)
     with (
-        closing(sqlite3.connect(data_dir / "gomail.db", 0, isolation_level=None)) as shell,
+        closing(sqlite3.connect(data_dir / "gomail.db", timeout=0, isolation_level=None)) as shell,
         closing(SQLiteStore(data_dir)) as store,
     ):
         erase_again(store, ids)
