@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from app.errors import BadRequest, FieldFault
-from app.intake.addresses import MAX_ADDRESS_CHARACTERS
 from app.intake.envelope import PartialEnvelope
+from app.mime.addresses import MAX_ADDRESS_CHARACTERS
 
 MAX_CHARACTERS: Mapping[str, int] = {
     "sender": 2 * MAX_ADDRESS_CHARACTERS,  # above that, not even worth looking for an address

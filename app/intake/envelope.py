@@ -4,8 +4,8 @@ import logging
 from dataclasses import dataclass
 
 from app.errors import BadRequest, FieldFault, MessageRejected
-from app.intake.addresses import whole_address
 from app.intake.headers import Head
+from app.mime.addresses import whole_address
 from app.printable import readable
 from app.storage.message import UNKNOWN_CLIENT, Envelope, SMTPClient
 

@@ -9,24 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from app.errors import MessageRejected
-from app.intake.addresses import find_addresses
+from app.mime.addresses import find_addresses
 from app.mime.encoded_words import decode_words
+from app.mime.head import FIELD_NAME, start_of_head
 from app.printable import readable
 
 MAX_VALUE_BYTES = 4096
 MAX_SUBJECT_CHARACTERS = 998  # RFC 5322 section 2.1.1
 MAX_SUBJECT_BYTES = 8192  # enough for 998 characters outside ASCII, as encoded words
 
-BOM = b"\xef\xbb\xbf"
-"""What some software writes before UTF-8; it isn't part of what follows."""
-
-_FIELD_NAME = rb"[!-9;-~]+[ \t]*:"  # the space is obsolete (RFC 5322 section 4.5), and delivered
-# Blank lines, the line of an mbox, and lines without a name that relays have put first.
 # Atomic groups, since the possessive quantifiers of Python 3.11.2 (Debian 12) match wrongly.
-_BEFORE = re.compile(rb"(?>(?:[\r\n]|(?:>?From (?![ \t]*:)|[ \t:])[^\n]*\n)*)")
 _BLANK_LINE = re.compile(rb"\n\r*\n")
-_FIELDS = re.compile(rb"(?>(?:" + _FIELD_NAME + rb"[^\n]*\n(?>(?:[ \t][^\n]*\n)*))*)")
-_CR_BEFORE_FIELD = re.compile(rb"\r(?=" + _FIELD_NAME + rb")")
+_FIELDS = re.compile(rb"(?>(?:" + FIELD_NAME + rb"[^\n]*\n(?>(?:[ \t][^\n]*\n)*))*)")
+_CR_BEFORE_FIELD = re.compile(rb"\r(?=" + FIELD_NAME + rb")")
 _CR_AT_LINE_START = re.compile(rb"(?<=\n)\r+")
 _LINE_END = re.compile(rb"(?<!\r)\r+\n")
 _SPACE_BEFORE_COLON = re.compile(rb"^([!-9;-~]+)[ \t]+:", re.MULTILINE)
@@ -84,13 +79,6 @@ def parse_head(beginning: bytes, *, is_whole: bool) -> Head:
         subject=readable(decode_words(subject))[:MAX_SUBJECT_CHARACTERS],
         originals=_originals(lines),
     )
-
-
-def start_of_head(raw: bytes) -> int:
-    """Return where the first field of a message begins, behind what isn't part of its head."""
-    start = len(BOM) if raw.startswith(BOM) else 0
-    before = _BEFORE.match(raw, start)
-    return before.end() if before else start
 
 
 def _originals(lines: bytes) -> Mapping[str, str]:

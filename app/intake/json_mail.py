@@ -2,23 +2,19 @@
 
 import base64
 import difflib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Never
+from typing import Any
 
 from marshmallow import ValidationError
 
 from app.errors import BadRequest, FieldFault
-from app.intake.addresses import find_addresses, named_address
 from app.intake.compose import Attachment
 from app.intake.envelope import PartialEnvelope
-from app.intake.headers import BOM
+from app.intake.json_object import decode_object
 from app.intake.json_schemas import AttachmentSchema, ConnectionSchema, JSONMailSchema
+from app.mime.addresses import find_addresses, named_address
 from app.storage.message import SMTPClient
-
-MAX_STRUCTURE_BYTES = 64 * 1024
-"""How much of a JSON body may be outside strings: a list of 35 MB would use a gigabyte."""
 
 _RAW = ("raw", "raw_base64")
 _PARTS = ("subject", "text", "body", "html", "attachments")
@@ -38,13 +34,9 @@ class JSONMail:
     attachments: tuple[Attachment, ...] = ()
 
 
-class _Refused(ValueError):
-    """JSON that the standard library would accept."""
-
-
 def decode_json_mail(data: bytes) -> JSONMail:
     """Return the message that `data` describes; raises BadRequest with every fault found."""
-    document = _decode_object(data.removeprefix(BOM))
+    document = decode_object(data)
     try:
         loaded = _SCHEMA.load(document)
     except ValidationError as error:
@@ -61,61 +53,6 @@ def decode_json_mail(data: bytes) -> JSONMail:
             _attachment(number, each) for number, each in enumerate(given.get("attachments", []))
         ),
     )
-
-
-def _decode_object(data: bytes) -> dict[str, Any]:
-    if _is_overgrown(data):
-        raise BadRequest("The JSON body has far more members than a message needs.")
-    try:
-        document = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
-        )
-    except RecursionError as error:
-        raise BadRequest("The JSON body is nested too deeply.") from error
-    except ValueError as error:
-        raise BadRequest(f"The body is not valid JSON: {_reason(error)}") from error
-    if not isinstance(document, dict):
-        raise BadRequest("The JSON body must be an object.")
-    return document
-
-
-def _is_overgrown(data: bytes) -> bool:
-    """Return whether more than MAX_STRUCTURE_BYTES, quotation marks included, are outside strings.
-
-    Takes one pass over `data`, and no memory for what it is made of.
-    """
-    if b"\\" in data:
-        data = data.replace(rb"\\", b"").replace(rb"\"", b"")
-    outside = position = 0
-    while outside <= MAX_STRUCTURE_BYTES:
-        start = data.find(b'"', position)
-        if start < 0:
-            return outside + len(data) - position > MAX_STRUCTURE_BYTES
-        outside += start - position + 2
-        end = data.find(b'"', start + 1)
-        if end < 0:  # the string never ends: json says so
-            break
-        position = end + 1
-    return outside > MAX_STRUCTURE_BYTES
-
-
-def _reason(error: ValueError) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at line {error.lineno}, column {error.colno}."
-    if isinstance(error, UnicodeDecodeError):
-        return f"byte {error.start} is not UTF-8."
-    return str(error) if isinstance(error, _Refused) else "a number is too large."
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise _Refused("an object has the same name twice.")
-    return members
-
-
-def _refuse_constant(name: str) -> Never:
-    raise _Refused(f"{name} is not a JSON number.")
 
 
 def _says_something(name: str, value: object) -> bool:

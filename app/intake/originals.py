@@ -8,7 +8,7 @@ mail comes through a relay can't put anything before the relay's own fields.
 import re
 from collections.abc import Mapping
 
-from app.intake.headers import start_of_head
+from app.mime.head import start_of_head
 from app.storage.message import Envelope
 
 _MBOX_LINE = re.compile(rb"\s*>?From [^\n]*\n")

@@ -5,6 +5,10 @@ means the larger set that its platform has (WHATWG Encoding Standard, section 4.
 """
 
 import codecs
+from collections.abc import Mapping
+from encodings import normalize_encoding
+from encodings.aliases import aliases
+from functools import cache
 
 WHEN_UNLABELLED = "cp1252"
 """What 8-bit text without a charset is read as when it isn't UTF-8."""
@@ -68,7 +72,6 @@ cp932 shift_jis_2004 shift_jisx0213 euc-jp euc_jis_2004 euc_jisx0213
 iso2022-jp iso2022-jp-1 iso2022-jp-2 iso2022-jp-3 iso2022-jp-ext
 mac-roman mac-cyrillic mac-greek mac-turkish mac-latin2
 """
-_CODECS = frozenset(codecs.lookup(name).name for name in _KNOWN.split())
 
 
 def codec_of(charset: str) -> str | None:
@@ -77,12 +80,25 @@ def codec_of(charset: str) -> str | None:
     What follows a star names a language (RFC 2231 section 5).
     """
     name = charset.partition("*")[0].strip().strip("'\"").lower()
-    name = _MEANT.get(name, name)
-    try:
-        found = codecs.lookup(name).name
-    except (LookupError, ValueError):  # ValueError: a NUL in the name
-        return None
-    return found if found in _CODECS else None
+    return _codecs().get(_normal(_MEANT.get(name, name)))
+
+
+def _normal(name: str) -> str:
+    if not (name.isascii() and name.isprintable()):
+        return ""
+    return normalize_encoding(name).replace(".", "_")
+
+
+@cache  # on first use: most commands need none of these 70 modules, which take time to import
+def _codecs() -> Mapping[str, str]:
+    """Return the codecs by all the names that Python has for them.
+
+    Python isn't asked about names from messages: it would keep each of them for good.
+    """
+    modules = {name: aliases.get(_normal(name), _normal(name)) for name in _KNOWN.split()}
+    found = {module: codecs.lookup(name).name for name, module in modules.items()}
+    names = {_normal(alias): found.get(module) for alias, module in aliases.items()}
+    return found | {name: codec for name, codec in names.items() if codec is not None}
 
 
 def decode_unlabelled(raw: bytes) -> str:

@@ -1,12 +1,10 @@
 import base64
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
-from support.requirement import require
+from support.corpus import read_corpus
 from support.server import Answer, Server
 
 from app.storage.sqlite.store import SQLiteStore
@@ -85,12 +83,7 @@ ENVELOPE = {
 @pytest.fixture(scope="module")
 def corpus() -> dict[str, bytes]:
     """Return the bytes of each file of the corpus by its name."""
-    directory = os.environ.get("GOMAIL_CORPUS", "")
-    require(directory, "GOMAIL_CORPUS doesn't name a directory of message files")
-    files = [path for path in Path(directory).rglob("*") if path.is_file()]
-    found = {str(path.relative_to(directory)): path.read_bytes() for path in sorted(files)}
-    require(len(found) > 100, f"GOMAIL_CORPUS={directory} holds only {len(found)} files")
-    return found
+    return read_corpus()
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from support.rounds import rounds
 
 from app.errors import BadRequest, GoMailError, MessageRejected
 from app.intake.headers import parse_head
-from app.intake.json_mail import MAX_STRUCTURE_BYTES, decode_json_mail
+from app.intake.json_mail import decode_json_mail
+from app.intake.json_object import MAX_STRUCTURE_BYTES
 
 HEAD_BYTES = 256 * 1024
 WITHIN_SECONDS = 0.1

@@ -1,11 +1,8 @@
-"""How many bytes of JSON a worker decodes at once: each takes several times its size in memory."""
+"""Limits how many bytes of one kind a worker holds in memory at once."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-JSON_AT_ONCE_BYTES = 64 * 1024 * 1024
-"""In one worker. A body of 24 MiB with an emoji in it takes 210 MB while it is decoded."""
 
 
 class ByteBudget:

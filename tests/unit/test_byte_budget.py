@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.intake.byte_budget import ByteBudget
+from app.byte_budget import ByteBudget
 
 TOTAL = 100
 

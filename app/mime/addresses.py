@@ -7,6 +7,7 @@ CVE-2023-27043. An address is used exactly as written or not at all; none is mad
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 MAX_ADDRESS_CHARACTERS = 998  # far beyond RFC 5321's 256, which relays don't enforce
@@ -34,7 +35,12 @@ _TOKEN_OR_QUOTED = re.compile(r'(?P<quoted>"(?:[^"\\]|\\.)*")|' + _UNQUOTED, re.
 _COMMENT_EDGE = re.compile(r"\\.|[()]", re.DOTALL)
 
 
-class _Token(NamedTuple):
+class Token(NamedTuple):
+    """A token of an address field; `kind` is quoted, literal, encoded, space, special or text.
+
+    A comment, with its parentheses, is of the kind space (RFC 5322 section 3.2.2).
+    """
+
     kind: str
     text: str
 
@@ -82,6 +88,15 @@ def find_addresses(text: str) -> list[str]:
         return [bare]
     if len(text) > MAX_FIELD_CHARACTERS:
         return []
+    return [address for _, address in elements_with_addresses(text) if address is not None]
+
+
+def elements_with_addresses(text: str) -> list[tuple[Sequence[Token], str | None]]:
+    """Return the elements of an address list of any length, each with its address.
+
+    The address is None for an element without a usable one. Never raises; takes time proportional
+    to the length.
+    """
     elements = list(_elements(list(_tokens(text))))
     found = [_address_in(element) for element, _ in elements]
     for number, (element, is_joined) in enumerate(elements[1:], start=1):
@@ -90,24 +105,24 @@ def find_addresses(text: str) -> list[str]:
             for place in (number - 1, number):
                 if not _has_angle(elements[place][0]):
                     found[place] = None
-    return [address for address in found if address is not None]
+    return [(element, address) for (element, _), address in zip(elements, found, strict=True)]
 
 
 def _has_group(text: str) -> bool:
     in_angle = False
     for token in _tokens(text):
         in_angle = token.text == "<" or (in_angle and token.text != ">")
-        if token == _Token("special", ":") and not in_angle:
+        if token == Token("special", ":") and not in_angle:
             return True
     return False
 
 
-def _tokens(text: str) -> Iterator[_Token]:
+def _tokens(text: str) -> Iterator[Token]:
     position, expression = 0, _TOKEN_OR_QUOTED
     while position < len(text):
         if text[position] == "(":
             end = _end_of_comment(text, position)
-            yield _Token("space", text[position:end])
+            yield Token("space", text[position:end])
             position = end
             continue
         match = expression.match(text, position)
@@ -115,7 +130,7 @@ def _tokens(text: str) -> Iterator[_Token]:
             return
         if match.group() == '"':  # without another half; none that follows has one either
             expression = _TOKEN
-        yield _Token(str(match.lastgroup), match.group())
+        yield Token(str(match.lastgroup), match.group())
         position = match.end()
 
 
@@ -129,17 +144,18 @@ def _end_of_comment(text: str, start: int) -> int:
     return len(text)
 
 
-def _elements(tokens: Sequence[_Token]) -> Iterator[tuple[list[_Token], bool]]:
+def _elements(tokens: Sequence[Token]) -> Iterator[tuple[list[Token], bool]]:
     """Yield what is between commas and semicolons, and whether a separator joins it.
 
     A separator joins its neighbours if no white space is around it. A group's name belongs to no
     element (RFC 5322 section 3.4).
     """
-    element: list[_Token] = []
+    element: list[Token] = []
     is_joined = in_angle = False
+    closed = _closed_angles(tokens)
     for number, token in enumerate(tokens):
         if token.text == "<":
-            in_angle = _closes(tokens, number)
+            in_angle = number in closed
         elif token.text == ">":
             in_angle = False
         if in_angle or token.kind != "special" or token.text not in {",", ";", ":"}:
@@ -156,36 +172,34 @@ def _elements(tokens: Sequence[_Token]) -> Iterator[tuple[list[_Token], bool]]:
     yield element, is_joined
 
 
-def _closes(tokens: Sequence[_Token], start: int) -> bool:
-    """Return whether the angle bracket at `start` is closed before the next one opens."""
-    for token in tokens[start + 1 :]:
-        if token.kind == "special" and token.text in {"<", ">"}:
-            return token.text == ">"
-    return False
+def _closed_angles(tokens: Sequence[Token]) -> set[int]:
+    """Return where angle brackets open that are closed before the next one opens."""
+    angles = [number for number, token in enumerate(tokens) if token.text in {"<", ">"}]
+    return {one for one, next_one in pairwise(angles) if tokens[one].text < tokens[next_one].text}
 
 
-def _address_in(element: Sequence[_Token]) -> str | None:
+def _address_in(element: Sequence[Token]) -> str | None:
     """Return the address of one element: the one in angle brackets if there are any."""
     if not _has_angle(element):
-        bare = [token for token in element if token != _Token("special", ">")]
+        bare = [token for token in element if token != Token("special", ">")]
         is_closed_late = len(bare) == len(element) - 1 and element[-1].text == ">"
         return _address_of(bare if is_closed_late else element)
     inside = [found for each in _angles(element) if (found := _address_of(each)) is not None]
     return inside[0] if len(inside) == 1 else None
 
 
-def _has_angle(element: Sequence[_Token]) -> bool:
-    return _Token("special", "<") in element
+def _has_angle(element: Sequence[Token]) -> bool:
+    return Token("special", "<") in element
 
 
-def _angles(element: Sequence[_Token]) -> Iterator[list[_Token]]:
-    inside: list[_Token] | None = None
+def _angles(element: Sequence[Token]) -> Iterator[list[Token]]:
+    inside: list[Token] | None = None
     for token in element:
-        if token == _Token("special", "<"):
+        if token == Token("special", "<"):
             if inside:
                 yield inside
             inside = []
-        elif token == _Token("special", ">"):
+        elif token == Token("special", ">"):
             if inside:
                 yield inside
             inside = None
@@ -195,12 +209,12 @@ def _angles(element: Sequence[_Token]) -> Iterator[list[_Token]]:
         yield inside
 
 
-def _address_of(tokens: Sequence[_Token]) -> str | None:
+def _address_of(tokens: Sequence[Token]) -> str | None:
     text = _unquoted(_without_route(_joined(tokens)))
     return text if is_address(text) else None
 
 
-def _joined(tokens: Sequence[_Token]) -> str:
+def _joined(tokens: Sequence[Token]) -> str:
     """Return the text of `tokens` without the space that may stand around dots and the @."""
     pieces: list[str] = []
     space = ""
@@ -224,5 +238,5 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if is_quoted else text
 
 
-def _is_word(element: Sequence[_Token]) -> bool:
+def _is_word(element: Sequence[Token]) -> bool:
     return len(element) == 1 and element[0].kind == "text" and "@" not in element[0].text
