@@ -4,6 +4,9 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+ID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+"""Matches a complete message id (UUIDv7)."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VERSION_7 = 0x7 << 76
 _VARIANT_RFC = 0b10 << 62

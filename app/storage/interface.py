@@ -1,6 +1,7 @@
 """What a message store does, whatever its backend."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -13,9 +14,10 @@ from app.storage.message import Message, Reason, Receipt, Statistics, StoredMess
 class Query:
     """Selects stored messages: `since` inclusive, `until` exclusive, `limit` None for all.
 
-    `recipient` is compared as by app.domains.comparable_address. `after` and `before` are
-    numbers of messages, exclusive: a reader that goes on from the last number it has seen misses
-    nothing, also while others write and delete.
+    `recipient` and `sender` are compared with app.domains.comparable_address; `sender` "" is the
+    null sender. `subject` is a substring, compared without case; `header_message_id` has no angle
+    brackets. `after` and `before` are message numbers, exclusive: a reader that continues after the
+    last number it has seen misses nothing, even while others write and delete.
     """
 
     recipient: str | None = None
@@ -25,6 +27,40 @@ class Query:
     oldest_first: bool = False
     after: int | None = None
     before: int | None = None
+    sender: str | None = None
+    subject: str | None = None
+    queue_id: str | None = None
+    header_message_id: str | None = None
+
+    @property
+    def is_scan(self) -> bool:
+        """Whether each message has to be examined, since no index covers the conditions."""
+        asked = (self.sender, self.subject, self.queue_id, self.header_message_id)
+        return any(each is not None for each in asked)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some of the messages that match a query.
+
+    `position` is the number of the last message that was examined, None if there was none. If
+    `has_more`, messages beyond it may match.
+    """
+
+    messages: Sequence[StoredMessage]
+    position: int | None
+    has_more: bool
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """The recipients of new messages, up to the message with the number `number`.
+
+    `recipients` are in the form of app.domains.comparable_address.
+    """
+
+    number: int
+    recipients: frozenset[str]
 
 
 class StoreRecorder(Protocol):
@@ -60,6 +96,10 @@ class MessageStore(Protocol):
 
     def get(self, message_id: str) -> StoredMessage:
         """Return one message; raises MessageNotFound, StorageUnavailable."""
+        ...
+
+    def ids_with_prefix(self, prefix: str, limit: int) -> list[str]:
+        """Return the first `limit` ids that begin with `prefix`; raises StorageUnavailable."""
         ...
 
     def read(self, message_id: str) -> bytes:
@@ -104,6 +144,37 @@ class MessageStore(Protocol):
         """Yield the matching messages, the last to arrive first unless the query says otherwise.
 
         Raises StorageUnavailable.
+        """
+        ...
+
+    def page(self, query: Query, scan_limit: int) -> Page:
+        """Return the first matching messages, at most the query's `limit`, which is required.
+
+        If the query is a scan, at most `scan_limit` messages are examined. Raises
+        StorageUnavailable.
+        """
+        ...
+
+    def arrivals(self, after: int | None) -> Arrivals:
+        """Return the recipients of messages whose number is greater than `after`.
+
+        With None, return the latest number and no recipients. One call may not return all: repeat
+        it with the returned number until that no longer changes. Raises StorageUnavailable.
+        """
+        ...
+
+    def watch(self) -> AbstractContextManager[Callable[[], int]]:
+        """Return a function whose result changes when any process stores or deletes messages.
+
+        The function is for one thread, and cheap enough to be called ten times a second. It raises
+        StorageUnavailable, as does entering the context.
+        """
+        ...
+
+    def identity(self) -> bytes:
+        """Return the store's id, 8 bytes that no other store has; raises StorageUnavailable.
+
+        A message number is meaningful only together with this id.
         """
         ...
 

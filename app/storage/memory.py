@@ -1,16 +1,20 @@
 """A store that keeps nothing after the process ends, for unit tests and experiments."""
 
 import itertools
+import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 
 from app.domains import comparable_address
 from app.errors import MessageNotFound
 from app.storage.body import Body
-from app.storage.interface import Query
+from app.storage.header_message_id import has_header_message_id
+from app.storage.interface import Arrivals, Page, Query
 from app.storage.message import Message, Reason, Receipt, Statistics, StoredMessage
 
 
@@ -26,6 +30,8 @@ class MemoryStore:
         self._deleted = Counter[Reason]()
         self._numbers = itertools.count(1)
         self._retention_ran_at: datetime | None = None
+        self._identity = secrets.token_bytes(8)
+        self._changes = 0
 
     def new_body(self) -> Body:
         """See MessageStore.new_body."""
@@ -40,12 +46,18 @@ class MemoryStore:
                 stored = _stored(next(self._numbers), message, body)
                 self._messages[message.message_id] = stored, b"".join(body.chunks), key
                 self._receipts[key] = message.message_id, message.received_at
+                self._changes += 1
             body.discard()
             return Receipt(*self._receipts[key], duplicate)
 
     def get(self, message_id: str) -> StoredMessage:
         """See MessageStore.get."""
         return self._find(message_id)[0]
+
+    def ids_with_prefix(self, prefix: str, limit: int) -> list[str]:
+        """See MessageStore.ids_with_prefix."""
+        with self._lock:
+            return sorted(each for each in self._messages if each.startswith(prefix))[:limit]
 
     def read(self, message_id: str) -> bytes:
         """See MessageStore.read."""
@@ -59,6 +71,7 @@ class MemoryStore:
                 _, _, key = self._messages.pop(message_id)
                 self._deleted_at[key] = self._clock()
             self._deleted[reason] += len(found)
+            self._changes += 1
             return found
 
     def erase(self) -> None:
@@ -88,9 +101,43 @@ class MemoryStore:
     def search(self, query: Query) -> Iterator[StoredMessage]:
         """See MessageStore.search."""
         with self._lock:
-            found = [stored for stored, *_ in self._messages.values() if _matches(stored, query)]
+            found = [
+                stored for stored, raw, _ in self._messages.values() if _matches(stored, raw, query)
+            ]
         found.sort(key=lambda stored: stored.number, reverse=not query.oldest_first)
         return islice(found, query.limit)
+
+    def page(self, query: Query, scan_limit: int) -> Page:
+        """See MessageStore.page."""
+        indexed = replace(query, sender=None, subject=None, queue_id=None, header_message_id=None)
+        seen = list(self.search(replace(indexed, limit=scan_limit if query.is_scan else None)))
+        wanted = {each.number for each in self.search(replace(query, limit=None))}
+        found = [each for each in seen if each.number in wanted]
+        if query.limit is not None and len(found) > query.limit:
+            found = found[: query.limit]
+            return Page(found, found[-1].number if found else None, has_more=True)
+        is_cut = query.is_scan and len(seen) == scan_limit
+        return Page(found, seen[-1].number if seen else None, is_cut)
+
+    def arrivals(self, after: int | None) -> Arrivals:
+        """See MessageStore.arrivals."""
+        with self._lock:
+            stored = [stored for stored, *_ in self._messages.values()]
+        number = max((each.number for each in stored), default=after or 0)
+        new = [each for each in stored if after is not None and each.number > after]
+        return Arrivals(
+            max(number, after or 0),
+            frozenset(comparable_address(each.envelope.recipient) for each in new),
+        )
+
+    @contextmanager
+    def watch(self) -> Iterator[Callable[[], int]]:
+        """See MessageStore.watch."""
+        yield lambda: self._changes
+
+    def identity(self) -> bytes:
+        """See MessageStore.identity."""
+        return self._identity
 
     def oldest(self, limit: int) -> list[StoredMessage]:
         """See MessageStore.oldest."""
@@ -127,15 +174,25 @@ def _stored(number: int, message: Message, body: Body) -> StoredMessage:
     )
 
 
-def _matches(stored: StoredMessage, query: Query) -> bool:
+def _matches(stored: StoredMessage, raw: bytes, query: Query) -> bool:
     return (
-        (query.recipient is None or _is_for(stored, query.recipient))
-        and (query.since is None or stored.received_at >= query.since)
+        _is_within(stored, query)
+        and _is_same(query.recipient, stored.envelope.recipient)
+        and _is_same(query.sender, stored.envelope.sender)
+        and (query.subject is None or query.subject.casefold() in stored.subject.casefold())
+        and query.queue_id in {None, stored.envelope.queue_id}
+        and (query.header_message_id is None or has_header_message_id(raw, query.header_message_id))
+    )
+
+
+def _is_within(stored: StoredMessage, query: Query) -> bool:
+    return (
+        (query.since is None or stored.received_at >= query.since)
         and (query.until is None or stored.received_at < query.until)
         and (query.after is None or stored.number > query.after)
         and (query.before is None or stored.number < query.before)
     )
 
 
-def _is_for(stored: StoredMessage, recipient: str) -> bool:
-    return comparable_address(stored.envelope.recipient) == comparable_address(recipient)
+def _is_same(wanted: str | None, address: str) -> bool:
+    return wanted is None or comparable_address(wanted) == comparable_address(address)

@@ -188,6 +188,17 @@ def test_an_unknown_id_is_not_found(store: MessageStore, unknown: str) -> None:
         store.read(unknown)
 
 
+def test_ids_are_found_by_their_prefix(store: MessageStore) -> None:
+    """In ascending order, up to the limit; no character in the prefix is a wildcard."""
+    found = sorted(add(store, message(seconds=number)).message_id for number in (0, 0, 1, 3600))
+    assert store.ids_with_prefix(found[0], 2) == [found[0]]
+    assert store.ids_with_prefix(found[0][:13], 9) == found[:2]  # 48 bits of the time
+    assert store.ids_with_prefix("", 3) == found[:3]
+    assert store.ids_with_prefix(found[3][:10], 2) == [found[3]]
+    for none in (found[0] + "0", "%", "_" * 36, "019%", "g", found[0].upper()):
+        assert store.ids_with_prefix(none, 2) == []
+
+
 def test_recipients_are_compared_without_ascii_case(store: MessageStore) -> None:
     """A search finds Bob however his address is written, and nobody else."""
     bob = message(envelope=Envelope("a@b", "Bob@Example.com"))

@@ -3,10 +3,12 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from app.errors import StorageUnavailable
 from app.state.lock_file import locked
-from app.state.small_files import sync_directory
+from app.state.small_files import sweep_unfinished, sync_directory
 from app.storage.segments.directory import Segments
 from app.storage.sqlite.completion import Completed
 from app.storage.sqlite.completion_log import log_completed
@@ -18,6 +20,7 @@ from app.storage.sqlite.rebuilding import (
     why_unusable,
 )
 from app.storage.sqlite.store import SQLiteStore, failures_as_unavailable
+from app.storage.sqlite.store_id import store_id, store_id_file
 
 LOOKS = 5
 SECONDS_BETWEEN_LOOKS = 0.1
@@ -53,6 +56,11 @@ def create_store(data_dir: Path) -> SQLiteStore:
                 rebuild(data_dir)
             else:
                 remove_unfinished(data_dir)
+        sweep_unfinished(store_id_file(data_dir))
+        # Created here, since a command run by root would leave a file that the server can't read.
+        # Mail can be received without it, so a full disk or a damaged file is no reason to stop.
+        with suppress(OSError, StorageUnavailable):
+            store_id(data_dir)
     return SQLiteStore(data_dir)
 
 

@@ -1,28 +1,16 @@
-"""Converts messages to rows and back, and queries to statements."""
+"""Converts messages to rows and back."""
 
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Dialect, Row, Select, insert, select
+from sqlalchemy import Dialect, Row, insert
 
 from app.domains import comparable_address
-from app.storage.ids import first_message_id, milliseconds_since_epoch, moment_of
-from app.storage.interface import Query
+from app.storage.ids import milliseconds_since_epoch, moment_of
 from app.storage.message import Envelope, SMTPClient, StoredMessage
 from app.storage.segments.directory import Place
 from app.storage.segments.record import MessageRecord
 from app.storage.sqlite.tables import messages
-
-# A StoredMessage has what is left.
-_LOOKED_UP = {
-    "idempotency_key",
-    "record_number",
-    "record_start",
-    "recipient_key",
-    "segment",
-    "segment_offset",
-}
-_SHOWN = [column for column in messages.columns if column.name not in _LOOKED_UP]
 
 # Of each segment the last row, looked up by the index: grouping would read every row.
 SEGMENTS_SQL = """
@@ -38,24 +26,6 @@ ON message.number = (
     ORDER BY segment_offset DESC, size DESC LIMIT 1
 )
 """
-
-
-def selection(query: Query) -> Select[Any]:
-    """Return the statement for `query`, without its limit."""
-    number, identity = messages.c.number, messages.c.id
-    statement = select(*_SHOWN).order_by(number if query.oldest_first else number.desc())
-    if query.recipient is not None:
-        key = comparable_address(query.recipient)
-        statement = statement.where(messages.c.recipient_key == key)
-    if query.since is not None:
-        statement = statement.where(identity >= first_message_id(query.since))
-    if query.until is not None:
-        statement = statement.where(identity < first_message_id(query.until))
-    if query.after is not None:
-        statement = statement.where(number > query.after)
-    if query.before is not None:
-        statement = statement.where(number < query.before)
-    return statement
 
 
 def values_of(record: MessageRecord, place: Place, number: int) -> tuple[object, ...]:

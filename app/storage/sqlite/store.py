@@ -2,9 +2,8 @@
 
 import errno
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +16,7 @@ from app.state.lock_file import locked
 from app.storage.body import Body
 from app.storage.group_commit import GroupCommit
 from app.storage.ids import milliseconds_since_epoch, moment_of
-from app.storage.interface import Query, StoreRecorder
+from app.storage.interface import Arrivals, Page, Query, StoreRecorder
 from app.storage.message import Message, Reason, Receipt, Statistics, StoredMessage
 from app.storage.segments.directory import Segments
 from app.storage.segments.segment_file import Span
@@ -32,11 +31,12 @@ from app.storage.sqlite.erasing import Erasing
 from app.storage.sqlite.generation import generation_file
 from app.storage.sqlite.probe import WriteProbe
 from app.storage.sqlite.removal import Removal
-from app.storage.sqlite.rows import SEGMENTS_SQL, selection, stored_message
+from app.storage.sqlite.rows import SEGMENTS_SQL, stored_message
+from app.storage.sqlite.search import Search
+from app.storage.sqlite.store_id import store_id
 from app.storage.sqlite.tables import messages
 from app.storage.sqlite.writer import Addition, Writer
 
-_PAGE_ROWS = 100
 MOST_IN_A_COMMIT = 64
 PROBE_SECONDS = 2  # for those who wait to write, and write before
 
@@ -67,6 +67,7 @@ class SQLiteStore:
         self._erasing = Erasing(
             self._connections, self._segments, self._lock_file, generation_file(data_dir)
         )
+        self._search = Search(self._engine, self._segments)
         self._group = GroupCommit(self._commit, MOST_IN_A_COMMIT)
 
     def new_body(self) -> Body:
@@ -93,6 +94,11 @@ class SQLiteStore:
     def get(self, message_id: str) -> StoredMessage:
         """See MessageStore.get."""
         return stored_message(self._row(message_id))
+
+    def ids_with_prefix(self, prefix: str, limit: int) -> list[str]:
+        """See MessageStore.ids_with_prefix."""
+        with failures_as_unavailable():
+            return self._search.ids_with_prefix(prefix, limit)
 
     def read(self, message_id: str) -> bytes:
         """See MessageStore.read."""
@@ -149,32 +155,39 @@ class SQLiteStore:
 
     def search(self, query: Query) -> Iterator[StoredMessage]:
         """See MessageStore.search."""
-        statement, remaining = selection(query), query.limit
-        while remaining is None or remaining > 0:
-            page_rows = _PAGE_ROWS if remaining is None else min(remaining, _PAGE_ROWS)
-            with failures_as_unavailable(), self._engine.connect() as connection:
-                page = connection.execute(statement.limit(page_rows)).all()
-            yield from map(stored_message, page)
-            if len(page) < page_rows:
-                return
-            remaining = None if remaining is None else remaining - page_rows
-            last = page[-1].number
-            query = (
-                replace(query, after=last) if query.oldest_first else replace(query, before=last)
-            )
-            statement = selection(query)
+        with failures_as_unavailable():
+            yield from self._search.search(query)
+
+    def page(self, query: Query, scan_limit: int) -> Page:
+        """See MessageStore.page."""
+        with failures_as_unavailable():
+            return self._search.page(query, scan_limit)
+
+    def arrivals(self, after: int | None) -> Arrivals:
+        """See MessageStore.arrivals."""
+        with failures_as_unavailable():
+            return self._search.arrivals(after)
+
+    @contextmanager
+    def watch(self) -> Iterator[Callable[[], int]]:
+        """See MessageStore.watch."""
+        with failures_as_unavailable(), self._search.watch() as version:
+            yield version
+
+    def identity(self) -> bytes:
+        """See MessageStore.identity."""
+        with failures_as_unavailable():
+            return store_id(self._data_dir)
 
     def oldest(self, limit: int) -> list[StoredMessage]:
-        """See MessageStore.oldest: ids begin with the time."""
-        statement = select(messages).order_by(messages.c.id).limit(limit)
-        with failures_as_unavailable(), self._engine.connect() as connection:
-            return list(map(stored_message, connection.execute(statement)))
+        """See MessageStore.oldest."""
+        with failures_as_unavailable():
+            return self._search.oldest(limit)
 
     def count(self, query: Query) -> int:
         """See MessageStore.count."""
-        matching = selection(query).limit(query.limit).order_by(None).subquery()
-        with failures_as_unavailable(), self._engine.connect() as connection:
-            return connection.execute(select(func.count()).select_from(matching)).scalar_one()
+        with failures_as_unavailable():
+            return self._search.count(query)
 
     def check(self) -> None:
         """See MessageStore.check."""

@@ -11,7 +11,17 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
+
+DISPLACED = (
+    "number NOT BETWEEN received_at_ms * 1000 - 60000000 AND received_at_ms * 1000 + 60000000"
+)
+"""The condition for messages whose number differs from their time of receipt by over a minute.
+
+These are usually few: messages stored by version 0.1, or recovered after a crash.
+"""
+NEAR_MICROSECONDS = 60_000_000
 
 metadata = MetaData()
 
@@ -41,6 +51,15 @@ messages = Table(
     UniqueConstraint("idempotency_key", name="message_idempotency_key"),
 )
 Index("message_recipient", messages.c.recipient_key, messages.c.number)
+# Time queries read both, in the order of the numbers; the second has the time, so that messages of
+# another time are passed over without their rows.
+Index("message_in_time", messages.c.number, sqlite_where=text(f"NOT ({DISPLACED})"))
+Index(
+    "message_displaced",
+    messages.c.number,
+    messages.c.received_at_ms,
+    sqlite_where=text(DISPLACED),
+)
 Index("message_segment", messages.c.segment, messages.c.segment_offset)
 
 # What is known of deleted messages, to recognize repeats of them.

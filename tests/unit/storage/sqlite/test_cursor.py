@@ -42,10 +42,12 @@ print(json.dumps(stored))
 
 def read_on(store: MessageStore, after: int, seen: Counter[str]) -> int:
     """Count what is behind `after`; return the last number."""
-    for found in store.search(Query(after=after, oldest_first=True, limit=37)):
+    page = store.page(Query(after=after, oldest_first=True, limit=37), 1000)
+    for found in page.messages:
         assert found.number > after
         after = found.number
         seen[found.message_id] += 1
+    assert page.position in {None, after}
     return after
 
 
