@@ -33,8 +33,9 @@ _KINDS = (
         "The request can't be understood; the message itself may be fine.",
         "rejected",
     ),
-    ErrorKind("unauthorized", 401, "The request has no valid bearer token."),
+    ErrorKind("unauthorized", 401, "The request has no valid token."),
     ErrorKind("policy_reject", 403, "The sender's domain is blocked.", "rejected", is_final=True),
+    ErrorKind("forbidden", 403, "The token is valid, but this route takes the other kind."),
     ErrorKind("not_found", 404, "There is nothing at this path."),
     ErrorKind(
         "method_not_allowed",
@@ -56,6 +57,11 @@ _KINDS = (
         415,
         "The type or the encoding of the body is not supported.",
         "rejected",
+    ),
+    ErrorKind(
+        "range_not_satisfiable",
+        416,
+        "The requested `Range` is beyond the end of the message; `Content-Range` has its size.",
     ),
     ErrorKind(
         "message_rejected",
@@ -83,7 +89,7 @@ _KINDS = (
     ErrorKind(
         "storage_unavailable",
         503,
-        "Nothing can be stored at the moment; the message was not kept.",
+        "The store can't be used at the moment; a message in the request was not stored.",
         "error",
     ),
 )
@@ -122,6 +128,12 @@ class Unauthorized(GoMailError):
     code = "unauthorized"
 
 
+class Forbidden(GoMailError):
+    """See ERRORS."""
+
+    code = "forbidden"
+
+
 class PolicyReject(GoMailError):
     """See ERRORS."""
 
@@ -141,6 +153,16 @@ class UnsupportedMediaType(GoMailError):
     """See ERRORS."""
 
     code = "unsupported_media_type"
+
+
+class RangeNotSatisfiable(GoMailError):
+    """See ERRORS; `size` is the size of the whole message in bytes."""
+
+    code = "range_not_satisfiable"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"The message has {size} bytes, none of them in the requested range.")
+        self.size = size
 
 
 class MessageRejected(GoMailError):

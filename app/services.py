@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from app.auth.generated_token import generated_token, token_file
+from app.auth.tokens import Token, TokenKind, make_token
 from app.errors import StorageUnavailable
 from app.intake.receive import Receiver
 from app.metrics.recorder import Recorder
+from app.ratelimit.client import Network
+from app.ratelimit.limit import Limit
 from app.ratelimit.redis import RedisLimiter
 from app.ratelimit.shared_memory import SharedLimiter
-from app.ratelimit.token_bucket import Limiter, token_bucket
+from app.ratelimit.token_bucket import Limiter, TokenBucket, token_bucket
 from app.settings import RateLimit, Settings
 from app.state.shared import SharedState
 from app.state.shutdowns import shutdowns_file
@@ -20,6 +23,9 @@ from app.state.small_files import sweep_unfinished
 from app.storage.factory import open_store
 from app.storage.interface import MessageStore
 from app.storage.preparation import prepare_store
+
+API_BURST_PER_MINUTE = 10
+"""The burst of the API's rate limit is its rate per minute, divided by this."""
 
 
 def now() -> datetime:
@@ -30,13 +36,17 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Services:
-    """What the web layer works with; `started_at` as in SharedState."""
+    """What the web layer works with; `started_at` as in SharedState.
+
+    `api_limit` applies to routes that need an api_token, `limit` to all others that aren't public.
+    """
 
     store: MessageStore
     receiver: Receiver
-    bearer_tokens: tuple[bytes, ...]
-    rate_limit: RateLimit
-    limiter: Limiter | None = None
+    tokens: tuple[Token, ...]
+    trusted_proxies: tuple[Network, ...]
+    limit: Limit | None = None
+    api_limit: Limit | None = None
     slots: Slots = field(default_factory=Slots)
     recorder: Recorder | None = None
     write_timeout: float = 30
@@ -52,19 +62,20 @@ def build(
     settings: Settings,
     shared: SharedState,
     recorder: Recorder | None = None,
-    tokens: tuple[bytes, ...] | None = None,
+    tokens: tuple[Token, ...] | None = None,
 ) -> Services:
     """Open everything named in `settings`; raises StorageUnavailable.
 
-    `tokens` is the result of an earlier `bearer_tokens`, if there is one.
+    `tokens` is the result of an earlier `valid_tokens`, if there is one.
     """
     store = open_store(settings.storage, recorder)
     return Services(
         store=store,
         receiver=Receiver(store, settings.mail, now, settings.server.threads),
-        bearer_tokens=tokens or bearer_tokens(settings),
-        rate_limit=settings.rate_limit,
-        limiter=_limiter(settings.rate_limit, shared),
+        tokens=tokens or valid_tokens(settings),
+        trusted_proxies=settings.rate_limit.trusted_proxies,
+        limit=_limit(settings.rate_limit, shared),
+        api_limit=_api_limit(settings.rate_limit, shared),
         slots=shared.slots,
         recorder=recorder,
         write_timeout=settings.timeouts.write,
@@ -72,33 +83,58 @@ def build(
     )
 
 
-def _limiter(settings: RateLimit, shared: SharedState) -> Limiter | None:
+def _limit(settings: RateLimit, shared: SharedState) -> Limit | None:
     if settings.per_minute == 0:
         return None
     bucket = token_bucket(settings.per_minute, settings.burst)
+    return Limit(_limiter(settings, bucket, shared), settings.per_minute, settings.burst)
+
+
+def _api_limit(settings: RateLimit, shared: SharedState) -> Limit | None:
+    if settings.api_per_minute == 0:
+        return None
+    burst = max(settings.api_per_minute // API_BURST_PER_MINUTE, 1)
+    bucket = token_bucket(settings.api_per_minute, burst)
+    limiter = _limiter(settings, bucket, shared)
+    return Limit(limiter, settings.api_per_minute, burst, prefix="api:")
+
+
+def _limiter(settings: RateLimit, bucket: TokenBucket, shared: SharedState) -> Limiter:
     limiter = SharedLimiter(shared.buckets, bucket)
     if settings.url is None:
         return limiter
     return RedisLimiter(settings.url, bucket, limiter, shared.limiter_outage)
 
 
-def bearer_tokens(settings: Settings) -> tuple[bytes, ...]:
-    """Return the configured tokens, else the generated one; raises StorageUnavailable."""
-    configured = settings.authentication.bearer_tokens
-    tokens = configured or (generated_token(settings.storage.data_dir),)
-    return tuple(token.encode() for token in tokens)
+def valid_tokens(settings: Settings) -> tuple[Token, ...]:
+    """Return the tokens of both kinds; raises StorageUnavailable."""
+    return tuple(token for kind in TokenKind for token in tokens_of_kind(settings, kind))
+
+
+def tokens_of_kind(settings: Settings, kind: TokenKind) -> tuple[Token, ...]:
+    """Return the configured tokens of `kind`, else the generated one; raises StorageUnavailable."""
+    configured = configured_tokens(settings, kind)
+    texts = configured or (generated_token(settings.storage.data_dir, kind),)
+    return tuple(make_token(kind, text) for text in texts)
+
+
+def configured_tokens(settings: Settings, kind: TokenKind) -> tuple[str, ...]:
+    """Return the tokens of `kind` in `settings`; empty if a generated one is used."""
+    authentication = settings.authentication
+    return authentication.bearer_tokens if kind is TokenKind.BEARER else authentication.api_tokens
 
 
 def prepare(settings: Settings) -> None:
-    """Prepare the data directory, once per start: tables, token, and the clean-up after a crash.
+    """Prepare the data directory, once per start: tables, tokens, and the clean-up after a crash.
 
     Raises StorageUnavailable.
     """
     data_dir = settings.storage.data_dir
     prepare_store(settings.storage)
-    bearer_tokens(settings)
+    valid_tokens(settings)
+    token_files = (token_file(data_dir, kind) for kind in TokenKind)
     try:
-        for path in (token_file(data_dir), shutdowns_file(data_dir)):
+        for path in (*token_files, shutdowns_file(data_dir)):
             sweep_unfinished(path)
     except OSError as error:
         raise StorageUnavailable from error

@@ -22,13 +22,15 @@ from flask import Flask
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from app import create_app
+from app.auth.tokens import TokenKind, make_token
 from app.intake.receive import Receiver
 from app.metrics.recorder import Recorder
 from app.metrics.slot_values import keep_in_slot
+from app.ratelimit.limit import Limit
 from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import token_bucket
 from app.services import Services, now
-from app.settings import Mail, RateLimit
+from app.settings import Mail
 from app.state.bucket_table import BucketTable
 from app.storage.interface import MessageStore
 from app.storage.memory import MemoryStore
@@ -103,9 +105,9 @@ def application(store: MessageStore, recorder: Recorder | None) -> Flask:
         Services(
             store=store,
             receiver=Receiver(store, mail, now, 8),
-            bearer_tokens=(TOKEN.encode(),),
-            rate_limit=RateLimit(_PER_MINUTE, _PER_MINUTE, url=None, trusted_proxies=()),
-            limiter=limiter,
+            tokens=(make_token(TokenKind.BEARER, TOKEN),),
+            trusted_proxies=(),
+            limit=Limit(limiter, _PER_MINUTE, _PER_MINUTE),
             recorder=recorder,
         )
     )

@@ -142,7 +142,7 @@ RATE_LIMIT_HITS = Metric(
 AUTH_FAILURES = Metric(
     "auth_failures_total",
     "counter",
-    "Requests without a valid bearer token",
+    "Requests without a valid token",
     "A client with an old token, or someone guessing tokens.",
 )
 ERRORS = Metric(

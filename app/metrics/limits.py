@@ -15,6 +15,7 @@ def limits(settings: Settings) -> dict[str, float]:
     return {
         "max_message_size": settings.mail.max_message_size,
         "rate_limit_per_minute": settings.rate_limit.per_minute,
+        "api_rate_limit_per_minute": settings.rate_limit.api_per_minute,
         "rate_limit_burst": settings.rate_limit.burst,
         "read_timeout": timeouts.read,
         "write_timeout": timeouts.write,

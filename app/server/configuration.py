@@ -1,6 +1,7 @@
 """What workers inherit from the master when it forks them: settings, tokens, shared memory."""
 
-from app.services import bearer_tokens
+from app.auth.tokens import Token, TokenKind
+from app.services import configured_tokens, tokens_of_kind
 from app.settings import Inspection, InvalidSettings, Settings, inspect
 from app.state.shared import SharedState
 
@@ -8,7 +9,7 @@ shared_state = SharedState()
 
 _inspection: Inspection | None = None
 _current: Settings | None = None
-_generated: tuple[bytes, ...] | None = None
+_generated: dict[TokenKind, tuple[Token, ...]] = {}
 
 
 def load_settings() -> Settings:
@@ -41,19 +42,20 @@ def current_settings() -> Settings:
     return _current or load_settings()
 
 
-def current_tokens() -> tuple[bytes, ...]:
-    """Return the bearer tokens that are valid under the current settings.
+def current_tokens() -> tuple[Token, ...]:
+    """Return the tokens that are valid under the current settings.
 
     A generated one is read once: without its file, each worker would otherwise generate another.
     Raises StorageUnavailable.
     """
-    return tokens_under(current_settings())
+    settings = current_settings()
+    return tuple(token for kind in TokenKind for token in tokens_under(settings, kind))
 
 
-def tokens_under(settings: Settings) -> tuple[bytes, ...]:
-    """Return the bearer tokens that are valid under `settings`; see current_tokens."""
-    global _generated  # noqa: PLW0603 -- as above; workers inherit what the master has read
-    if settings.authentication.bearer_tokens:
-        return bearer_tokens(settings)
-    _generated = _generated or bearer_tokens(settings)
-    return _generated
+def tokens_under(settings: Settings, kind: TokenKind) -> tuple[Token, ...]:
+    """Return the tokens of `kind` that are valid under `settings`; see current_tokens."""
+    if configured_tokens(settings, kind):
+        return tokens_of_kind(settings, kind)
+    if kind not in _generated:  # workers inherit what the master has read
+        _generated[kind] = tokens_of_kind(settings, kind)
+    return _generated[kind]

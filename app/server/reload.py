@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 
+from app.auth.tokens import TokenKind
 from app.errors import GoMailError
 from app.server.configuration import loaded_inspection, put_in_force, tokens_under
 from app.server.ports import metrics_port_fault
@@ -75,10 +76,11 @@ def _needing_restart(old: Settings, new: Settings) -> Iterator[Fault]:
 
 def _missing_tokens(new: Settings) -> Iterator[Fault]:
     # Read here, in the master, for all workers to come.
-    try:
-        tokens_under(new)
-    except GoMailError as error:
-        yield Fault("bearer_token", str(error))
+    for kind in TokenKind:
+        try:
+            tokens_under(new, kind)
+        except GoMailError as error:
+            yield Fault(kind, str(error))
 
 
 def _metrics_port_in_use(old: Settings, new: Settings) -> Iterator[Fault]:

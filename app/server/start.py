@@ -6,6 +6,7 @@ import shlex
 import sys
 
 from app.auth.generated_token import token_file
+from app.auth.tokens import TokenKind
 from app.errors import GoMailError
 from app.relay.postfix import received_domains
 from app.server.configuration import (
@@ -15,7 +16,7 @@ from app.server.configuration import (
     loaded_settings,
 )
 from app.server.ports import port_faults
-from app.services import prepare
+from app.services import configured_tokens, prepare
 from app.settings import InvalidSettings, Settings, inspect
 from app.settings.url import address, base_url
 from app.version import __version__
@@ -56,7 +57,7 @@ def prepare_or_exit(settings: Settings) -> None:
 
 
 def announce(settings: Settings) -> None:
-    """Log the source of the settings, the address, and a curl line that works when pasted."""
+    """Log the source of the settings, the address, and curl lines that work when pasted."""
     server = settings.server
     inspection = loaded_inspection() or inspect()
     for warning in inspection.warnings:
@@ -64,18 +65,27 @@ def announce(settings: Settings) -> None:
     _log.info("Configuration: %s", inspection.source)
     listens_on = address(server.host, server.port)
     _log.info("GoMail %s listens on http://%s", __version__, listens_on)
-    _log.info("Try it: %s", _curl_line(settings))
+    _log.info("Try it: %s", _delivery_line(settings))
+    _log.info("Read it: %s", _reading_line(settings))
 
 
-def _curl_line(settings: Settings) -> str:
-    # Single quotes only, so that the line is the same inside a JSON string. The token itself is
-    # never logged.
+def _delivery_line(settings: Settings) -> str:
+    # Single quotes only, so that the line is the same inside a JSON string.
     domain = next(iter(received_domains(settings)), "example.com")
-    is_configured = bool(settings.authentication.bearer_tokens)
-    quoted_file = shlex.quote(str(token_file(settings.storage.data_dir)))
-    token = "YOUR-TOKEN" if is_configured else f"$(cat {quoted_file})"
     return (
-        f"curl --oauth2-bearer {token}"
+        f"curl --oauth2-bearer {_token(settings, TokenKind.BEARER)}"
         f" -H 'X-Original-Sender: you@example.com' -H 'X-Original-Recipient: support@{domain}'"
         f" -d 'Subject: Hello from curl' {base_url(settings.server)}/mail/inbound"
     )
+
+
+def _reading_line(settings: Settings) -> str:
+    token = _token(settings, TokenKind.API)
+    return f"curl --oauth2-bearer {token} {base_url(settings.server)}/messages"
+
+
+def _token(settings: Settings, kind: TokenKind) -> str:
+    """Return shell text that stands for the token, so that the token itself isn't logged."""
+    if configured_tokens(settings, kind):
+        return f"YOUR-{kind.upper().replace('_', '-')}"
+    return f"$(cat {shlex.quote(str(token_file(settings.storage.data_dir, kind)))})"

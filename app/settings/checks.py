@@ -2,7 +2,7 @@
 
 import json
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,9 @@ def errors(values: Mapping[str, Any]) -> list[Fault]:
     return sorted(found, key=lambda fault: order.index(fault.key))
 
 
-def warnings(values: Mapping[str, Any], file: Path | None, file_keys: Iterable[str]) -> list[Fault]:
+def warnings(
+    values: Mapping[str, Any], file: Path | None, file_keys: Container[str]
+) -> list[Fault]:
     """Return what is allowed in `values` but unwise."""
     found = [
         Fault(key, f"{place}{problem}")
@@ -49,8 +51,9 @@ def warnings(values: Mapping[str, Any], file: Path | None, file_keys: Iterable[s
         if len(token) >= known["minLength"]
         for problem in _unwise(token)
     ]
-    if file is not None and any(map(is_secret, file_keys)):
-        found += _file_warnings(file)
+    secrets = [key for key in properties() if key in file_keys and is_secret(key)]
+    if file is not None and secrets:
+        found += _file_warnings(file, secrets[0])
     return found
 
 
@@ -141,6 +144,7 @@ def _rules_between_keys(values: Mapping[str, Any], faulty: set[str]) -> list[Fau
         *_handler_shorter_than_read(values, faulty),
         *_ports_apart(values, faulty),
         *_room_for_a_message(values, faulty),
+        *_tokens_of_one_kind(values, faulty),
     ]
 
 
@@ -176,6 +180,18 @@ def _room_for_a_message(values: Mapping[str, Any], faulty: set[str]) -> list[Fau
     return [Fault("retention_max_bytes", f"{most} is below max_message_size ({limits})")]
 
 
+def _tokens_of_one_kind(values: Mapping[str, Any], faulty: set[str]) -> list[Fault]:
+    keys = ("bearer_token", "api_token")
+    if set(keys) & faulty:
+        return []
+    bearer_tokens = {token for _, token in _tokens(values["bearer_token"])}
+    return [
+        Fault("api_token", f"{place}is also a bearer_token (allowed: a different token)")
+        for place, token in _tokens(values["api_token"])
+        if token in bearer_tokens
+    ]
+
+
 def _overlap(values: Mapping[str, Any]) -> bool:
     hosts = {values["host"].lower(), values["metrics_host"].lower()}
     return len(hosts) == 1 or bool(hosts & _WILDCARDS) or hosts == {"localhost", "127.0.0.1"}
@@ -192,10 +208,10 @@ def _tokens(value: object) -> list[tuple[str, str]]:
     ]
 
 
-def _file_warnings(file: Path) -> list[Fault]:
+def _file_warnings(file: Path, key: str) -> list[Fault]:
     try:
         mode = stat.S_IMODE(file.stat().st_mode)
     except OSError:  # it has gone since it was read, and a reload must not fail for that
         return []
     readable = f"every user can read {file} (mode {mode:04o}), make it 0640"
-    return [Fault("bearer_token", readable)] if mode & stat.S_IROTH else []
+    return [Fault(key, readable)] if mode & stat.S_IROTH else []

@@ -85,9 +85,10 @@ class Retention:
 
 @dataclass(frozen=True)
 class Authentication:
-    """The valid tokens; empty when none is configured."""
+    """The configured tokens; if one of these is empty, a token of that kind is generated."""
 
     bearer_tokens: tuple[str, ...] = field(metadata=_from("bearer_token", _tokens), repr=False)
+    api_tokens: tuple[str, ...] = field(metadata=_from("api_token", _tokens), repr=False)
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,10 @@ class Mail:
 
 @dataclass(frozen=True)
 class RateLimit:
-    """The token bucket of each client, in requests; no limit when `per_minute` is 0."""
+    """The token buckets of each client, in requests; a rate of 0 turns its limit off.
+
+    `api_per_minute` is the rate of the routes that need an api_token, which have their own bucket.
+    """
 
     per_minute: int = field(metadata=_from("rate_limit_per_minute"))
     burst: int = field(metadata=_from("rate_limit_burst"))
@@ -113,6 +117,7 @@ class RateLimit:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = field(
         metadata=_from("trusted_proxies", _networks)
     )
+    api_per_minute: int = field(metadata=_from("api_rate_limit_per_minute"))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Finds the known name that an unknown one was probably meant to be."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 MISSPELLING_EDITS = 2
 """An unknown MAIL_ variable this close to a known one is a misspelling."""
@@ -35,8 +35,12 @@ def misspelled(name: str, names: Iterable[str]) -> str | None:
     return known if distance <= MISSPELLING_EDITS else None
 
 
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the one of `names` most similar to `name` in any case; None if none is similar."""
+def nearest(name: str, names: Collection[str]) -> str | None:
+    """Return the one of `names` that is most similar to `name`, ignoring case.
+
+    If none is similar, return the first one whose words include all words of `name`, or the other
+    way round; None if there is none.
+    """
     if len(name) > _LONGEST_NAME:
         return None
     plain = _plain(name)
@@ -44,8 +48,8 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     distance, known = min(ranked)
     if distance <= min(4, (len(plain) + 1) // 3):
         return known
-    related = [each for each in ranked if _share_words(plain, _plain(each[1]))]
-    return min(related)[1] if related else None
+    # The first one, since the schema begins with the settings that most people need.
+    return next((known for known in names if _share_words(plain, _plain(known))), None)
 
 
 def _plain(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,9 +151,9 @@ def _read_secret(key: str, path: Path) -> tuple[str, Fault | None]:
 
 def _unknown_variables(environment: Mapping[str, str]) -> tuple[list[Fault], list[Fault]]:
     """Return a fault for each misspelled variable, and a warning for each foreign one."""
-    names = {"MAIL_CONFIG"}
+    names = ["MAIL_CONFIG"]
     for key in properties():
-        names |= {variable(key), f"{variable(key)}_FILE"} if is_secret(key) else {variable(key)}
+        names += [variable(key), f"{variable(key)}_FILE"] if is_secret(key) else [variable(key)]
     faults, warnings = [], []
     for name in environment:
         if not name.startswith("MAIL_") or name in names:
@@ -166,7 +166,7 @@ def _unknown_variables(environment: Mapping[str, str]) -> tuple[list[Fault], lis
     return faults, warnings
 
 
-def _foreign_variable(name: str, names: set[str]) -> str:
+def _foreign_variable(name: str, names: Collection[str]) -> str:
     if _SERVICE_LINK_NAME.search(name):
         return f"is unknown and ignored; it {_SERVICE_LINK}"
     if name.removesuffix("_FILE") in names:

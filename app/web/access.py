@@ -1,6 +1,6 @@
-"""Who may use a route: clients with a bearer token, unless the route is declared public.
+"""Controls access to routes: each is public, or declares which kind of token it needs.
 
-Routes are closed by default, so that none is left open by mistake.
+A route that declares nothing refuses every token, so none is left open by mistake.
 """
 
 from collections.abc import Callable
@@ -9,23 +9,51 @@ from typing import Any, TypeVar
 from flask import Flask, current_app, request
 
 from app.auth.bearer import authenticate
+from app.auth.tokens import TokenKind
+from app.errors import Forbidden
 from app.web.header_bytes import header_bytes
 from app.web.request_context import current_request, current_services
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-_MARK = "_is_public"
+_PUBLIC = "_is_public"
+_KIND = "_token_kind"
+
+_REFUSALS = {
+    TokenKind.API: "This route needs a bearer_token, and the request has an api_token, which only"
+    " reads and manages messages.",
+    TokenKind.BEARER: "This route needs an api_token, and the request has a bearer_token, which"
+    " only delivers messages.",
+}
 
 
 def public(view: View) -> View:
     """Let anyone use the routes of `view`, without a rate limit."""
-    setattr(view, _MARK, True)
+    setattr(view, _PUBLIC, True)
     return view
 
 
-def is_public(endpoint: str | None) -> bool:
-    """Return whether the view of `endpoint` is declared public; no endpoint is not public."""
-    return getattr(current_app.view_functions.get(endpoint or ""), _MARK, False)
+def needs(kind: TokenKind) -> Callable[[View], View]:
+    """Let clients with a token of `kind` use the routes of a view, within its rate limit.
+
+    Write this decorator below that of the route, like `public`.
+    """
+
+    def declare(view: View) -> View:
+        setattr(view, _KIND, kind)
+        return view
+
+    return declare
+
+
+def is_public(endpoint: str) -> bool:
+    """Return whether the view of `endpoint` is public."""
+    return getattr(current_app.view_functions[endpoint], _PUBLIC, False)
+
+
+def needed_kind(endpoint: str) -> TokenKind | None:
+    """Return the kind of token that the view of `endpoint` needs, None if it declares none."""
+    return getattr(current_app.view_functions[endpoint], _KIND, None)
 
 
 def register(app: Flask) -> None:
@@ -34,7 +62,11 @@ def register(app: Flask) -> None:
 
 
 def _require_token() -> None:
+    context = current_request()
     # Without a route there is nothing to protect: 404 or 405 follows.
-    if request.url_rule is not None and not current_request().is_public:
-        token = header_bytes(request.environ, "HTTP_AUTHORIZATION")
-        authenticate(token, current_services().bearer_tokens)
+    if request.url_rule is None or context.is_public:
+        return
+    authorization = header_bytes(request.environ, "HTTP_AUTHORIZATION")
+    token = context.token = authenticate(authorization, current_services().tokens)
+    if token.kind is not context.needed_kind:
+        raise Forbidden(_REFUSALS[token.kind])

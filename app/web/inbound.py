@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 
+from app.auth.tokens import TokenKind
 from app.errors import UnsupportedMediaType
 from app.intake.envelope import PartialEnvelope
 from app.intake.partial_message import PartialMessage
 from app.intake.receive import BodyKind, Received, Upload
 from app.storage.ids import milliseconds_since_epoch
 from app.storage.message import SMTPClient
+from app.web.access import needs
 from app.web.header_bytes import header_bytes
 from app.web.request_context import current_request, current_services
 
@@ -45,13 +47,15 @@ _AS_BACKSLASHES, _AS_SURROGATES, _AS_REPLACEMENT = "backslashreplace", "surrogat
 
 @blueprint.post(RULES[0])
 @blueprint.post(RULES[1])
+@needs(TokenKind.BEARER)
 def inbound() -> Response:
     """Receive one message.
 
     Returns:
     - 200 when the message is stored, or already was: from now on it would survive a power cut
     - 400 `bad_request` when the body is cut short, is not valid JSON, or contradicts itself
-    - 401 `unauthorized` without a valid bearer token
+    - 401 `unauthorized` without a valid token
+    - 403 `forbidden` with an api_token, which doesn't permit delivering messages
     - 403 `policy_reject` when the sender's domain is blocked
     - 408 `timeout` when the body takes longer than read_timeout or handler_timeout
     - 413 `message_too_large` beyond max_message_size

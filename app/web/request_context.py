@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 from flask import current_app
 
+from app.auth.tokens import Token, TokenKind
 from app.errors import FieldFault
 from app.intake.partial_message import PartialMessage
 from app.intake.receive import Received
 from app.metrics.recorder import UNMATCHED
 from app.ratelimit.token_bucket import Decision
+from app.reading.reader import Reader
 from app.services import Services
 from app.web.deadline import Deadline
 
@@ -23,7 +25,8 @@ class RequestContext:
     `deadline` is None outside Gunicorn. `started_at` is when the head had been read, on the clock
     of time.perf_counter. `is_admitted` is False for a request that came after the drain began.
     `rule` is the rule of the route that matches the path, whatever the method, else UNMATCHED.
-    `is_public` says that the route needs no token and has no limit (app.web.access). `code` and
+    `is_public` says that the route needs no token and has no limit; otherwise `needed_kind` is the
+    kind of token it needs (app.web.access). `token` is the request's token if valid. `code` and
     `detail` are those of the error that is answered, if any, and `faults` what it says about single
     fields. `client` is whose bucket the rate limit takes a token from. `partial` is what is known
     about the message.
@@ -35,6 +38,8 @@ class RequestContext:
     request_id: str = ""
     rule: str = UNMATCHED
     is_public: bool = False
+    needed_kind: TokenKind | None = None
+    token: Token | None = None
     decision: Decision | None = None
     received: Received | None = None
     code: str | None = None
@@ -78,3 +83,9 @@ def current_services() -> Services:
     """Return the services of the current application."""
     services: Services = current_app.extensions["gomail"]
     return services
+
+
+def current_reader() -> Reader:
+    """Return the reader of the current application."""
+    reader: Reader = current_app.extensions["gomail.reader"]
+    return reader

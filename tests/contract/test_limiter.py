@@ -10,6 +10,7 @@ import pytest
 from support.redis_server import RedisServer
 
 from app.ratelimit import redis_connections
+from app.ratelimit.limit import Limit
 from app.ratelimit.redis import RedisLimiter
 from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import Decision, Limiter, TokenBucket, token_bucket
@@ -112,6 +113,14 @@ def test_each_client_has_its_own_bucket(make: MakeLimiter) -> None:
     assert passing(limiter, BURST + 5, "192.0.2.1") == BURST
     assert passing(limiter, BURST + 5, "2001:db8::/64") == BURST
     assert passing(limiter, BURST + 5, "192.0.2.11") == BURST
+
+
+def test_each_limit_has_its_own_buckets(make: MakeLimiter) -> None:
+    """A client that has used up one limit still has all of another one in the same limiter."""
+    limit, other = Limit(make(SLOW), 1, BURST), Limit(make(SLOW), 1, BURST, "api:")
+    assert sum(limit.take(CLIENT).allowed for _ in range(BURST + 5)) == BURST
+    assert sum(other.take(CLIENT).allowed for _ in range(BURST + 5)) == BURST
+    assert not limit.take(CLIENT).allowed
 
 
 def test_two_limiters_share_the_buckets(make: MakeLimiter) -> None:

@@ -30,21 +30,24 @@ def wait_for_other_workers(server: Server, old: set[int]) -> None:
     )
 
 
-def test_a_token_whose_file_is_removed_stays_the_one(new_server: NewServer) -> None:
-    """Workers that come later know it from the master, and make no other one.
+def test_tokens_stay_valid_when_their_files_are_removed(new_server: NewServer) -> None:
+    """Workers that start later inherit them from the master, and generate no new ones.
 
-    A restart makes a new one.
+    A restart generates new ones.
     """
     server = new_server().start()
-    token = server.token
-    (server.data_dir / "token").unlink()
+    token, api_token = server.token, server.api_token
+    files = [server.data_dir / "token", server.data_dir / "api-token"]
+    for file in files:
+        file.unlink()
     replace_workers(server)
-    assert statuses(server, token) == {200}
-    assert not (server.data_dir / "token").exists()
+    assert (statuses(server, token), statuses(server, api_token)) == ({200}, {403})
+    assert not any(file.exists() for file in files)
     server.stop()
     server.start()
-    assert server.token != token
-    assert statuses(server, token) == {401}
+    assert token != server.token
+    assert api_token != server.api_token
+    assert (statuses(server, token), statuses(server, api_token)) == ({401}, {401})
 
 
 def test_a_token_that_a_reload_brings_stays_the_one_too(new_server: NewServer) -> None:

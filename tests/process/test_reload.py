@@ -14,6 +14,7 @@ from support.server import CHECKOUT, GUNICORN, Answer, NewServer, Server, wait_f
 from support.upload import MESSAGE, metrics
 
 OLD, NEW = "old-" + "o" * 40, "new-" + "n" * 40
+OTHER = "other-" + "t" * 40
 RELOADS = 20
 WARM_UP_REQUESTS = 400
 RECYCLED_WORKERS = 30
@@ -78,6 +79,21 @@ def test_a_token_is_replaced_without_a_restart(configured: Configured) -> None:
     write(bearer_token=[NEW], rate_limit_per_minute=0)
     reload(server)
     assert [deliver(server, token).status for token in (OLD, NEW)] == [401, 200]
+
+
+@pytest.mark.promise("tokens and limits are replaced without downtime")
+def test_an_api_token_is_replaced_without_a_restart(configured: Configured) -> None:
+    """As for a bearer_token: delivery is `forbidden` with a valid one, else `unauthorized`."""
+    server, write = configured
+    for tokens, codes in (
+        ([OLD], ["forbidden", "unauthorized"]),
+        ([OLD, NEW], ["forbidden", "forbidden"]),
+        ([NEW], ["unauthorized", "forbidden"]),
+    ):
+        write(bearer_token=[OTHER], api_token=tokens, rate_limit_per_minute=0)
+        reload(server)
+        assert [deliver(server, token).json()["code"] for token in (OLD, NEW)] == codes
+        assert deliver(server, OTHER).status == 200
 
 
 @pytest.mark.promise("tokens and limits are replaced without downtime")

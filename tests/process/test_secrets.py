@@ -16,8 +16,9 @@ pytestmark = pytest.mark.promise("no token and no password gets into an output")
 TOKEN = "Pl4nted-T0ken-that-nobody-may-ever-see"
 SECOND_TOKEN = "Pl4nted-Sec0nd-T0ken-of-a-rotation"
 PASSWORD = "Pl4nted-P4ssword-of-redis"
+API_TOKEN = "Pl4nted-T0ken-of-a-reader-0f-mail"
 WRONG_TOKEN = "Pl4nted-Wr0ng-T0ken-of-a-client"
-SECRETS = [TOKEN, SECOND_TOKEN, PASSWORD, WRONG_TOKEN]
+SECRETS = [TOKEN, SECOND_TOKEN, API_TOKEN, PASSWORD, WRONG_TOKEN]
 MESSAGE = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: secret\r\n\r\nHello\r\n"
 LIMITS = {"rate_limit_per_minute": 6000, "rate_limit_burst": 1000}
 
@@ -31,7 +32,12 @@ def configured_by_environment(directory: Path) -> Server:
     """Return a server whose secrets are in MAIL_* variables."""
     tokens = f"{TOKEN},{SECOND_TOKEN}"
     server = Server(
-        directory, log_level="debug", bearer_token=tokens, rate_limit_url=redis_url(), **LIMITS
+        directory,
+        log_level="debug",
+        bearer_token=tokens,
+        api_token=API_TOKEN,
+        rate_limit_url=redis_url(),
+        **LIMITS,
     )
     return server.start()
 
@@ -40,11 +46,13 @@ def configured_by_secret_files(directory: Path) -> Server:
     """Return a server whose secrets are in files that variables name."""
     (directory / "url").write_text(redis_url())
     (directory / "token").write_text(TOKEN)
+    (directory / "api-token").write_text(API_TOKEN)
     server = Server(
         directory,
         log_level="debug",
         log_format="text",
         bearer_token_file=directory / "token",
+        api_token_file=directory / "api-token",
         rate_limit_url_file=directory / "url",
         **LIMITS,
     )
@@ -53,7 +61,8 @@ def configured_by_secret_files(directory: Path) -> Server:
 
 def configured_by_file(directory: Path) -> Server:
     """Return a server whose secrets are in the configuration file."""
-    secrets = {"bearer_token": [TOKEN, SECOND_TOKEN], "rate_limit_url": redis_url()}
+    tokens = {"bearer_token": [TOKEN, SECOND_TOKEN], "api_token": [API_TOKEN]}
+    secrets = tokens | {"rate_limit_url": redis_url()}
     config = directory / "gomail.json"
     config.write_text(json.dumps(secrets))
     return Server(directory, log_level="debug", config=config, **LIMITS).start()
@@ -61,7 +70,8 @@ def configured_by_file(directory: Path) -> Server:
 
 def configured_by_flags(directory: Path) -> Server:
     """Return a server whose secrets are flags of the command that starts it."""
-    command = (FLASK, "gomail", "server", "--token", TOKEN, "--rate-limit-url", redis_url())
+    tokens = ("--token", TOKEN, "--api-token", API_TOKEN)
+    command = (FLASK, "gomail", "server", *tokens, "--rate-limit-url", redis_url())
     return Server(directory, log_level="debug", **LIMITS).start(command, CHECKOUT)
 
 
@@ -120,13 +130,14 @@ def test_answers_hold_no_secret(server: Server) -> None:
     answers = [
         deliver(server, TOKEN),
         deliver(server, WRONG_TOKEN),
+        deliver(server, API_TOKEN),
         deliver(server, TOKEN, "/nothing"),
         *(server.request("GET", path) for path in ("/health", "/ready", "/metrics")),
         server.request("GET", "/openapi.json"),
         server.get_metrics(),
         server.get_metrics("/nothing"),
     ]
-    assert {answer.status for answer in answers} == {200, 401, 404}
+    assert {answer.status for answer in answers} == {200, 401, 403, 404}
     for answer in answers:
         check_hidden(told(answer))
 

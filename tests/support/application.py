@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from flask.testing import FlaskClient
-from support.tokens import TOKEN
+from support.tokens import API_TOKEN, TOKEN
 from werkzeug.test import TestResponse
 
 from app.settings import Mail
@@ -17,6 +17,7 @@ MAIL = Mail(
 )
 
 AUTHORIZATION = {"Authorization": f"Bearer {TOKEN}"}
+API_AUTHORIZATION = {"Authorization": f"Bearer {API_TOKEN}"}
 
 Post = Callable[..., TestResponse]
 

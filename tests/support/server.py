@@ -70,6 +70,7 @@ class Server(Started):
             "metrics_port": self.metrics_port,
             "workers": 2,
             "rate_limit_per_minute": 0,
+            "api_rate_limit_per_minute": 0,
         } | settings
         self.environment = clean_environment() | {
             f"MAIL_{key.upper()}": str(value) for key, value in given.items() if value is not None
@@ -97,6 +98,12 @@ class Server(Started):
         """The first valid bearer token."""
         configured = self.environment.get("MAIL_BEARER_TOKEN", "").split(",")[0]
         return configured or (self.data_dir / "token").read_text(encoding="ascii").strip()
+
+    @property
+    def api_token(self) -> str:
+        """The first valid API token."""
+        configured = self.environment.get("MAIL_API_TOKEN", "").split(",")[0]
+        return configured or (self.data_dir / "api-token").read_text(encoding="ascii").strip()
 
     @property
     def pid(self) -> int:

@@ -3,15 +3,17 @@ from pathlib import Path
 import pytest
 
 from app.auth.generated_token import generated_token
+from app.auth.tokens import TokenKind, make_token
 from app.errors import StorageUnavailable
 from app.ratelimit.redis import RedisLimiter
 from app.ratelimit.shared_memory import SharedLimiter
-from app.services import Services, bearer_tokens, build, now, prepare
+from app.services import Services, build, now, prepare, valid_tokens
 from app.settings import Settings, load
 from app.state.shared import SharedState
 from app.storage.interface import Query
 
 TOKENS = ["first-token-of-the-two", "zweites-Schlüsselchen"]
+API_TOKENS = ["first-token-that-reads", "zweites-Schlüsselchen-zum-Lesen"]
 
 
 def settings(data_dir: Path, **flags: object) -> Settings:
@@ -20,15 +22,24 @@ def settings(data_dir: Path, **flags: object) -> Settings:
 
 def test_configured_tokens_are_all_valid(tmp_path: Path) -> None:
     """Every configured token counts, in UTF-8, and none is generated beside them."""
-    tokens = bearer_tokens(settings(tmp_path, bearer_token=TOKENS))
-    assert tokens == tuple(token.encode() for token in TOKENS)
+    found = valid_tokens(settings(tmp_path, bearer_token=TOKENS, api_token=API_TOKENS))
+    assert found == (
+        *(make_token(TokenKind.BEARER, token) for token in TOKENS),
+        *(make_token(TokenKind.API, token) for token in API_TOKENS),
+    )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_token_one_is_generated(tmp_path: Path) -> None:
-    """The one in the data directory holds, the same at each call."""
-    expected = (generated_token(tmp_path).encode(),)
-    assert bearer_tokens(settings(tmp_path)) == expected
+@pytest.mark.parametrize("missing", TokenKind)
+def test_a_token_is_generated_for_a_kind_without_one(tmp_path: Path, missing: TokenKind) -> None:
+    """It is the one in the data directory; none is generated for the other kind."""
+    configured = {TokenKind.BEARER: TOKENS, TokenKind.API: API_TOKENS}
+    del configured[missing]
+    found = valid_tokens(settings(tmp_path, **{str(k): v for k, v in configured.items()}))
+    generated = generated_token(tmp_path, missing)
+    assert [token for token in found if token.kind is missing] == [make_token(missing, generated)]
+    assert len(found) == 3
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_start_prepares_everything(tmp_path: Path) -> None:
@@ -39,7 +50,7 @@ def test_a_start_prepares_everything(tmp_path: Path) -> None:
     leftover.write_bytes(b"torn")
     prepare(settings(data_dir))
     assert not leftover.exists()
-    assert generated_token(data_dir).encode() in bearer_tokens(settings(data_dir))
+    assert {"token", "api-token"} <= {path.name for path in data_dir.iterdir()}
 
     services = build(settings(data_dir), SharedState())
     assert services.store.count(Query()) == 0
@@ -56,17 +67,40 @@ def test_a_data_directory_that_cannot_exist_is_unavailable(tmp_path: Path) -> No
         build(unfit, SharedState())
 
 
-def limiter_type(tmp_path: Path, **flags: object) -> type:
-    services: Services = build(settings(tmp_path, **flags), SharedState())
+def built(tmp_path: Path, **flags: object) -> Services:
+    services = build(settings(tmp_path, **flags), SharedState())
     services.close()
-    return type(services.limiter)
+    return services
 
 
-def test_the_settings_choose_the_limiter(tmp_path: Path) -> None:
-    """Shared memory by default, Redis or Valkey when one is named, nothing at 0 a minute."""
-    assert limiter_type(tmp_path) is SharedLimiter
-    assert limiter_type(tmp_path, rate_limit_url="valkey://127.0.0.1/1") is RedisLimiter
-    assert limiter_type(tmp_path, rate_limit_per_minute=0) is type(None)
+@pytest.mark.parametrize("name", ["limit", "api_limit"])
+def test_the_settings_choose_the_limiter(tmp_path: Path, name: str) -> None:
+    """Shared memory by default, Redis or Valkey when one is named, for both limits."""
+    assert isinstance(getattr(built(tmp_path), name).limiter, SharedLimiter)
+    services = built(tmp_path, rate_limit_url="valkey://127.0.0.1/1")
+    assert isinstance(getattr(services, name).limiter, RedisLimiter)
+
+
+def test_each_limit_can_be_off(tmp_path: Path) -> None:
+    """0 a minute turns one limit off, and leaves the other on."""
+    services = built(tmp_path, rate_limit_per_minute=0)
+    assert services.limit is None
+    assert services.api_limit is not None
+    services = built(tmp_path, api_rate_limit_per_minute=0)
+    assert services.limit is not None
+    assert services.api_limit is None
+
+
+def test_two_limits_of_one_client_have_two_buckets(tmp_path: Path) -> None:
+    """They share memory, but a request that is taken from one isn't taken from the other."""
+    services = built(
+        tmp_path, rate_limit_per_minute=1, rate_limit_burst=2, api_rate_limit_per_minute=30
+    )
+    limit, api_limit = services.limit, services.api_limit
+    assert limit is not None
+    assert api_limit is not None
+    assert [limit.take("192.0.2.1").allowed for _ in range(3)] == [True, True, False]
+    assert [api_limit.take("192.0.2.1").allowed for _ in range(4)] == [True, True, True, False]
 
 
 def test_the_time_has_milliseconds() -> None:

@@ -10,16 +10,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from support.application import MAIL, Post, post_mail
 from support.clock import Clock
-from support.tokens import TOKEN
+from support.tokens import TOKENS
 
 from app import create_app
+from app.auth.tokens import TokenKind, make_token
 from app.intake.receive import Receiver
 from app.services import Services
-from app.settings import RateLimit
 from app.storage.interface import MessageStore
 
 MAX_MESSAGE_SIZE = 2_000_000
-UNLIMITED = RateLimit(per_minute=0, burst=1, url=None, trusted_proxies=(ip_network("127.0.0.0/8"),))
+OLD_TOKEN = make_token(TokenKind.BEARER, "old-token")
 
 
 @pytest.fixture
@@ -37,7 +37,11 @@ def app(store: MessageStore, clock: Clock[datetime]) -> Flask:
         allowed_recipient_domains=frozenset({"example.com", "xn--bcher-kva.example"}),
     )
     receiver = Receiver(store, mail, clock, 8)
-    return create_app(Services(store, receiver, (b"old-token", TOKEN.encode()), UNLIMITED))
+    return create_app(
+        Services(
+            store, receiver, (OLD_TOKEN, *TOKENS), trusted_proxies=(ip_network("127.0.0.0/8"),)
+        )
+    )
 
 
 @pytest.fixture

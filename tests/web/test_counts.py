@@ -10,16 +10,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from support import application
 from support.application import post_mail
-from support.tokens import TOKEN
+from support.tokens import TOKENS
 
 from app import create_app
 from app.errors import StorageUnavailable
 from app.intake.receive import Receiver
 from app.metrics.recorder import Recorder
+from app.ratelimit.limit import Limit
 from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import token_bucket
 from app.services import Services
-from app.settings import RateLimit
 from app.state.bucket_table import BucketTable
 from app.storage.memory import MemoryStore
 
@@ -61,11 +61,10 @@ def make_client(store: MemoryStore, notes: Notes) -> Callable[..., FlaskClient]:
         return datetime(2026, 3, 1, tzinfo=UTC)
 
     def make(limiter: SharedLimiter | None = None) -> FlaskClient:
-        receiver, limit = Receiver(store, MAIL, now, 8), RateLimit(60, BURST, None, ())
+        receiver = Receiver(store, MAIL, now, 8)
+        limit = None if limiter is None else Limit(limiter, 60, BURST)
         app: Flask = create_app(
-            Services(
-                store, receiver, (TOKEN.encode(),), limit, limiter, recorder=cast("Recorder", notes)
-            )
+            Services(store, receiver, TOKENS, (), limit, recorder=cast("Recorder", notes))
         )
         return app.test_client()
 
@@ -83,6 +82,8 @@ def test_the_endpoints_are_the_routes(client: FlaskClient, notes: Notes) -> None
     assert set(mail_rules) == {PATH, "/email"}
     assert set(rules) == {
         *(PATH, "/email", "/health", "/ready", "/metrics", "/openapi.json"),
+        *("/messages", "/messages/delete", "/messages/<id>", "/messages/<id>/raw"),
+        "/messages/<id>/parts/<part>",
         "unmatched",
     }
 

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 from flask.testing import FlaskClient
-from support.application import AUTHORIZATION
-from support.tokens import TOKEN
+from support.application import API_AUTHORIZATION, AUTHORIZATION
+from support.tokens import API_TOKEN, TOKEN, TOKENS
 
 from app import logs
 from app.errors import StorageUnavailable
@@ -64,7 +64,24 @@ def test_a_message_leaves_one_line(client: FlaskClient, seen: pytest.LogCaptureF
     assert (line["method"], line["path"], line["status"]) == ("POST", "/mail/inbound", 200)
     assert line["duration_ms"] >= 0
     assert line["request_id"] == "id-1"
+    assert line["token"] == TOKENS[0].fingerprint
     assert TOKEN not in str(line)
+
+
+def test_a_line_names_the_token_by_its_fingerprint(
+    client: FlaskClient, seen: pytest.LogCaptureFixture
+) -> None:
+    """Even if it is of the wrong kind; an invalid token isn't logged at all."""
+    for headers in (API_AUTHORIZATION, {"Authorization": "Bearer unknown-token"}, {}):
+        client.post("/mail/inbound", data=RAW, headers=headers)
+    lines = [vars(record) for record in seen.records]
+    assert [(line["code"], line["token"]) for line in lines] == [
+        ("forbidden", TOKENS[1].fingerprint),
+        ("unauthorized", None),
+        ("unauthorized", None),
+    ]
+    assert API_TOKEN not in str(lines)
+    assert "unknown-token" not in str(lines)
 
 
 def test_a_refusal_is_logged_with_its_code(

@@ -7,20 +7,22 @@ from ipaddress import ip_network
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from support.application import MAIL, Post
+from support.application import API_AUTHORIZATION, AUTHORIZATION, MAIL, Post
 from support.clock import Clock
-from support.tokens import TOKEN
+from support.tokens import TOKEN, TOKENS
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.auth.tokens import TokenKind
 from app.intake.receive import Receiver
+from app.ratelimit.limit import Limit
 from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import token_bucket
 from app.services import Services
-from app.settings import RateLimit
 from app.state.bucket_table import BucketTable
 from app.storage.interface import MessageStore, Query
 from app.storage.memory import MemoryStore
+from app.web.access import needs
 
 RAW = b"From: ann@example.org\r\nTo: bob@example.com\r\nSubject: Hi\r\n\r\nBody"
 NOW = datetime.fromtimestamp(1_700_000_000.25, UTC)
@@ -47,11 +49,11 @@ def store() -> MemoryStore:
 
 def limited_app(store: MessageStore, clock: Clock[int], per_minute: int, burst: int) -> Flask:
     receiver = Receiver(store, MAIL, lambda: datetime(2026, 3, 1, tzinfo=UTC), 8)
-    limit = RateLimit(per_minute, burst, url=None, trusted_proxies=TRUSTED)
-    limiter = None
+    limit = None
     if per_minute:
         limiter = SharedLimiter(BucketTable(), token_bucket(per_minute, burst), clock_ns=clock)
-    services = Services(store, receiver, (TOKEN.encode(),), limit, limiter, clock=lambda: NOW)
+        limit = Limit(limiter, per_minute, burst)
+    services = Services(store, receiver, TOKENS, TRUSTED, limit, clock=lambda: NOW)
     return create_app(services)
 
 
@@ -171,6 +173,41 @@ def test_both_paths_take_from_one_bucket(client: FlaskClient) -> None:
     assert statuses == [405, 405, 405, 429]
 
 
+@pytest.fixture
+def reader(store: MemoryStore, limiter_clock: Clock[int]) -> FlaskClient:
+    """Return a client of an application with a route that reads, and small limits."""
+    table, receiver = BucketTable(), Receiver(store, MAIL, lambda: NOW, 8)
+    limit, api_limit = (
+        Limit(SharedLimiter(table, token_bucket(rate, 2), limiter_clock), rate, 2, prefix)
+        for rate, prefix in ((60, ""), (600, "api:"))
+    )
+    services = Services(store, receiver, TOKENS, TRUSTED, limit, api_limit, clock=lambda: NOW)
+    app = create_app(services)
+    app.add_url_rule("/read", view_func=needs(TokenKind.API)(lambda: "read"), endpoint="read")
+    return app.test_client()
+
+
+def test_reading_has_a_limit_of_its_own(reader: FlaskClient) -> None:
+    """A client that reads a lot can still deliver; headers describe the limit that was applied."""
+    for expected in (200, 200, 429, 429):
+        answer = reader.get("/read", headers=API_AUTHORIZATION)
+        assert answer.status_code == expected
+    assert answer.headers["X-RateLimit-Limit"] == "600"
+    assert answer.headers["RateLimit-Policy"] == '"minute";q=600;w=60;burst=2'
+    assert answer.headers["Retry-After"] == "1"
+    other = reader.post("/mail/inbound", headers=AUTHORIZATION, data=RAW)
+    assert other.status_code == 200
+    assert other.headers["X-RateLimit-Limit"] == "60"
+    assert other.headers["X-RateLimit-Remaining"] == "1"
+
+
+def test_guessing_tokens_for_reading_is_limited(reader: FlaskClient) -> None:
+    """Guesses use the same bucket as the right token, which is then refused like them."""
+    for _ in range(2):
+        assert reader.get("/read", headers={"Authorization": "Bearer guess"}).status_code == 401
+    assert reader.get("/read", headers=API_AUTHORIZATION).status_code == 429
+
+
 def test_guessing_tokens_is_limited(client: FlaskClient) -> None:
     """The limit comes before the token is looked at: the right one doesn't help any more."""
     for _ in range(3):
@@ -196,6 +233,14 @@ def test_headers_name_the_client_of_a_trusted_peer_only(client: FlaskClient, nam
     assert remaining(client, "192.0.2.1") == "0"
     assert remaining(client, "203.0.113.9", **{name: "192.0.2.3"}) == "2"
     assert remaining(client, "203.0.113.9", **{name: "192.0.2.4"}) == "1"
+
+
+def test_who_reads_cannot_choose_a_bucket_as_a_relay_can(reader: FlaskClient) -> None:
+    """X-Original-Client-Address is about the client that has sent a message to the relay."""
+    for number in range(3):
+        named = {"X-Original-Client-Address": f"192.0.2.{number}"}
+        answer = reader.get("/read", headers=API_AUTHORIZATION | named)
+    assert answer.status_code == 429
 
 
 def test_zero_a_minute_switches_the_limit_off(

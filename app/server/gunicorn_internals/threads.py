@@ -3,8 +3,13 @@
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
-RESERVED_THREADS = 8
-"""How many threads no request may have that has to wait for its client."""
+from app.reading.arrival_watch import MOST_WAITING
+
+RESERVED_THREADS = 8 + MOST_WAITING
+"""The number of threads that requests may not use while they wait for their client.
+
+Requests that wait for messages may take all of these but eight.
+"""
 
 _log = logging.getLogger("gomail")
 

@@ -35,6 +35,7 @@ def _log_request(answer: Response) -> Response:
         "detail": context.detail,
         "peer": environ.get("REMOTE_ADDR"),
         "client": context.client,
+        "token": context.token.fingerprint if context.token else None,
         "duration_ms": round((time.perf_counter() - context.started_at) * 1000, 2),
     }
     if context.received is not None:

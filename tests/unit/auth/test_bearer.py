@@ -1,16 +1,20 @@
 import pytest
 
 from app.auth.bearer import authenticate
+from app.auth.tokens import Token, TokenKind, make_token
 from app.errors import Unauthorized
 
-TOKENS = (b"first-token-of-two", "zweiter-Schlüssel".encode())
+TOKENS = (
+    make_token(TokenKind.BEARER, "first-token-of-two"),
+    make_token(TokenKind.API, "zweiter-Schlüssel"),
+)
 
 
 @pytest.mark.parametrize("token", TOKENS)
 @pytest.mark.parametrize("scheme", [b"Bearer", b"bearer", b"BEARER", b"Bearer "])
-def test_each_token_opens(scheme: bytes, token: bytes) -> None:
+def test_each_token_is_recognized(scheme: bytes, token: Token) -> None:
     """All tokens are valid, non-ASCII ones too, and the scheme's case doesn't matter."""
-    authenticate(scheme + b" " + token, TOKENS)
+    assert authenticate(scheme + b" " + token.secret, TOKENS) is token
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,11 @@ def test_defaults_are_those_of_the_contract(
     assert settings.server.shutdown_timeout == 30
     assert settings.storage.data_dir == tmp_path.resolve() / "data"
     assert settings.authentication.bearer_tokens == ()
+    assert settings.authentication.api_tokens == ()
     assert settings.mail.max_message_size == 26214400
     assert settings.mail.hostname is None
     assert (settings.rate_limit.per_minute, settings.rate_limit.burst) == (60, 10)
+    assert settings.rate_limit.api_per_minute == 600
     assert settings.rate_limit.trusted_proxies == (ip_network("127.0.0.0/8"), ip_network("::1"))
     assert settings.metrics.enabled is True
     assert (settings.metrics.port, settings.metrics.path) == (9090, "/metrics")
@@ -150,6 +152,34 @@ def test_a_single_token_and_a_list_of_tokens_are_both_valid(tmp_path: Path) -> N
         GOOD_TOKEN,
         f"ünïcödé,{GOOD_TOKEN}",
     )
+
+
+def test_api_tokens_are_set_like_bearer_tokens(tmp_path: Path) -> None:
+    """By variable, flag, list and file; one kind doesn't count as the other."""
+    secret = written(tmp_path, f"{GOOD_TOKEN}\n", "api-token")
+    config = written(tmp_path, f"api_token: [{GOOD_TOKEN}, {GOOD_TOKEN}2]\n")
+    for found, tokens in (
+        (load({"api_token": GOOD_TOKEN}, {}, NOTHING), (GOOD_TOKEN,)),
+        (load(environ={"MAIL_API_TOKEN_FILE": str(secret)}, config=NOTHING), (GOOD_TOKEN,)),
+        (load(environ={}, config=config), (GOOD_TOKEN, f"{GOOD_TOKEN}2")),
+    ):
+        assert found.authentication.api_tokens == tokens
+        assert found.authentication.bearer_tokens == ()
+
+
+def test_no_token_is_of_both_kinds(tmp_path: Path) -> None:
+    """Or a client meant only to deliver could also read. The fault doesn't reveal the token."""
+    config = written(
+        tmp_path,
+        f"bearer_token: [{GOOD_TOKEN}1, {GOOD_TOKEN}2]\napi_token: [{GOOD_TOKEN}, {GOOD_TOKEN}2]\n",
+    )
+    assert faults(config) == [
+        "api_token: item 2: is also a bearer_token (allowed: a different token)"
+    ]
+    same = {"MAIL_BEARER_TOKEN": GOOD_TOKEN, "MAIL_API_TOKEN": GOOD_TOKEN}
+    assert faults(environ=same) == [
+        "api_token: is also a bearer_token (allowed: a different token); set by MAIL_API_TOKEN"
+    ]
 
 
 def test_a_secret_is_read_from_the_file_that_a_variable_names(tmp_path: Path) -> None:
