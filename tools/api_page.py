@@ -1,11 +1,10 @@
 """The page about the API: docs/api.md."""
 
-from typing import Any
-
-from marshmallow import Schema, fields
+from api_reading_section import reading_section
+from marshmallow import Schema
+from members import members
 
 from app.errors import ERRORS
-from app.intake.addresses import MAX_ADDRESS_CHARACTERS
 from app.intake.bounds import MAX_CHARACTERS
 from app.intake.headers import MAX_SUBJECT_CHARACTERS
 from app.intake.json_schemas import (
@@ -14,6 +13,7 @@ from app.intake.json_schemas import (
     ConnectionSchema,
     JSONMailSchema,
 )
+from app.mime.addresses import MAX_ADDRESS_CHARACTERS
 from app.web.schemas import HealthSchema, ProblemSchema, ReceiptSchema, TotalsSchema
 
 HEAD = """\
@@ -27,10 +27,23 @@ Every answer has the header `X-Request-ID`: the client's own if it is at most 12
 printable ASCII, otherwise a new one. The log line of the request has it too. A request that isn't
 valid HTTP, or is too slow to reach the application, always gets a new one.
 
+## Tokens
+
+There are two kinds of token, so that a client that delivers mail can't read it:
+
+| token | permits | generated in |
+|---|---|---|
+| `bearer_token` | delivering messages: `POST /mail/inbound`, `/email` | `data_dir/token` |
+| `api_token` | reading and deleting messages: all other routes that need a token | \
+`data_dir/api-token` |
+
+An unknown token is refused with 401 `unauthorized`, a valid token of the wrong kind with 403
+`forbidden`. Routes that need an api_token have [their own rate limit](limits.md#the-api).
+
 ## POST /mail/inbound
 
 Delivers one message. `/email` is an older, deprecated path for the same route. The request needs
-`Authorization: Bearer TOKEN`.
+`Authorization: Bearer TOKEN` with a bearer_token; see [Tokens](#tokens).
 
 | Content-Type | body |
 |---|---|
@@ -139,21 +152,22 @@ def api_page() -> str:
     parts = [
         HEAD,
         "### Members of a JSON body\n",
-        _members(JSONMailSchema()),
+        members(JSONMailSchema()),
         f"`connection` holds {_names(ConnectionSchema())}. Each of `attachments` holds:\n",
-        _members(AttachmentSchema()),
+        members(AttachmentSchema()),
         JSON_RULES,
         BOUNDS + _bounds(),
         "### Answer 200\n",
-        _members(ReceiptSchema()),
+        members(ReceiptSchema()),
+        reading_section(),
         PROBES,
-        _members(HealthSchema()),
+        members(HealthSchema()),
         READY,
         METRICS,
-        _members(TotalsSchema()),
+        members(TotalsSchema()),
         OPENAPI,
         PROBLEMS,
-        _members(ProblemSchema()),
+        members(ProblemSchema()),
         _codes(),
     ]
     return "\n".join(parts)
@@ -172,27 +186,6 @@ def _bounds() -> str:
 
 def _names(schema: Schema) -> str:
     return ", ".join(f"`{name}`" for name in schema.fields)
-
-
-def _members(schema: Schema) -> str:
-    rows = [
-        f"| `{field.data_key or name}` | {_type(field)} | {field.metadata.get('description', '')} |"
-        for name, field in schema.fields.items()
-    ]
-    return "\n".join(["| member | type | |", "|---|---|---|", *rows, ""])
-
-
-def _type(field: fields.Field[Any]) -> str:
-    names = {
-        fields.AwareDateTime: "time (ISO 8601)",
-        fields.Boolean: "boolean",
-        fields.Constant: "text",
-        fields.Float: "number",
-        fields.Integer: "whole number",
-        fields.List: "list",
-        fields.Nested: "object",
-    }
-    return next((name for kind, name in names.items() if isinstance(field, kind)), "text")
 
 
 def _codes() -> str:

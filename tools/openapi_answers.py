@@ -14,6 +14,14 @@ LIMIT_HEADERS = [
     "RateLimit",
 ]
 
+REQUEST_ID = {
+    "name": "X-Request-ID",
+    "in": "header",
+    "description": "Used in the answer and the log if it is at most 128 characters of printable"
+    " ASCII.",
+    "schema": {"type": "string"},
+}
+
 
 def reference(kind: str, name: str) -> dict[str, str]:
     """Return a reference to a component."""
@@ -24,6 +32,18 @@ def answer(schema: str, description: str, headers: Sequence[str] = ()) -> dict[s
     """Return an answer in JSON."""
     content = {"application/json": {"schema": reference("schemas", schema)}}
     return _answer(description, headers, content)
+
+
+def bytes_answer(description: str, headers: Sequence[str], types: Sequence[str]) -> dict[str, Any]:
+    """Return an answer whose body is bytes of one of `types`."""
+    return _answer(description, headers, {each: {"schema": {}} for each in types})
+
+
+def empty_answer(description: str, headers: Sequence[str] = ()) -> dict[str, Any]:
+    """Return an answer without a body."""
+    described = _answer(description, headers, {})
+    del described["content"]
+    return described
 
 
 def problem(*codes: str, headers: Sequence[str] = ()) -> dict[str, Any]:
@@ -48,8 +68,8 @@ def share(document: dict[str, Any]) -> None:
             for status, response in operation["responses"].items():
                 codes = re.findall("`([a-z_]+)`", response["description"])
                 if codes:
-                    is_limited = "RateLimit" in response["headers"]
-                    name = "Or".join(map(_camel_case, codes)) + ("Limited" if is_limited else "")
+                    name = "Or".join(map(_camel_case, codes))
+                    name += "Limited" if "RateLimit" in response["headers"] else ""
                     shared.setdefault(name, response)
                     operation["responses"][status] = reference("responses", name)
 
@@ -81,8 +101,13 @@ COMPONENTS = {
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "One of the configured tokens (RFC 6750 section 2.1)",
-        }
+            "description": "A bearer_token, which permits delivering messages (RFC 6750)",
+        },
+        "api": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An api_token, which permits reading and deleting messages (RFC 6750)",
+        },
     },
     "headers": {
         "X-Request-ID": _header(
@@ -102,6 +127,38 @@ COMPONENTS = {
         ),
         "RateLimit-Policy": _limit({"type": "string"}, "draft-ietf-httpapi-ratelimit-headers."),
         "RateLimit": _limit({"type": "string"}, "draft-ietf-httpapi-ratelimit-headers."),
+        "Cache-Control": _header(
+            {"type": "string", "const": "private, no-cache"},
+            "Not for shared caches; revalidate each time with If-None-Match.",
+            required=True,
+        ),
+        "ETag": _header({"type": "string"}, "For If-None-Match and If-Range.", required=True),
+        "Link": _header(
+            {"type": "string"}, 'URL of the next page, with rel="next", if any.', required=False
+        ),
+        "Try-Later": _header(
+            _NUMBER, "Seconds; only if the request didn't wait, as too many do.", required=False
+        ),
+        "Accept-Ranges": _header(
+            {"type": "string", "const": "bytes"}, "A single range is supported.", required=True
+        ),
+        "Content-Range": _header(
+            {"type": "string"}, "The range of bytes, and the size of the message.", required=True
+        ),
+        "Repr-Digest": _header(
+            {"type": "string"}, "SHA-256 of the whole message (RFC 9530).", required=True
+        ),
+        "Content-Disposition": _header(
+            {"type": "string"}, "The name to save it under (RFC 6266).", required=True
+        ),
+        "X-Content-Type-Options": _header(
+            {"type": "string", "const": "nosniff"}, "Don't guess another type.", required=True
+        ),
+        "Content-Security-Policy": _header(
+            {"type": "string", "const": "default-src 'none'; sandbox"},
+            "Forbids a browser to load or run anything in it.",
+            required=True,
+        ),
     },
     "responses": {
         "NotFound": problem("not_found"),

@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 description of the API: app/web/openapi.yaml, which GET /openapi.json serves."""
 
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -7,12 +8,31 @@ import yaml
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
-from openapi_answers import COMPONENTS, LIMIT_HEADERS, answer, problem, reference, share
+from openapi_answers import (
+    COMPONENTS,
+    LIMIT_HEADERS,
+    REQUEST_ID,
+    answer,
+    problem,
+    reference,
+    share,
+)
+from openapi_reading import reading_paths
 
 from app.intake.json_schemas import JSONMailSchema
+from app.reading.schemas import MessageSchema
 from app.version import __version__
 from app.web.inbound import RULES
-from app.web.schemas import HealthSchema, ProblemSchema, ReadySchema, ReceiptSchema, TotalsSchema
+from app.web.message_parameters import MessageIdsSchema
+from app.web.schemas import (
+    DeletionResultsSchema,
+    HealthSchema,
+    MessagePageSchema,
+    ProblemSchema,
+    ReadySchema,
+    ReceiptSchema,
+    TotalsSchema,
+)
 
 ABOUT = """\
 Receives mail, makes it durable, then answers. Every error but the 503 of an unhealthy /health is a
@@ -23,12 +43,17 @@ that is not valid HTTP/1.1 400 `bad_request` or 415 `unsupported_media_type`, wh
 SCHEMAS: dict[str, type[Schema]] = {
     "JSONMail": JSONMailSchema,
     "Receipt": ReceiptSchema,
+    "MessagePage": MessagePageSchema,
+    "Message": MessageSchema,
+    "MessageIds": MessageIdsSchema,
+    "DeletionResults": DeletionResultsSchema,
     "Health": HealthSchema,
     "Ready": ReadySchema,
     "Totals": TotalsSchema,
     "Problem": ProblemSchema,
 }
 OPTIONAL = {"reasons", "errors"}
+REQUESTS = {"JSONMail", "Connection", "Attachment", "MessageIds"}
 TAKEN_FROM = "If absent: the value in the JSON body, else {}."
 ENVELOPE = {
     "X-Original-Sender": "Envelope sender; present but empty means the null sender. "
@@ -44,16 +69,15 @@ ENVELOPE = {
     "if there is no Idempotency-Key.",
     "Idempotency-Key": "With the recipient, it identifies the message.",
 }
-REQUEST_ID = {
-    "name": "X-Request-ID",
-    "in": "header",
-    "description": "Used for the answer and the log if at most 128 characters of printable ASCII.",
-    "schema": {"type": "string"},
-}
 
 
 def openapi_document() -> str:
     """Return app/web/openapi.yaml."""
+    return yaml.dump(description(), sort_keys=False, allow_unicode=True, Dumper=_NoAliases)
+
+
+def description() -> dict[str, Any]:
+    """Return the OpenAPI document as an object."""
     spec = APISpec(
         title="GoMail",
         version=__version__,
@@ -65,6 +89,8 @@ def openapi_document() -> str:
         spec.components.schema(name, schema=schema)
     for path in RULES:
         spec.path(path, operations={"post": _inbound(path), "options": _options(path)})
+    for path, of_path in reading_paths().items():
+        spec.path(path, operations=of_path | {"options": _options(path)})
     for path, operation in _probes().items():
         head = operation | {"operationId": f"{operation['operationId']}Head"}
         operations = {"get": operation, "head": head, "options": _options(path)}
@@ -73,7 +99,7 @@ def openapi_document() -> str:
     _close(document["components"]["schemas"])
     document["components"] |= deepcopy(COMPONENTS)
     share(document)
-    return yaml.dump(document, sort_keys=False, allow_unicode=True, Dumper=_NoAliases)
+    return document
 
 
 class _NoAliases(yaml.SafeDumper):
@@ -90,7 +116,7 @@ def _name(schema: Schema | type[Schema]) -> str:
 def _close(schemas: dict[str, dict[str, Any]]) -> None:
     for name, schema in schemas.items():
         schema["additionalProperties"] = False
-        if name not in {"JSONMail", "Connection", "Attachment"}:
+        if name not in REQUESTS:
             schema["required"] = [each for each in schema["properties"] if each not in OPTIONAL]
     for name in ("Receipt", "Ready"):
         status = schemas[name]["properties"]["status"]
@@ -121,7 +147,7 @@ def _inbound(path: str) -> dict[str, Any]:
             "200": answer("Receipt", "Stored: it would survive a power cut", LIMIT_HEADERS),
             "400": problem("bad_request", headers=LIMIT_HEADERS),
             "401": problem("unauthorized", headers=[*LIMIT_HEADERS, "WWW-Authenticate"]),
-            "403": problem("policy_reject", headers=LIMIT_HEADERS),
+            "403": problem("policy_reject", "forbidden", headers=LIMIT_HEADERS),
             "408": problem("timeout", headers=LIMIT_HEADERS),
             "413": problem("message_too_large", headers=LIMIT_HEADERS),
             "415": problem("unsupported_media_type", headers=LIMIT_HEADERS),
@@ -177,8 +203,10 @@ def _probe(name: str, summary: str, answers: dict[str, dict[str, Any]]) -> dict[
 
 
 def _options(path: str) -> dict[str, Any]:
-    is_limited = path in RULES
+    is_reading = path.startswith("/messages")
+    is_limited = path in RULES or is_reading
     limits = LIMIT_HEADERS if is_limited else []
+    scheme = "api" if is_reading else "bearer"
     allowed = {
         "description": "No content; the Allow header lists the methods",
         "headers": {
@@ -192,11 +220,19 @@ def _options(path: str) -> dict[str, Any]:
     }
     if is_limited:
         failures["401"] = problem("unauthorized", headers=[*limits, "WWW-Authenticate"])
+        failures["403"] = problem("forbidden", headers=limits)
         failures["429"] = problem("rate_limited", headers=[*limits, "Retry-After"])
     return {
-        **({"security": [{"bearer": []}]} if is_limited else {}),
-        "operationId": f"options{path.title().translate({47: None, 46: None})}",
+        **({"security": [{scheme: []}]} if is_limited else {}),
+        "operationId": f"options{re.sub('[^A-Za-z]', '', path.title())}",
         "summary": "List the methods of this path",
-        "parameters": [REQUEST_ID],
+        "parameters": [*_in_path(path), REQUEST_ID],
         "responses": dict(sorted(({"200": allowed} | failures).items())),
     }
+
+
+def _in_path(path: str) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall("{([a-z]+)}", path)
+    ]

@@ -7,18 +7,22 @@ from pathlib import Path
 from addresses_page import addresses_page
 from api_page import api_page
 from configuration_page import configuration_page, example_file
+from message_schema import message_schema
 from metrics_page import metrics_page
 from openapi_document import openapi_document
+from reading_page import reading_page
 
 ROOT = Path(__file__).parents[1]
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "app/reading/message.schema.json": message_schema,
     "app/web/openapi.yaml": openapi_document,
     "config/gomail.example.yaml": example_file,
     "docs/addresses.md": addresses_page,
     "docs/api.md": api_page,
     "docs/configuration.md": configuration_page,
     "docs/metrics.md": metrics_page,
+    "docs/reading.md": reading_page,
 }
 """Each generated page, by its path in the repository."""
 

@@ -2,8 +2,9 @@
 
 from flask import Flask
 
+from app.reading.reader import Reader
 from app.services import Services
-from app.web import access, inbound, probes, problems
+from app.web import access, inbound, message_content, messages, probes, problems
 from app.web.hooks import (
     counts,
     log_line,
@@ -21,6 +22,7 @@ def make_application(services: Services) -> Flask:
     """
     app = Flask("app", static_folder=None)
     app.extensions["gomail"] = services
+    app.extensions["gomail.reader"] = Reader(services.store, lambda: services.slots.draining)
     app.url_map.merge_slashes = False  # else //email would redirect to the host in Host
     request_id.register(app)
     log_line.register(app)
@@ -30,6 +32,8 @@ def make_application(services: Services) -> Flask:
     access.register(app)
     problems.register(app)
     app.register_blueprint(inbound.blueprint)
+    app.register_blueprint(messages.blueprint)
+    app.register_blueprint(message_content.blueprint)
     app.register_blueprint(probes.blueprint)
     if services.recorder is not None:
         counts.register(app, services.recorder)

@@ -13,6 +13,7 @@ from app.errors import (
     BadRequest,
     FieldFault,
     GoMailError,
+    RangeNotSatisfiable,
     RateLimited,
     ShuttingDown,
     StorageUnavailable,
@@ -54,6 +55,8 @@ def _answer_error(error: GoMailError) -> Response:
     answer = problem(error.code, str(error), faults)
     if error.code == "unauthorized":
         answer.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, RangeNotSatisfiable):
+        answer.headers["Content-Range"] = f"bytes */{error.size}"
     if isinstance(error, RateLimited | ShuttingDown | StorageUnavailable):
         answer.headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
     return answer

@@ -2,6 +2,8 @@
 
 from marshmallow import Schema, fields
 
+from app.reading.schemas import MessageSummarySchema
+
 
 class ReceiptSchema(Schema):
     """Answer 200 of POST /mail/inbound: from now on the message would survive a power cut."""
@@ -16,6 +18,32 @@ class ReceiptSchema(Schema):
     )
     request_id = fields.String()
     duplicate = fields.Boolean(metadata={"description": "True when it had been stored before"})
+
+
+class MessagePageSchema(Schema):
+    """Answer 200 of GET /messages."""
+
+    messages = fields.List(fields.Nested(MessageSummarySchema))
+    next = fields.String(
+        allow_none=True,
+        metadata={"description": "Cursor of the next page; null after the oldest message"},
+    )
+    has_more = fields.Boolean(
+        metadata={"description": "Whether the next page may already contain messages"}
+    )
+
+
+class DeletionResultSchema(Schema):
+    """The result for one id."""
+
+    id = fields.String()
+    deleted = fields.Boolean(metadata={"description": "False if no message had this id"})
+
+
+class DeletionResultsSchema(Schema):
+    """Answer 200 of POST /messages/delete, in the order of the ids."""
+
+    results = fields.List(fields.Nested(DeletionResultSchema))
 
 
 class HealthSchema(Schema):

@@ -6,7 +6,8 @@ import pytest
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.application import AUTHORIZATION
+from support.application import API_AUTHORIZATION, AUTHORIZATION
+from support.reading import send
 from support.rounds import rounds
 
 from app.storage.interface import MessageStore
@@ -67,3 +68,44 @@ def test_any_path_and_any_method(client: FlaskClient, path: str, method: str) ->
     answer = client.open("/" + path.lstrip("/"), method=method or "GET")
     assert answer.status_code < 500
     assert answer.headers["X-Request-ID"]
+
+
+parameters = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                *("after", "before", "limit", "recipient", "sender", "subject", "since", "until"),
+                *("queue_id", "header_message_id", "wait", "x"),
+            ]
+        ),
+        st.text(max_size=20) | st.sampled_from(["", "0", "1", "2026-01-31", "a@b", "<>", "%"]),
+    ),
+    max_size=4,
+).filter(lambda given: ("wait", "1") not in given)
+
+
+@drawn
+@given(given=parameters)
+def test_any_query_of_the_list(client: FlaskClient, given: list[tuple[str, str]]) -> None:
+    """The answer is a page, or a refusal that names what is wrong."""
+    answer = client.get("/messages", query_string=given, headers=API_AUTHORIZATION)
+    assert answer.status_code in {200, 400}
+    document = answer.get_json()
+    if answer.status_code == 200:
+        assert document.keys() == {"messages", "next", "has_more"}
+    else:
+        assert document.get("errors") or "cursor" in document["detail"]
+
+
+@drawn
+@given(raw=st.binary(max_size=300) | st.binary(max_size=100).map(lambda tail: RAW + tail))
+def test_any_message_is_read(client: FlaskClient, raw: bytes) -> None:
+    """Any stored message can be shown, and its raw bytes are unchanged."""
+    # What begins with white space continues the last field, which has no bearing on the envelope.
+    head = b"From: ann@example.org\r\nTo: bob@example.com\r\nX-Any: a\r\n"
+    message_id = send(client, head + raw)
+    for rest in ("", "/raw", "/parts/1"):
+        answer = client.get(f"/messages/{message_id}{rest}", headers=API_AUTHORIZATION)
+        assert answer.status_code == 200 or (rest == "/parts/1" and answer.status_code == 404)
+        if rest == "/raw":
+            assert answer.data == head + raw

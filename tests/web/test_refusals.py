@@ -13,9 +13,11 @@ from support.application import AUTHORIZATION, Post
 from support.tokens import TOKEN
 from werkzeug.test import TestResponse
 
+from app.auth.tokens import TokenKind
 from app.errors import MessageCorrupt
 from app.storage.interface import MessageStore, Query
 from app.storage.sqlite.store import SQLiteStore
+from app.web.access import needs
 
 RAW = b"From: ann@example.org\r\nTo: bob@example.com\r\nSubject: Hi\r\n\r\nBody"
 JSON = {"Content_Type": "application/json"}
@@ -249,6 +251,7 @@ def test_an_unexpected_failure_tells_nothing(app: Flask, caplog: pytest.LogCaptu
     """500 without the text of the exception, which is in the log."""
 
     @app.get("/fail")
+    @needs(TokenKind.BEARER)
     def fail() -> str:
         raise KeyError("/secret/path")
 
@@ -267,6 +270,7 @@ def test_damaged_bytes_are_an_internal_error(app: Flask) -> None:
     """An expected failure of this side tells no more than an unexpected one."""
 
     @app.get("/corrupt")
+    @needs(TokenKind.BEARER)
     def corrupt() -> str:
         raise MessageCorrupt("The stored bytes of message X are damaged.")
 
