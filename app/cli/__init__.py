@@ -2,22 +2,19 @@
 
 import click
 
-from app.cli.check import check
-from app.cli.messages import messages
-from app.cli.postfix_config import postfix_config
-from app.cli.server import server
-from app.cli.store import store
-from app.cli.validate import validate
+from app.cli.lazy_group import LazyGroup
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup,
+    places={
+        "check": "app.cli.check:check",
+        "messages": "app.cli.messages:messages",
+        "postfix-config": "app.cli.postfix_config:postfix_config",
+        "server": "app.cli.server:server",
+        "store": "app.cli.store:store",
+        "validate": "app.cli.validate:validate",
+    },
+)
 def gomail() -> None:
     """Run GoMail, check its configuration, and read or delete stored messages."""
-
-
-gomail.add_command(check)
-gomail.add_command(messages)
-gomail.add_command(postfix_config)
-gomail.add_command(server)
-gomail.add_command(store)
-gomail.add_command(validate)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from app.auth.generated_token import token_file
+from app.auth.tokens import TokenKind
 from app.cli.options import config_option, inspect_and_name_file
 from app.cli.validate import print_faults
 from app.errors import GoMailError
@@ -20,7 +21,7 @@ from app.relay.canary import (
     wait_for_arrival,
 )
 from app.relay.postfix import received_domains, size_limit_warning
-from app.services import bearer_tokens
+from app.services import tokens_of_kind
 from app.settings import Settings
 from app.storage.factory import has_store, open_store
 
@@ -121,13 +122,13 @@ def _find_store(settings: Settings) -> None:
 def _token(settings: Settings) -> bytes:
     # Only the server may create one: it might not be able to read a file of this command's user.
     configured = settings.authentication.bearer_tokens
-    if not configured and not token_file(settings.storage.data_dir).exists():
+    if not configured and not token_file(settings.storage.data_dir, TokenKind.BEARER).exists():
         raise BrokenLink(
             "Neither the configuration nor data_dir has a token: the server was started with a"
             " different configuration."
         )
     try:
-        return bearer_tokens(settings)[0]
+        return tokens_of_kind(settings, TokenKind.BEARER)[0].secret
     except GoMailError as error:
         raise BrokenLink(f"{error} Run this as the user of the server.") from error
 

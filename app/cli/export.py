@@ -1,75 +1,40 @@
-"""Exports stored messages to files for mail programs, readable only by their owner."""
+"""`flask gomail messages export`: stored messages as files for mail programs."""
 
-import errno
-import os
-import re
-import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+import sys
+from dataclasses import replace
 from pathlib import Path
-from time import asctime
-from typing import BinaryIO
 
-from app.cli.stored_content import Content
-from app.intake.originals import with_originals, without_mbox_line
+import click
 
-MBOX = "gomail.mbox"
-_FROM_LINE = re.compile(rb"^From ", re.MULTILINE)
-
-
-def export_as_eml(contents: Iterable[Content], directory: Path) -> int:
-    """Write each message to ID.eml, its envelope in X-Original- fields; return how many."""
-    exported = 0
-    for message, content in contents:
-        with _new_file(directory, f"{message.message_id}.eml", replaces=True) as file:
-            file.write(with_originals(content, message.envelope))
-        exported += 1
-    return exported
+from app.cli.exported_files import export_as_eml, export_as_mbox
+from app.cli.filters import Filters, filter_options
+from app.cli.opened_store import opened_store
+from app.cli.options import config_option
+from app.cli.stored_content import read_all
 
 
-def export_as_mbox(contents: Iterable[Content], directory: Path) -> int:
-    """Write all messages to gomail.mbox (RFC 4155); return how many.
+@click.command()
+@config_option
+@filter_options
+@click.option("--format", "kind", type=click.Choice(["eml", "mbox"]), default="eml")
+@click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+def export(config: Path | None, filters: Filters, kind: str, directory: Path) -> None:
+    """Write stored messages to DIR: one ID.eml for each, or all to a new gomail.mbox.
 
-    Raises FileExistsError when there is one: it may have other messages.
+    Each message begins with its envelope in X-Original- fields, so it can be delivered to GoMail
+    again. A time is 2026-01-31, 2026-01-31T12:00Z, or an age such as 7d or 12h.
     """
-    exported = 0
-    with _new_file(directory, MBOX, replaces=False) as file:
-        for message, content in contents:
-            sender = message.envelope.sender or "MAILER-DAEMON"
-            received = asctime(message.received_at.utctimetuple())
-            # RFC 4155 and Unix mail programs expect plain line ends. A message's own mbox line
-            # would end its head for them.
-            lines = without_mbox_line(content.replace(b"\r\n", b"\n"))
-            lines = _FROM_LINE.sub(b">From ", with_originals(lines, message.envelope))
-            end = b"\n" if lines.endswith(b"\n") else b"\n\n"
-            file.write(f"From {sender} {received}\n".encode() + lines + end)
-            exported += 1
-    return exported
-
-
-@contextmanager
-def _new_file(directory: Path, name: str, *, replaces: bool) -> Iterator[BinaryIO]:
-    """Yield a file (0600) that gets its name when it is whole, and follows no link there."""
-    place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    unfinished = f".{name}.{secrets.token_hex(8)}"
-    flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
-    try:
-        if not replaces:
-            _refuse_existing(directory / name)
-        with os.fdopen(os.open(unfinished, flags, 0o600, dir_fd=place), "wb") as file:
-            yield file
-        if replaces:
-            os.replace(unfinished, name, src_dir_fd=place, dst_dir_fd=place)
-        else:
-            os.link(unfinished, name, src_dir_fd=place, dst_dir_fd=place)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(unfinished, dir_fd=place)
-        os.close(place)
-
-
-def _refuse_existing(path: Path) -> None:
-    if os.path.lexists(path):
-        raise FileExistsError(
-            errno.EEXIST, "It already exists: move it, or export elsewhere", str(path)
+    write = export_as_eml if kind == "eml" else export_as_mbox
+    faults: list[str] = []
+    with opened_store(config) as store:
+        query = replace(filters.query(store), oldest_first=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        bar = click.progressbar(
+            store.search(query), length=store.count(query), label="Exporting", file=sys.stderr
         )
+        with bar as found:
+            exported = write(read_all(store, found, faults), directory)
+    noun = "message" if exported == 1 else "messages"
+    click.echo(f"Exported {exported} {noun} to {directory}")
+    if faults:
+        sys.exit("\n".join(faults))

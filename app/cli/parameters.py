@@ -1,6 +1,7 @@
 """Types of command-line parameters that say what is wrong with a value."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,19 +15,28 @@ _MOST_SHOWN = 60
 
 
 class Moment(click.ParamType[datetime]):
-    """A date or a time in ISO 8601, in UTC unless it has a time zone."""
+    """A date or time in ISO 8601, in UTC unless it has a time zone; or an age such as `7d`."""
 
     name = "time"
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        """Count ages back from the time that `clock` returns."""
+        self._clock = clock
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
         """Return an aware datetime."""
+        age = _age(value)
+        if age is not None:
+            return self._clock() - age
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
             self.fail(
-                f"{value!r} is not a time such as 2026-01-31 or 2026-01-31T12:00Z", param, ctx
+                f"{quoted(value)} is not a time such as 2026-01-31, 2026-01-31T12:00Z or 7d (ago)",
+                param,
+                ctx,
             )
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -40,12 +50,26 @@ class Age(click.ParamType[timedelta]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
         """Return the age, at most 99,999 days."""
-        found = _AGE.fullmatch(value)
-        if found is None:
+        age = _age(value)
+        if age is None:
             self.fail(
                 f"{quoted(value)} is not an age such as 30d (days) or 12h (hours)", param, ctx
             )
-        return int(found[1]) * _UNITS[found[2]]
+        return age
+
+
+class Text(click.ParamType[str]):
+    """Text in UTF-8; of other bytes a shell passes on something that no text can be."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text as it was given."""
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{quoted(value)} is not UTF-8", param, ctx)
+        return str(value)
 
 
 class Address(click.ParamType[str]):
@@ -59,6 +83,11 @@ class Address(click.ParamType[str]):
         if not local_part or not domain or UNPRINTABLE.search(value):
             self.fail(f"{quoted(value)} is not an address such as ann@example.com", param, ctx)
         return str(value)
+
+
+def _age(value: str) -> timedelta | None:
+    found = _AGE.fullmatch(value)
+    return None if found is None else int(found[1]) * _UNITS[found[2]]
 
 
 def quoted(value: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from app.auth import generated_token
+from app.auth.tokens import TokenKind
 from app.cli.options import config_option, inspect_and_name_file
 from app.cli.validate import print_faults
 from app.relay.postfix import (
@@ -134,4 +135,4 @@ def _default(path: Path, option: str) -> str:
 def _token_file(settings: Settings) -> Path:
     if settings.authentication.bearer_tokens:
         return Path("/etc/gomail/token")
-    return generated_token.token_file(settings.storage.data_dir)
+    return generated_token.token_file(settings.storage.data_dir, TokenKind.BEARER)

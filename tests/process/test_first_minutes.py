@@ -22,30 +22,40 @@ MESSAGE = (
 )
 
 
-def try_it_line(server: Server) -> str:
-    """Return the command that the start-up message shows."""
+def try_it_line(server: Server, beginning: str = "Try it: ") -> str:
+    """Return the command that the start-up message shows after `beginning`."""
     messages = [
         json.loads(line)["message"] if line.startswith("{") else line for line in server.output()
     ]
-    [shown] = [message for message in messages if "Try it: " in message]
-    return shown.partition("Try it: ")[2]
+    [shown] = [message for message in messages if beginning in message]
+    return shown.partition(beginning)[2]
 
 
-@pytest.mark.promise("the line shown at the start works as it is pasted")
+@pytest.mark.promise("the lines shown at the start work when pasted")
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_the_line_shown_at_the_start_works_as_it_is_pasted(
+def test_the_lines_shown_at_the_start_work_when_pasted(
     new_server: NewServer, tmp_path: Path, log_format: str
 ) -> None:
-    """A newcomer copies it into a shell in any directory, and a message is stored."""
+    """In a shell in any directory, the first line stores a message, and the second lists it."""
     require_program("curl")
     server = new_server(log_format=log_format).start()
-    command = try_it_line(server)
-    pasted = subprocess.run(
-        ["sh", "-c", command], cwd=tmp_path, capture_output=True, check=True, timeout=30
+    stored, listed = (
+        subprocess.run(
+            ["sh", "-c", try_it_line(server, beginning)],
+            cwd=tmp_path,
+            capture_output=True,
+            check=True,
+            timeout=30,
+        )
+        for beginning in ("Try it: ", "Read it: ")
     )
-    message_id = json.loads(pasted.stdout)["message_id"]
+    message_id = json.loads(stored.stdout)["message_id"]
     assert b"Subject: Hello from curl" in server.gomail("messages", "show", message_id).stdout
-    assert server.token not in server.output_file.read_text() + server.errors()
+    [summary] = json.loads(listed.stdout)["messages"]
+    assert (summary["id"], summary["subject"]) == (message_id, "Hello from curl")
+    written = server.output_file.read_text() + server.errors()
+    assert server.token not in written
+    assert server.api_token not in written
 
 
 @pytest.mark.parametrize("key", ["primary_domain", "allowed_recipient_domains"])
@@ -134,8 +144,8 @@ def test_the_list_as_json_holds_the_envelope(filled: tuple[Server, list[str]]) -
     server, ids = filled
     [newest, *_] = json.loads(server.gomail("messages", "list", "--json").stdout)
     assert newest["id"] == ids[-1]
-    assert newest["sender"] == "three@example.com"
-    assert newest["queue_id"] == "queue2"
+    assert newest["envelope"]["sender"] == "three@example.com"
+    assert newest["envelope"]["queue_id"] == "queue2"
     assert newest["size"] == len(MESSAGE)
     assert datetime.fromisoformat(newest["received_at"]).tzinfo is not None
 
@@ -157,8 +167,8 @@ def test_a_message_is_shown_readable_and_raw(filled: tuple[Server, list[str]]) -
     """For people with its envelope and nothing that a terminal obeys; raw is byte for byte."""
     server, ids = filled
     shown = server.gomail("messages", "show", ids[1])
-    assert b"bob@example.com" in shown.stdout
-    assert shown.stdout.decode().endswith("\nHi �\nFrom me\n")
+    assert b"Recipient: bob@example.com\n" in shown.stdout
+    assert shown.stdout.decode().endswith("\n\nHi ÿ\nFrom me\n")
     assert server.gomail("messages", "show", ids[1], "--raw").stdout == MESSAGE
 
 
