@@ -23,7 +23,7 @@ FAST := tests/unit tests/contract tests/web --numprocesses=2 --dist=worksteal -m
 # since MAIL_LOG_FORMAT would outrank the configuration file.
 run: export GOMAIL_DEFAULT_LOG_FORMAT ?= text
 
-.PHONY: help run test test-fast test-pythons coverage image-test soak reliability bench bench-bounds bench-rate-limit bench-metrics check format docs lock clean
+.PHONY: help run test test-fast test-pythons coverage image-test soak reliability bench bench-bounds bench-rate-limit bench-metrics bench-reading check format docs lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ bench-rate-limit: $(BIN)/runtime-installed ## Measure what the rate limit costs 
 
 bench-metrics: $(BIN)/runtime-installed ## Measure what counting costs a request; fails at 3 %
 	$(BIN)/python benchmarks/bench_metrics.py
+
+bench-reading: $(BIN)/runtime-installed ## Measure reading beside a million messages, and 64 waiters
+	$(BIN)/python benchmarks/bench_reading.py
 
 check: $(BIN)/dev-installed ## Lint, type-check, and compare generated pages with their sources
 	$(BIN)/ruff check

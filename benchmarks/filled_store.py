@@ -31,6 +31,14 @@ def fill(data_dir: Path, count: int) -> None:
             assert all(each.receipt for each in group)
 
 
+def renumber(data_dir: Path) -> None:
+    """Give the messages of a store that nobody uses the numbers they'd have got on arrival."""
+    engine = connect(data_dir / "gomail.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE message SET number = received_at_ms * 1000")
+    engine.dispose()
+
+
 def addition(segments: Segments, number: int) -> Addition:
     body = SpooledBody(segments.open_large)
     body.write(b"Subject: %d\r\n\r\n" % number)
