@@ -31,6 +31,7 @@ ATTEMPTS = 2_000
 PAUSE_SECONDS = 0.05
 SEED = 7
 OWN_FILES = {
+    "api-token",
     "gomail.db",
     "gomail.db-shm",
     "gomail.db-wal",
@@ -42,6 +43,7 @@ OWN_FILES = {
     "retention.lock",
     "segments",
     "shutdowns.json",
+    "store-id",
     "token",
 }
 
