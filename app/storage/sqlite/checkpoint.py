@@ -119,7 +119,8 @@ class Checkpoints:
             with locked(self._lock_file, BUSY_TIMEOUT_SECONDS):
                 generation = begin_generation(connection)
             row = connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()
-            is_complete = row.log == row.checkpointed
+            # While another one is under way, both are -1.
+            is_complete = not row.busy and row.log == row.checkpointed
             is_held = False
             if row.log > LONG_LOG_PAGES:
                 with locked(self._lock_file, BUSY_TIMEOUT_SECONDS):

@@ -1,6 +1,8 @@
 import logging
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from app.state.lock_file import locked
 from app.storage.sqlite import checkpoint
 from app.storage.sqlite.checkpoint import Checkpoints
 from app.storage.sqlite.database import connect, create_database
+from app.storage.sqlite.generation import generation_in, noted_generation
 
 STARTS = 10
 SECONDS = 30  # nothing takes that long unless it hangs
@@ -293,3 +296,28 @@ def test_a_thread_that_died_is_replaced(
     commit(writing, b"moved after all")
     checkpoints.note_commit()
     wait_for(lambda: b"moved after all" in database.read_bytes())
+
+
+HOLD_CHECKPOINT_LOCK = """
+import fcntl, sys
+with open(sys.argv[1], "rb+") as shared:
+    fcntl.lockf(shared, fcntl.LOCK_EX, 1, 121)
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_that_another_keeps_from_running_notes_nothing(
+    checkpoints: Checkpoints, writing: sqlite3.Connection, database: Path, tmp_path: Path
+) -> None:
+    """While an erasure moves the log itself: a kill would leave a database older than its note."""
+    commit(writing)
+    command = [sys.executable, "-c", HOLD_CHECKPOINT_LOCK, f"{database}-shm"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"held\n"
+        checkpoints._checkpoint()
+        assert noted_generation(tmp_path / "generation") == 0
+        other.communicate()
+    checkpoints._checkpoint()
+    assert noted_generation(tmp_path / "generation") == generation_in(database.read_bytes())

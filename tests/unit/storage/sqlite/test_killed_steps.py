@@ -114,7 +114,7 @@ def test_while_messages_are_deleted_and_erased(data_dir: Path, ids: dict[str, st
         store.erase()
 
     seen = set()
-    for reports, store in killed_at_each_step(data_dir, delete):
+    for reports, store in killed_at_each_step(data_dir, delete, 16):
         found = stored(store)
         assert found.items() <= {ids[key]: raw for key, raw in BEFORE.items()}.items()
         gone = sorted(key for key in BEFORE if ids[key] not in found)
