@@ -176,9 +176,9 @@ def test_the_commands_work_beside_the_server(container: Container) -> None:
 
 
 def test_no_process_has_more_than_it_needs(container: Container) -> None:
-    """Master, workers and metrics port run as the image's user, and without capabilities."""
+    """Master, workers, metrics and retention run as the image's user, and without capabilities."""
     pids = [container.pid, *children(container.pid)]
-    assert len(pids) == 1 + 2 + 1
+    assert len(pids) == 1 + 2 + 2
     for pid in pids:
         fields = status(pid)
         assert set(fields["Uid"].split()) == {str(USER)}
