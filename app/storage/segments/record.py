@@ -29,13 +29,12 @@ MESSAGE, DELETION = 1, 2
 MOST_DESCRIPTION_BYTES = 1024 * 1024
 DESCRIPTION_BEGINS = b'{"id":'
 
-# A flat JSON object that isn't closed, perhaps in the middle of a string.
+# A flat JSON object that isn't closed, perhaps in the middle of a string. Each byte fits one place
+# only, so no failure takes long; possessive quantifiers are wrong in Python before 3.11.5.
+_STRING = rb'"[^"\\\x00-\x1f]*(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*)*'
+_OUTSIDE = rb'[^"}\x00-\x1f]*'
 _BROKEN_OFF = re.compile(
-    rb"""(?:\{
-    (?: [^"}\x00-\x1f] | " (?: [^"\\\x00-\x1f] | \\[^\x00-\x1f] )*+ " )*+
-    (?: " (?: [^"\\\x00-\x1f] | \\[^\x00-\x1f] )*+ \\? )?
-    )?""",
-    re.VERBOSE,
+    rb'(?:\{%b(?:%b"%b)*(?:%b\\?)?)?' % (_OUTSIDE, _STRING, _OUTSIDE, _STRING)
 )
 
 
