@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from support.records import recorded_messages
 from support.server import Server
 from support.soak_load import SoakLoad
 
@@ -112,9 +113,14 @@ class Verdict:
     def said(self, server: Server) -> None:
         """Judge what is left when the server has stopped: segments, errors."""
         with closing(SQLiteStore(server.data_dir)) as store:
-            named = sum(row.size for row in store.search(Query()))
-        kept = sum(path.stat().st_size for path in (server.data_dir / "segments").iterdir())
-        self._equal("bytes of segments, as the rows say", kept, named)
+            named = sorted(row.message_id for row in store.search(Query()))
+        kept = sorted(recorded_messages(server.data_dir))
+        self._check(
+            "records in segments, one for each row",
+            f"{len(kept):,}",
+            f"= {len(named):,}",
+            kept == named,
+        )
         errors = [line for line in server.log() if line["level"] in {"ERROR", "CRITICAL"}]
         self._equal("errors in the log", len(errors), 0)
         self._rows += [("", "", str(line)[:500], "") for line in errors[:5]]
