@@ -124,6 +124,7 @@ def test_a_message_from_another_process_ends_the_wait(
         message_id = add(others)
         assert ids(waited.result(2)) == [message_id]
         assert time.monotonic() - began < ANSWER_SECONDS
+        wait_for(lambda: not is_watching(), 2)  # its connection has to be closed with the store
 
 
 def test_a_wait_without_a_message_ends_in_time(
