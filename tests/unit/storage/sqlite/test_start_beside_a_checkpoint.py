@@ -11,6 +11,7 @@ from support.killed import Report, killed_after
 from support.store import add, start, stored
 
 from app.errors import StorageUnavailable
+from app.state.lock_file import locked
 from app.storage.sqlite import creation, rebuilding
 from app.storage.sqlite.creation import create_store
 from app.storage.sqlite.database_file import header as read_header
@@ -28,7 +29,8 @@ def fill(data_dir: Path, count: int) -> dict[str, bytes]:
         report({add(store, b"mail", str(each), subject="s" * 200): each for each in range(count)})
 
     create_store(data_dir).close()
-    [ids] = killed_after(work)
+    with locked(data_dir / "checkpoint.lock"):  # so that the log has all of it
+        [ids] = killed_after(work)
     return dict.fromkeys(ids, b"mail")
 
 
