@@ -35,7 +35,7 @@ test: $(BIN)/dev-installed ## Install and run all tests but those of the image
 	$(BIN)/python -m pytest $(BESIDE)
 	$(BIN)/python -m pytest $(ALONE)
 
-test-fast: $(BIN)/dev-installed ## Run those that start no server, in less than a minute
+test-fast: $(BIN)/dev-installed ## Run those that start no server, in about two minutes
 	$(BIN)/python -m pytest $(FAST)
 
 test-pythons: $(BIN)/dev-installed ## Run those with each other Python from 3.11 on that is there

@@ -25,7 +25,7 @@ from urllib.parse import urlencode
 
 from bench_delivery import SIZES, run
 from filled_store import FIRST, RECIPIENTS, fill, renumber
-from subject import CHECKOUT, Subject, subjects
+from subject import CHECKOUT, TOKEN, Subject, subjects
 
 from app.reading.cursor import make_cursor
 from app.storage.sqlite.store_id import store_id
@@ -146,7 +146,7 @@ def report_waiters(wrk: str) -> None:
 
 @contextmanager
 def waiting(server: Subject, count: int) -> Iterator[None]:
-    """Keep that many clients waiting for mail to somebody who never gets any."""
+    """Keep that many clients waiting for mail to somebody who gets none until the end."""
     is_over = Event()
     waiters = [Thread(target=wait_again_and_again, args=(server, is_over)) for _ in range(count)]
     for waiter in waiters:
@@ -154,12 +154,22 @@ def waiting(server: Subject, count: int) -> Iterator[None]:
     time.sleep(1)
     yield
     is_over.set()
+    deliver(server, f"{id(is_over)}@example.com")
     for waiter in waiters:
         waiter.join()
 
 
+def deliver(server: Subject, recipient: str) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "message/rfc822"}
+    with connected(server) as client:
+        raw = f"From: a@example.com\r\nTo: {recipient}\r\n\r\n".encode()
+        client.request("POST", "/mail/inbound", raw, headers)
+        answer = client.getresponse()
+        assert answer.status == http.client.OK, answer.read()
+
+
 def wait_again_and_again(server: Subject, is_over: Event) -> None:
-    query = {"after": "", "wait": "2", "recipient": "nobody@example.com"}
+    query = {"after": "", "wait": "20", "recipient": f"{id(is_over)}@example.com"}
     with connected(server) as client:
         while not is_over.is_set():
             page_milliseconds(client, query)
