@@ -33,9 +33,7 @@ DESCRIPTION_BEGINS = b'{"id":'
 # only, so no failure takes long; possessive quantifiers are wrong in Python before 3.11.5.
 _STRING = rb'"[^"\\\x00-\x1f]*(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*)*'
 _OUTSIDE = rb'[^"}\x00-\x1f]*'
-_BROKEN_OFF = re.compile(
-    rb'(?:\{%b(?:%b"%b)*(?:%b\\?)?)?' % (_OUTSIDE, _STRING, _OUTSIDE, _STRING)
-)
+_BROKEN_OFF = re.compile(rb'(?:\{%b(?:%b"%b)*(?:%b\\?)?)?' % (_OUTSIDE, _STRING, _OUTSIDE, _STRING))
 
 
 @dataclass(frozen=True)
