@@ -121,7 +121,7 @@ def delete_messages() -> Response:
     - 200: for each id, in the order given, whether a message was deleted
     - 400 `bad_request` if the body is anything but a list of 1 to 500 ids: nothing is deleted
     - 401, 403, 429, 503 as for the list
-    - 408 `timeout` if the body arrives too slowly, 413 `message_too_large` if it exceeds 64 KiB
+    - 408 `timeout` if the body arrives too slowly, 413 `message_too_large` if it exceeds 1 MiB
     - 415 `unsupported_media_type` if it isn't declared as application/json
     """
     load_query(_NO_PARAMETERS, request.args)

@@ -92,7 +92,7 @@ def test_each_limit_can_be_off(tmp_path: Path) -> None:
 
 
 def test_two_limits_of_one_client_have_two_buckets(tmp_path: Path) -> None:
-    """They share memory, but a request that is taken from one isn't taken from the other."""
+    """They share memory, but a request counts against one of them only."""
     services = built(
         tmp_path, rate_limit_per_minute=1, rate_limit_burst=2, api_rate_limit_per_minute=30
     )

@@ -58,7 +58,7 @@ def create_store(data_dir: Path) -> SQLiteStore:
                 remove_unfinished(data_dir)
         sweep_unfinished(store_id_file(data_dir))
         # Created here, since a command run by root would leave a file that the server can't read.
-        # Mail can be received without it, so a full disk or a damaged file is no reason to stop.
+        # Mail can be received without it, so a full disk or a damaged file doesn't prevent a start.
         with suppress(OSError, StorageUnavailable):
             store_id(data_dir)
     return SQLiteStore(data_dir)

@@ -49,7 +49,7 @@ def client_of_request(environ: "WSGIEnvironment") -> str:
 
 
 def _claims(environ: "WSGIEnvironment") -> Claims:
-    # Only a relay hands in mail for a client; who reads would choose a bucket by it.
+    # Only a relay may name its client: others could choose their bucket that way.
     is_of_relay = current_request().rule in RULES
     return Claims(
         environ.get("HTTP_X_ORIGINAL_CLIENT_ADDRESS") if is_of_relay else None,

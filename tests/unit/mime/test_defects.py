@@ -111,7 +111,7 @@ CASES = [(defect, raw) for defect, messages in BROKEN.items() for raw in message
 
 
 def test_a_good_message_has_no_defect() -> None:
-    """UTF-8 in header fields and old charsets are no defects."""
+    """UTF-8 in header fields and old charsets aren't defects."""
     parsed = parse(CLEAN)
     assert (parsed.defects, parsed.truncated) == ((), False)
     assert (parsed.subject, parsed.text) == ("Grüße", "Grüße ")
