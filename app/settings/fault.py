@@ -21,3 +21,7 @@ class InvalidSettings(Exception):
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("\n".join(map(str, faults)))
         self.faults = tuple(faults)
+
+
+class UnreadableDocument(Exception):
+    """The text is not a configuration; the message never quotes from it."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.settings.document import UnreadableDocument, parse, shown_key
-from app.settings.fault import Fault
+from app.settings.document import parse, shown_key
+from app.settings.fault import Fault, UnreadableDocument
 from app.settings.formats import from_home
 from app.settings.names import misspelled, nearest
 from app.settings.schema import defaults, is_secret, properties, variable
