@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.settings import checks
+from app.settings.advice import warnings
+from app.settings.checks import errors
+from app.settings.endpoints import Deliveries, Endpoint
 from app.settings.fault import Fault, InvalidSettings
+from app.settings.masking import masked
 from app.settings.model import (
     Mail,
     RateLimit,
@@ -20,6 +23,7 @@ from app.settings.model import (
     assemble,
 )
 from app.settings.schema import SHARE
+from app.settings.secret_files import read_secret_files
 from app.settings.sources import (
     find_file,
     merge,
@@ -27,9 +31,12 @@ from app.settings.sources import (
     read_environment,
     read_flags,
 )
+from app.settings.webhook_secret import without_secrets
 
 __all__ = [
     "SHARE",
+    "Deliveries",
+    "Endpoint",
     "Fault",
     "Inspection",
     "InvalidSettings",
@@ -95,22 +102,30 @@ def inspect(
     from_flags, from_environment = read_flags(flags or {}), read_environment(environment)
     sources = (from_flags, from_environment, from_file)
     values = merge(*sources, read_defaults(environment))
+    secret_files = read_secret_files(values)
     origins = {k: v for k, v in from_environment.origins.items() if k not in from_flags.values}
-    errors = [fault for source in sources for fault in source.faults] + [
-        origins[fault.key].of(fault) if fault.key in origins else fault
-        for fault in checks.errors(values)
+    wrong = [fault for source in sources for fault in source.faults] + [
+        origins[fault.setting].of(fault) if fault.setting in origins else fault
+        for fault in errors(values, secret_files.faults)
     ]
-    warnings = [
-        origins[fault.key].of(fault) if fault.key in origins and origins[fault.key].file else fault
-        for fault in checks.warnings(values, file, from_file.values)
+    unwise = [
+        origins[fault.setting].of(fault)
+        if fault.setting in origins and origins[fault.setting].file
+        else fault
+        for fault in warnings(values, file, from_file.values)
     ]
-    settings = None if errors else assemble(values)
+    settings = None if wrong else assemble(values, secret_files.secrets)
     effective = {} if settings is None else {"data_dir": str(settings.storage.data_dir)}
     return Inspection(
-        values=checks.masked(values) | effective,
-        errors=tuple(errors),
-        warnings=(*from_environment.warnings, *warnings),
+        values=masked(values) | effective,
+        errors=tuple(map(_unrevealing, wrong)),
+        warnings=tuple(map(_unrevealing, (*from_environment.warnings, *unwise))),
         file=file,
         file_keys=frozenset(from_file.values),
         settings=settings,
     )
+
+
+def _unrevealing(fault: Fault) -> Fault:
+    # A secret may be in the wrong place, such as that of a path, and be quoted.
+    return Fault(fault.key, without_secrets(fault.message))

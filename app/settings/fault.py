@@ -6,10 +6,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault of one key; `message` never contains the value of a secret."""
+    """One fault of one key; `message` never contains the value of a secret.
+
+    `key` may be the path of a member in a list of mappings, such as `endpoints[1].timeout`.
+    """
 
     key: str
     message: str
+
+    @property
+    def setting(self) -> str:
+        """The key of the setting that contains the fault."""
+        return self.key.partition("[")[0]
 
     def __str__(self) -> str:
         return f"{self.key}: {self.message}"

@@ -3,16 +3,18 @@
 Each raises ValueError, which says what is wrong without quoting the value.
 """
 
-import os
 import re
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from jsonschema import FormatChecker
 
+from app.address import is_address
 from app.domains import comparable
+from app.settings.files import from_home, real_path
+from app.settings.webhook_secret import check_webhook_secret
+from app.settings.webhook_url import check_webhook_url
 
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+\.?\Z){_LABEL}\.?", re.ASCII | re.IGNORECASE)
@@ -32,26 +34,6 @@ _SYSTEM_TREES = frozenset((
     "usr",
 ))
 # fmt: on
-
-
-def from_home(path: str) -> str:
-    """Return `path` with the home directory for `~` at its beginning, as shells do.
-
-    Of a user who doesn't exist it stays as it is.
-    """
-    try:
-        return os.path.expanduser(path)  # noqa: PTH111 - Path's raises for an unknown user
-    except ValueError:  # a name that no user can have
-        return path
-
-
-def real_path(path: str) -> Path:
-    """Return `path` as an absolute path without symbolic links, whether or not it exists.
-
-    `~` at its beginning is the home directory.
-    """
-    # POSIX keeps a double slash at the start, where Linux gives it no meaning.
-    return Path("/" + os.path.realpath(from_home(path)).lstrip("/"))
 
 
 def check_token(token: str) -> None:
@@ -116,6 +98,25 @@ def check_path(path: str) -> None:
         raise ValueError("is not a valid path")
 
 
+def check_endpoint_name(name: str) -> None:
+    """Refuse a name that isn't safe as a metric label and a file name."""
+    if not re.fullmatch(r"[a-z0-9-]{1,63}", name):
+        raise ValueError("is not a name of lower-case letters, digits and hyphens")
+
+
+def check_recipients(pattern: str) -> None:
+    """Refuse a pattern that no recipient can match."""
+    if pattern.count("*") > 1:
+        raise ValueError("has more than one star")
+    local_part, at, domain = pattern.rpartition("@")
+    if "*" in domain and at:
+        raise ValueError("has a star in its domain")
+    if "*" in local_part[:-1]:
+        raise ValueError("has a star before the end of its local part")
+    if pattern != "*" and not is_address(pattern.replace("*", "x")):
+        raise ValueError("is not the address of a recipient")
+
+
 CHECKER = FormatChecker(formats=())
 
 
@@ -135,3 +136,7 @@ _register("gomail-host", check_host)
 _register("gomail-network", check_network)
 _register("gomail-path", check_path)
 _register("gomail-redis-url", check_redis_url)
+_register("gomail-endpoint-name", check_endpoint_name)
+_register("gomail-recipients", check_recipients)
+_register("gomail-webhook-secret", check_webhook_secret)
+_register("gomail-webhook-url", check_webhook_url)

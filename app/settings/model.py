@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from app.domains import comparable
-from app.settings.formats import real_path
+from app.settings.endpoints import Deliveries, Secrets, as_tuple, make_endpoints
+from app.settings.files import real_path
 
 WAITING_THREADS = 120
 """How many requests of one worker may wait for bytes, on top of the `threads` being handled."""
@@ -24,10 +25,6 @@ def _domain(name: str | None) -> str | None:
 
 def _domains(names: Iterable[str]) -> frozenset[str]:
     return frozenset(map(comparable, names))
-
-
-def _tokens(tokens: str | Iterable[str] | None) -> tuple[str, ...]:
-    return (tokens,) if isinstance(tokens, str) else tuple(tokens or ())
 
 
 def _networks(networks: Iterable[str]) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -87,8 +84,8 @@ class Retention:
 class Authentication:
     """The configured tokens; if one of these is empty, a token of that kind is generated."""
 
-    bearer_tokens: tuple[str, ...] = field(metadata=_from("bearer_token", _tokens), repr=False)
-    api_tokens: tuple[str, ...] = field(metadata=_from("api_token", _tokens), repr=False)
+    bearer_tokens: tuple[str, ...] = field(metadata=_from("bearer_token", as_tuple), repr=False)
+    api_tokens: tuple[str, ...] = field(metadata=_from("api_token", as_tuple), repr=False)
 
 
 @dataclass(frozen=True)
@@ -149,12 +146,16 @@ class Settings:
     authentication: Authentication
     mail: Mail
     rate_limit: RateLimit
+    deliveries: Deliveries
     metrics: Metrics
     logging: Logging
 
 
-def assemble(values: Mapping[str, Any]) -> Settings:
-    """Return the settings made of `values`, which must have passed every check."""
+def assemble(values: Mapping[str, Any], secrets: Secrets | None = None) -> Settings:
+    """Return the settings made of `values`, which must have passed every check.
+
+    `secrets` are the contents of the secret_file of each endpoint that has one.
+    """
     return Settings(
         server=_part(Server, values),
         timeouts=_part(Timeouts, values),
@@ -163,6 +164,9 @@ def assemble(values: Mapping[str, Any]) -> Settings:
         authentication=_part(Authentication, values),
         mail=_part(Mail, values),
         rate_limit=_part(RateLimit, values),
+        deliveries=Deliveries(
+            tuple(make_endpoints(values, secrets or {})), values["delivery_threads"]
+        ),
         metrics=_part(Metrics, values),
         logging=_part(Logging, values),
     )

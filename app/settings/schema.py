@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,27 @@ def properties() -> Mapping[str, Property]:
     """Return the schema of each key, in the order of the file."""
     known: Mapping[str, Property] = schema()["properties"]
     return known
+
+
+def is_object_list(known: Property) -> bool:
+    """Return whether a key is a list of mappings, as endpoints is."""
+    return bool(known.get("items", {}).get("type") == "object")
+
+
+def members(key: str) -> Mapping[str, Property]:
+    """Return the schema of each member of the mappings in the list `key`."""
+    known: Mapping[str, Property] = properties()[key]["items"]["properties"]
+    return known
+
+
+def required(key: str) -> Set[str]:
+    """Return the members that each mapping in the list `key` must have."""
+    return frozenset(properties()[key]["items"]["required"])
+
+
+def has_flag(key: str) -> bool:
+    """Return whether `key` can be set on the command line, which has no room for mappings."""
+    return not is_object_list(properties()[key])
 
 
 def is_secret(key: str) -> bool:

@@ -1,17 +1,23 @@
 """Collects the values from flags, environment and file, without checking them."""
 
-import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.settings.document import parse, shown_key
+from app.settings.document import parse, parse_json, repeated_members, shown_key
 from app.settings.fault import Fault, UnreadableDocument
-from app.settings.formats import from_home
+from app.settings.files import UnreadableFile, from_home, read_text
 from app.settings.names import misspelled, nearest
-from app.settings.schema import defaults, is_secret, properties, variable
+from app.settings.schema import (
+    allowed,
+    defaults,
+    is_object_list,
+    is_secret,
+    properties,
+    variable,
+)
 from app.settings.values import from_file, from_text
 
 STANDARD_FILES = tuple(
@@ -70,11 +76,12 @@ def read_environment(environment: Mapping[str, str]) -> Source:
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     faults, warnings = _unknown_variables(environment)
-    for key, known in properties().items():
+    for key in properties():
         text, fault = _value_of(key, environment)
         if text:
-            values[key] = from_text(known, text)
             origins[key] = _origin(key, environment)
+            values[key], found = _understood(key, text)
+            faults += map(origins[key].of, found)
         if fault:
             faults.append(fault)
     return Source(values, tuple(faults), tuple(warnings), origins)
@@ -140,11 +147,22 @@ def _value_of(key: str, environment: Mapping[str, str]) -> tuple[str, Fault | No
     return (_read_secret(key, Path(from_home(file)))) if file else (text, None)
 
 
+def _understood(key: str, text: str) -> tuple[object, list[Fault]]:
+    known = properties()[key]
+    if not is_object_list(known):
+        return from_text(known, text), []
+    try:
+        value = parse_json(text)
+    except UnreadableDocument as error:
+        return [], [Fault(key, f"{error} (allowed: {allowed(known)}, as JSON)")]
+    return from_file(known, value), list(repeated_members(key, value))
+
+
 def _read_secret(key: str, path: Path) -> tuple[str, Fault | None]:
     try:
-        secret = path.read_text(encoding="utf-8-sig").strip()
-    except (OSError, ValueError) as error:
-        return "", Fault(key, f"{variable(key)}_FILE: {path} {_reason(error)}")
+        secret = read_text(path).strip()
+    except UnreadableFile as error:
+        return "", Fault(key, f"{variable(key)}_FILE: {path} {error}")
     empty = Fault(key, f"{variable(key)}_FILE: {path} is empty")
     return secret, None if secret else empty
 
@@ -181,11 +199,8 @@ def _found(path: Path) -> tuple[Path, Source]:
 
 def _read_file(path: Path) -> Source:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        values, repeated = parse(text, json_only=path.suffix == ".json")
-    except (OSError, ValueError) as error:
-        return Source({}, (Fault("config", f"{path} {_reason(error)}"),))
-    except UnreadableDocument as error:
+        values, repeated = parse(read_text(path), json_only=path.suffix == ".json")
+    except (UnreadableFile, UnreadableDocument) as error:
         return Source({}, (Fault("config", f"{path} {error}"),))
     given = {key: value for key, value in values.items() if value is not None}
     understood = {key: from_file(properties()[key], value) for key, value in _known(given).items()}
@@ -206,13 +221,3 @@ def _unknown_key(key: str) -> str:
     near = nearest(key, properties())
     known = f"nearest: {near}" if near else "see flask gomail validate --show-schema"
     return f"is unknown ({known})"
-
-
-def _reason(error: OSError | ValueError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "does not exist"
-    if isinstance(error, UnicodeDecodeError):
-        return "is not UTF-8 text"
-    if isinstance(error, OSError) and error.errno:
-        return f"can't be read: {os.strerror(error.errno)}"
-    return "can't be read"

@@ -1,8 +1,10 @@
 """Converts the values that people write to the types in the schema, without checking them."""
 
 import re
+from typing import Any
 
-from app.settings.schema import Property, is_size
+from app.settings.schema import Property, is_object_list, is_size
+from app.settings.webhook_secret import split_secrets
 
 _TRUTH = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
@@ -18,6 +20,9 @@ def from_text(known: Property, text: str) -> object:
     Text that can't be converted is returned unchanged. Commas separate tokens.
     """
     text = text.strip()
+    if known.get("format") == "gomail-webhook-secret":
+        secrets = split_secrets(text)
+        return secrets if len(secrets) > 1 else text
     if known["type"] == "integer" and _WHOLE_NUMBER.fullmatch(text):
         return int(text)
     if "array" in known["type"] and isinstance(known["type"], list):
@@ -28,8 +33,12 @@ def from_text(known: Property, text: str) -> object:
 def from_file(known: Property, value: object) -> object:
     """Return a value from the file converted to the type of its key, or unchanged if that fails.
 
-    Only text is converted, and only a size to a number: other numbers need no quotes.
+    Only text is converted, and only a size to a number: other numbers need no quotes. A list of
+    mappings is converted member by member.
     """
+    if is_object_list(known):
+        items = value if isinstance(value, list) else []
+        return [_converted(known["items"]["properties"], item) for item in items] or value
     if not isinstance(value, str):
         return value
     if known["type"] == "boolean":
@@ -39,6 +48,17 @@ def from_file(known: Property, value: object) -> object:
     if "enum" in known:
         return value.strip().lower() if value.strip().lower() in known["enum"] else value
     return _size(value) if is_size(known) else value
+
+
+def _converted(members: Property, item: object) -> object:
+    """Return the members of `item` that aren't null, converted; an item of any other kind as is."""
+    if not isinstance(item, dict):
+        return item
+    given: dict[Any, object] = {name: value for name, value in item.items() if value is not None}
+    return {
+        name: from_file(members[name], value) if name in members else value
+        for name, value in given.items()
+    }
 
 
 def _items(text: str) -> list[str]:

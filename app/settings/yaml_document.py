@@ -1,11 +1,12 @@
 """Reads YAML with the types that settings use."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import ClassVar
 
 import yaml
 
+from app.settings.counted_keys import CountedKeys
 from app.settings.fault import UnreadableDocument
 
 _PREFIX = "tag:yaml.org,2002:"
@@ -40,28 +41,28 @@ class _Loader(yaml.SafeLoader):
         """Return the number, which is decimal without a prefix."""
         return int(self.construct_scalar(node), 0)
 
+    def construct_counted_map(self, node: yaml.MappingNode) -> Iterator[CountedKeys]:
+        """Yield the mapping before it is filled, since it may contain itself."""
+        made = CountedKeys()
+        yield made
+        made.update(self.construct_mapping(node))
+        made.note(key.value for key, _ in node.value)
+
 
 _Loader.add_constructor(f"{_PREFIX}int", _Loader.construct_whole_number)
+_Loader.add_constructor(f"{_PREFIX}map", _Loader.construct_counted_map)
 
 
-def parse_yaml(text: str) -> tuple[object, Sequence[str]]:
-    """Return the value in `text` and the keys of its mapping, if it is one.
-
-    Raises UnreadableDocument.
-    """
+def parse_yaml(text: str) -> object:
+    """Return the value in `text`; its mappings are CountedKeys. Raises UnreadableDocument."""
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        if node is None:
-            return None, ()
-        value = loader.construct_document(node)
+        loaded: object = yaml.load(text, _Loader)  # noqa: S506 - of the safe one
     except yaml.YAMLError as error:
         raise UnreadableDocument(_yaml_problem(error)) from error
     # PyYAML lets conversion errors through, such as those for `!!int 0x_` or `!!bool perhaps`.
     except (ValueError, KeyError, ArithmeticError, RecursionError) as error:
         raise UnreadableDocument("contains a value that can't be read as YAML") from error
-    keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
-    return value, keys
+    return loaded
 
 
 def _yaml_problem(error: yaml.YAMLError) -> str:

@@ -29,6 +29,17 @@ planted = st.sampled_from(
         {"value": [SECRET]},
     ]
 )
+WHSEC = f"whsec_{SECRET}"
+members = st.sampled_from(
+    [
+        *("name", "url", "recipients", "secret_file", "secret", "ca_file", "format", "timeout"),
+        WHSEC,
+    ]
+)
+endpoint_lists = st.lists(
+    st.dictionaries(members, st.sampled_from([WHSEC, [WHSEC], [1, WHSEC], {WHSEC: WHSEC}, 1, None]))
+    | st.sampled_from([WHSEC, [WHSEC], {"url": f"https://x:{SECRET}@y/"}, {"url": SECRET}])
+)
 broken_lines = st.sampled_from(
     [
         f"bearer_token: *{SECRET}",
@@ -102,6 +113,24 @@ def test_a_planted_secret_is_never_shown(
         inspect(environ={"MAIL_BEARER_TOKEN": str(secret), "MAIL_CONFIG": "/dev/null"}),
     ]
     for inspection in inspections:
+        assert SECRET not in everything_shown(inspection)
+
+
+@unhurried
+@given(endpoints=endpoint_lists, secret=st.sampled_from([WHSEC, [WHSEC], {WHSEC: 1}]))
+def test_a_planted_secret_of_an_endpoint_is_never_shown(
+    tmp_path_factory: pytest.TempPathFactory, endpoints: list[object], secret: object
+) -> None:
+    """In whichever member it is, as key or as value, in the file or in the variable."""
+    settings = {"endpoints": endpoints, "webhook_secret": secret, "webhook_url": WHSEC}
+    config = tmp_path_factory.getbasetemp() / "endpoints.yaml"
+    config.write_text(json.dumps(settings), encoding="utf-8")
+    environ = {"MAIL_ENDPOINTS": json.dumps(endpoints), "MAIL_WEBHOOK_SECRET": json.dumps(secret)}
+    for inspection in (
+        inspect(environ={}, config=config),
+        inspect(settings, {"MAIL_CONFIG": "/dev/null"}),
+        inspect(environ={"MAIL_CONFIG": "/dev/null"} | environ),
+    ):
         assert SECRET not in everything_shown(inspection)
 
 
