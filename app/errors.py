@@ -46,6 +46,11 @@ _KINDS = (
         "timeout", 408, "The client was slower than read_timeout or handler_timeout.", "error"
     ),
     ErrorKind(
+        "conflict",
+        409,
+        "The state of the delivery doesn't allow this; see `detail`.",
+    ),
+    ErrorKind(
         "message_too_large",
         413,
         "The message, or the JSON body that carries it, exceeds what max_message_size allows.",
@@ -216,5 +221,30 @@ class MessageNotFound(GoMailError):
     code = "not_found"
 
 
+class DeliveryNotFound(GoMailError):
+    """No delivery has this id or number."""
+
+    code = "not_found"
+
+
+class EndpointNotFound(GoMailError):
+    """No endpoint has this name."""
+
+    code = "not_found"
+
+
+class Conflict(GoMailError):
+    """See ERRORS."""
+
+    code = "conflict"
+
+
 class MessageCorrupt(GoMailError):
     """The stored bytes no longer match the SHA-256 taken when they arrived."""
+
+
+class MessageUnreadable(GoMailError):
+    """The stored bytes of one message can't be read, although the store works otherwise.
+
+    The cause (errno, path) is in `__cause__`, for the log only.
+    """

@@ -1,7 +1,10 @@
-"""Deletes messages that are too old, and the oldest of those that are too many."""
+"""Deletes messages that are too old, and the oldest of those that are too many.
+
+A message with a pending or dead delivery stays until the delivery is settled or discarded.
+"""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from app.settings.model import Retention
@@ -9,6 +12,7 @@ from app.storage.interface import MessageStore
 from app.storage.message import Reason, StoredMessage
 
 PIECE_MESSAGES = 25
+ATTEMPT_DAYS = 30
 PAUSES_A_PIECE = 60
 LONG_RUN_SECONDS = 3600.0
 PAUSES_IN_A_LONG_RUN = 5
@@ -44,37 +48,48 @@ class Expiry:
 
         Raises StorageUnavailable; what was done until then is kept.
         """
-        count, began = 0, self._timer()
-        while removed := self._remove_piece(began):
-            count += removed
+        count, began, last = 0, self._timer(), None
+        while removed := self._remove_piece(began, last):
+            count += len(removed)
+            last = removed[-1]  # messages before it that are left are not delivered yet
         if count:
             _log.info("Retention has deleted %d messages", count)
         self._store.erase()
-        self._store.note_retention(self._clock())
+        self._store.note_retention(self._clock(), self._kept_for_delivery())
 
     def forget(self) -> None:
-        """Forget what was deleted more than deduplication_days ago; raises StorageUnavailable."""
-        self._store.forget_deleted(self._days_ago(self._limits.deduplication_days))
+        """Forget messages deleted more than deduplication_days ago, and old attempts.
 
-    def _remove_piece(self, run_began: float) -> int:
+        Raises StorageUnavailable.
+        """
+        self._store.forget_deleted(self._days_ago(self._limits.deduplication_days))
+        self._store.deliveries.forget_attempts(self._days_ago(ATTEMPT_DAYS))
+
+    def _remove_piece(self, run_began: float, last: str | None) -> list[str]:
         began = self._timer()
-        expired = self._expired(self._store.oldest(PIECE_MESSAGES)) if self._has_limits() else []
+        expired = self._expired(last) if self._has_limits() else []
         if not expired:
-            return 0
+            return []
         ids = [message.message_id for message in expired]
         self._store.remove(ids, Reason.RETENTION)
         ended = self._timer()
         is_long = ended - run_began > LONG_RUN_SECONDS
         self._pause((ended - began) * (PAUSES_IN_A_LONG_RUN if is_long else PAUSES_A_PIECE))
-        return len(ids)
+        return ids
 
     def _has_limits(self) -> bool:
         return bool(self._limits.days or self._limits.max_bytes)
 
-    def _expired(self, oldest: Sequence[StoredMessage]) -> list[StoredMessage]:
+    def _kept_for_delivery(self) -> int:
+        if self._excess_bytes() > 0:
+            return self._store.count_undone(None)
+        days = self._limits.days
+        return self._store.count_undone(self._days_ago(days)) if days else 0
+
+    def _expired(self, last: str | None) -> list[StoredMessage]:
         excess = self._excess_bytes()
         expired = []
-        for message in oldest:
+        for message in self._store.oldest_done(PIECE_MESSAGES, last):
             if excess <= 0 and not self._is_too_old(message):
                 break
             expired.append(message)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from app.storage.body import Body
+from app.storage.delivery_queue import DeliveryQueue
 from app.storage.message import Message, Reason, Receipt, Statistics, StoredMessage
 
 
@@ -82,12 +83,19 @@ class StoreRecorder(Protocol):
 class MessageStore(Protocol):
     """Durable, idempotent storage. Every method may be called from any thread."""
 
+    @property
+    def deliveries(self) -> DeliveryQueue:
+        """The queue of deliveries, which are removed with their messages."""
+        ...
+
     def new_body(self) -> Body:
         """Return an empty body, to be filled and passed to `add` of this store, or discarded."""
         ...
 
     def add(self, message: Message, body: Body) -> Receipt:
         """Store `message` once for each idempotency key; atomic, and durable on return.
+
+        A delivery to each of its endpoints is made with it, due at once; of a repeat none is made.
 
         The store owns the body from then on, even after a failure. Raises StorageUnavailable, and
         then the message is not visible.
@@ -110,10 +118,18 @@ class MessageStore(Protocol):
         """
         ...
 
+    def find(self, message_id: str) -> tuple[StoredMessage, Callable[[], bytes]]:
+        """Return what `get` does, and a function that returns and raises what `read` does.
+
+        That costs one look-up for both.
+        """
+        ...
+
     def remove(self, message_ids: Sequence[str], reason: Reason) -> list[str]:
         """Delete messages for good, and return the ids of those that were there; durable on return.
 
         They are not visible any more, and never come back; repeats of them are still recognized.
+        For Reason.RETENTION, messages with pending or dead deliveries stay.
         Their bytes may be there until `erase`. Raises StorageUnavailable.
         """
         ...
@@ -132,8 +148,11 @@ class MessageStore(Protocol):
         """
         ...
 
-    def note_retention(self, at: datetime) -> None:
-        """Note when retention ran last; raises StorageUnavailable."""
+    def note_retention(self, at: datetime, kept_for_delivery: int) -> None:
+        """Note when retention last ran, and how many messages it kept for delivery.
+
+        Raises StorageUnavailable.
+        """
         ...
 
     def statistics(self) -> Statistics:
@@ -178,11 +197,19 @@ class MessageStore(Protocol):
         """
         ...
 
-    def oldest(self, limit: int) -> list[StoredMessage]:
-        """Return up to `limit` messages, the first to be received first.
+    def oldest_done(self, limit: int, after: str | None) -> list[StoredMessage]:
+        """Return up to `limit` messages without pending or dead deliveries, oldest first.
 
-        That is the order of their times, whereas a message that came back after a crash has a
-        later number. Raises StorageUnavailable.
+        Only messages whose id is greater than `after` are returned, in the order of the times of
+        receipt; numbers differ from that order after a crash. Raises StorageUnavailable.
+        """
+        ...
+
+    def count_undone(self, before: datetime | None) -> int:
+        """Return the number of messages with pending or dead deliveries.
+
+        Only messages received before `before` count, or all if it is None. Raises
+        StorageUnavailable.
         """
         ...
 

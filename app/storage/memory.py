@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 
 from app.domains import comparable_address
 from app.errors import MessageNotFound
 from app.storage.body import Body
+from app.storage.delivery_queue import DeliveryQueue
 from app.storage.header_message_id import has_header_message_id
 from app.storage.interface import Arrivals, Page, Query
+from app.storage.memory_deliveries import MemoryDeliveries
 from app.storage.message import Message, Reason, Receipt, Statistics, StoredMessage
 
 
@@ -23,15 +26,22 @@ class MemoryStore:
 
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._messages: dict[str, tuple[StoredMessage, bytes, str]] = {}
         self._receipts: dict[str, tuple[str, datetime]] = {}
         self._deleted_at: dict[str, datetime] = {}
         self._deleted = Counter[Reason]()
         self._numbers = itertools.count(1)
         self._retention_ran_at: datetime | None = None
+        self._kept_for_delivery = 0
         self._identity = secrets.token_bytes(8)
         self._changes = 0
+        self._deliveries = MemoryDeliveries(self._lock, self._all, clock)
+
+    @property
+    def deliveries(self) -> DeliveryQueue:
+        """See MessageStore.deliveries."""
+        return self._deliveries
 
     def new_body(self) -> Body:
         """See MessageStore.new_body."""
@@ -46,6 +56,7 @@ class MemoryStore:
                 stored = _stored(next(self._numbers), message, body)
                 self._messages[message.message_id] = stored, b"".join(body.chunks), key
                 self._receipts[key] = message.message_id, message.received_at
+                self._deliveries.make(stored, message.endpoints)
                 self._changes += 1
             body.discard()
             return Receipt(*self._receipts[key], duplicate)
@@ -63,12 +74,22 @@ class MemoryStore:
         """See MessageStore.read."""
         return self._find(message_id)[1]
 
+    def find(self, message_id: str) -> tuple[StoredMessage, Callable[[], bytes]]:
+        """See MessageStore.find."""
+        return self.get(message_id), partial(self.read, message_id)
+
     def remove(self, message_ids: Sequence[str], reason: Reason) -> list[str]:
         """See MessageStore.remove."""
         with self._lock:
-            found = [each for each in dict.fromkeys(message_ids) if each in self._messages]
+            kept = self._deliveries.undone_messages() if reason is Reason.RETENTION else set()
+            found = [
+                each
+                for each in dict.fromkeys(message_ids)
+                if each in self._messages and each not in kept
+            ]
             for message_id in found:
                 _, _, key = self._messages.pop(message_id)
+                self._deliveries.remove(message_id)
                 self._deleted_at[key] = self._clock()
             self._deleted[reason] += len(found)
             self._changes += 1
@@ -83,9 +104,9 @@ class MemoryStore:
             for key in [key for key, at in self._deleted_at.items() if at < before]:
                 del self._deleted_at[key], self._receipts[key]
 
-    def note_retention(self, at: datetime) -> None:
+    def note_retention(self, at: datetime, kept_for_delivery: int) -> None:
         """See MessageStore.note_retention."""
-        self._retention_ran_at = at
+        self._retention_ran_at, self._kept_for_delivery = at, kept_for_delivery
 
     def statistics(self) -> Statistics:
         """See MessageStore.statistics."""
@@ -96,6 +117,7 @@ class MemoryStore:
                 deleted={reason: self._deleted[reason] for reason in Reason},
                 passed_over=0,
                 retention_ran_at=self._retention_ran_at,
+                kept_for_delivery=self._kept_for_delivery,
             )
 
     def search(self, query: Query) -> Iterator[StoredMessage]:
@@ -139,11 +161,20 @@ class MemoryStore:
         """See MessageStore.identity."""
         return self._identity
 
-    def oldest(self, limit: int) -> list[StoredMessage]:
-        """See MessageStore.oldest."""
+    def oldest_done(self, limit: int, after: str | None) -> list[StoredMessage]:
+        """See MessageStore.oldest_done."""
         with self._lock:
-            found = [stored for stored, *_ in self._messages.values()]
+            undone = self._deliveries.undone_messages()
+            found = [each for each in self._all() if each.message_id not in undone]
+        found = [each for each in found if after is None or each.message_id > after]
         return sorted(found, key=lambda stored: stored.message_id)[:limit]
+
+    def count_undone(self, before: datetime | None) -> int:
+        """See MessageStore.count_undone."""
+        with self._lock:
+            undone = self._deliveries.undone_messages()
+            found = [each for each in self._all() if each.message_id in undone]
+        return sum(before is None or each.received_at < before for each in found)
 
     def count(self, query: Query) -> int:
         """See MessageStore.count."""
@@ -154,6 +185,9 @@ class MemoryStore:
 
     def close(self) -> None:
         """See MessageStore.close."""
+
+    def _all(self) -> list[StoredMessage]:
+        return [stored for stored, *_ in self._messages.values()]
 
     def _find(self, message_id: str) -> tuple[StoredMessage, bytes, str]:
         with self._lock:

@@ -35,13 +35,17 @@ class Envelope:
 
 @dataclass(frozen=True)
 class Message:
-    """A message that passed every check, ready to be stored with its bytes."""
+    """A message that passed every check, ready to be stored with its bytes.
+
+    `endpoints` has the names of the endpoints that it is for.
+    """
 
     message_id: str
     received_at: datetime
     envelope: Envelope
     subject: str
     idempotency_key: str
+    endpoints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,8 @@ class Statistics:
     """What a store has at the moment, and what was done with it since it was created.
 
     `bytes` is the sum of the messages' sizes; `passed_over` counts damaged parts of segments that
-    starts have found.
+    starts have found. `kept_for_delivery` is how many messages retention would have deleted when it
+    ran, if they had no deliveries that are pending or dead.
     """
 
     messages: int
@@ -92,3 +97,4 @@ class Statistics:
     deleted: Mapping[Reason, int]
     passed_over: int
     retention_ran_at: datetime | None
+    kept_for_delivery: int

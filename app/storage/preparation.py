@@ -16,8 +16,9 @@ from app.storage.sqlite import creation
 from app.storage.sqlite.completion import Completed
 from app.storage.sqlite.completion_log import log_completed
 from app.storage.sqlite.creation import create_store
+from app.storage.sqlite.failures import failures_as_unavailable
 from app.storage.sqlite.rebuilding import has_database
-from app.storage.sqlite.store import SQLiteStore, failures_as_unavailable
+from app.storage.sqlite.store import SQLiteStore
 
 _MOST_NAMES = 10
 

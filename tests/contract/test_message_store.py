@@ -99,6 +99,8 @@ def test_stored_bytes_equal_received_bytes(store: MessageStore, raw: bytes) -> N
     add(store, new, raw)
     add(store, after, b"after")
     assert store.read(new.message_id) == raw
+    found, read = store.find(new.message_id)
+    assert (found, read()) == (store.get(new.message_id), raw)
     assert (store.read(before.message_id), store.read(after.message_id)) == (b"before", b"after")
 
 
@@ -381,11 +383,11 @@ def test_the_figures_are_those_of_what_is_stored(store: MessageStore) -> None:
         add(store, new, b"x" * number)
     add(store, message(key=added[4].idempotency_key), b"x" * 4)  # a repeat
     assert store.statistics() == Statistics(
-        5, 10, {Reason.REQUEST: 0, Reason.RETENTION: 0}, 0, None
+        5, 10, {Reason.REQUEST: 0, Reason.RETENTION: 0}, 0, None, 0
     )
     store.remove([added[4].message_id], Reason.REQUEST)
     store.remove([new.message_id for new in added[:2]], Reason.RETENTION)
-    store.note_retention(START)
+    store.note_retention(START, 3)
     assert store.statistics() == Statistics(
-        2, 5, {Reason.REQUEST: 1, Reason.RETENTION: 2}, 0, START
+        2, 5, {Reason.REQUEST: 1, Reason.RETENTION: 2}, 0, START, 3
     )

@@ -16,15 +16,18 @@ from app.storage.sqlite.writer import Addition, Writer
 _A_COMMIT = 1000
 
 
-def store_old_mail(data_dir: Path, count: int, days_old: float, content: bytes) -> list[str]:
+def store_old_mail(
+    data_dir: Path, count: int, days_old: float, content: bytes, endpoints: tuple[str, ...] = ()
+) -> list[str]:
     """Store `count` messages, a millisecond after one another, while no server runs.
 
-    Each contains `content`, in its subject and sender too. Return their ids.
+    Each contains `content`, in its subject and sender too, and is to be delivered to `endpoints`.
+    Return their ids.
     """
     create_store(data_dir).close()
     segments, engine = Segments(data_dir / "segments"), connect(data_dir / "gomail.db")
     first = datetime.now(UTC) - timedelta(days=days_old)
-    made = (_addition(segments, first, number, content) for number in range(count))
+    made = (_addition(segments, first, number, content, endpoints) for number in range(count))
     ids = []
     with closing(segments), closing(Writer(engine, segments, data_dir / "commit.lock")) as writer:
         while group := list(islice(made, _A_COMMIT)):
@@ -35,13 +38,15 @@ def store_old_mail(data_dir: Path, count: int, days_old: float, content: bytes) 
     return ids
 
 
-def _addition(segments: Segments, first: datetime, number: int, content: bytes) -> Addition:
+def _addition(
+    segments: Segments, first: datetime, number: int, content: bytes, endpoints: tuple[str, ...]
+) -> Addition:
     text, at = content.decode(), first + timedelta(milliseconds=number)
     body = SpooledBody(segments.open_large)
     body.write(b"Subject: %s\r\n\r\n%s %d\r\n" % (content, content, number))
     message_id = new_message_id(at)
     envelope = Envelope(f"{text}@example.com", "b@example.com")
-    return Addition(Message(message_id, at, envelope, text, message_id), body)
+    return Addition(Message(message_id, at, envelope, text, message_id, endpoints), body)
 
 
 def files_with(data_dir: Path, text: bytes) -> list[str]:

@@ -14,10 +14,16 @@ AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def add(
-    store: MessageStore, raw: bytes, key: str = "key", sender: str = "a@b", subject: str = ""
+    store: MessageStore,
+    raw: bytes,
+    key: str = "key",
+    sender: str = "a@b",
+    subject: str = "",
+    *,
+    endpoints: tuple[str, ...] = (),
 ) -> str:
     """Store `raw` and return its id."""
-    message = Message(new_message_id(AT), AT, Envelope(sender, "c@d"), subject, key)
+    message = Message(new_message_id(AT), AT, Envelope(sender, "c@d"), subject, key, endpoints)
     body = store.new_body()
     for start in range(0, len(raw), 65536):
         body.write(raw[start : start + 65536])

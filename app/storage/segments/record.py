@@ -98,6 +98,7 @@ def description_of(message: Message, sha256: bytes) -> bytes:
         "client_address": client.client_address,
         "client_hostname": client.client_hostname,
         "helo": client.helo,
+        "endpoints": message.endpoints or None,
     }
     return _encode({name: value for name, value in members.items() if value is not None})
 
@@ -197,4 +198,5 @@ def _message(members: Mapping[str, Any]) -> Message:
         ),
         subject=members["subject"],
         idempotency_key=members["key"],
+        endpoints=tuple(members.get("endpoints", ())),
     )

@@ -24,9 +24,15 @@ from app.storage.segments.segment_file import Span
 from app.storage.sqlite.counters import add_to, set_to, value_of
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
 from app.storage.sqlite.merge import Found, Merge
-from app.storage.sqlite.numbers import is_noted, microseconds, next_numbers, note_number
+from app.storage.sqlite.numbers import (
+    highest_number,
+    is_noted,
+    microseconds,
+    next_numbers,
+    note_number,
+)
 from app.storage.sqlite.rows import SEGMENTS_SQL
-from app.storage.sqlite.tables import deletion_segments, messages
+from app.storage.sqlite.tables import deletion_segments
 from app.storage.sqlite.unread_segments import UnreadSegment, in_order, outline_of
 
 LEGACY_IS_TAKEN_OVER = "legacy_is_taken_over"
@@ -100,13 +106,10 @@ class _Completion:
 
     def _note_numbers(self, unread: Sequence[UnreadSegment]) -> None:
         """Let new numbers be ahead of all that were given, also if the note of the last is lost."""
-        statements = [
-            select(func.max(messages.c.number)),
-            select(func.max(deletion_segments.c.last_number)),
-        ]
+        last_deletion = select(func.max(deletion_segments.c.last_number))
         with self._engine.connect() as connection:
-            known = [connection.execute(statement).scalar() or 0 for statement in statements]
-        highest = max(known + [segment.last_number for segment in unread])
+            known = highest_number(connection), connection.execute(last_deletion).scalar() or 0
+        highest = max(*known, *(segment.last_number for segment in unread))
         with closing(LockFile(self._lock_file, BUSY_TIMEOUT_SECONDS)) as lock:
             if not is_noted(lock, highest):
                 with lock.held():

@@ -12,6 +12,9 @@ from app.state.small_files import sweep_unfinished, sync_directory
 from app.storage.segments.directory import Segments
 from app.storage.sqlite.completion import Completed
 from app.storage.sqlite.completion_log import log_completed
+from app.storage.sqlite.deliveries.pauses import pauses_file
+from app.storage.sqlite.deliveries.settlements import SETTLEMENTS
+from app.storage.sqlite.failures import failures_as_unavailable
 from app.storage.sqlite.in_use import is_in_use
 from app.storage.sqlite.rebuilding import (
     has_database,
@@ -19,7 +22,7 @@ from app.storage.sqlite.rebuilding import (
     remove_unfinished,
     why_unusable,
 )
-from app.storage.sqlite.store import SQLiteStore, failures_as_unavailable
+from app.storage.sqlite.store import SQLiteStore
 from app.storage.sqlite.store_id import store_id, store_id_file
 
 LOOKS = 5
@@ -45,7 +48,12 @@ def create_store(data_dir: Path) -> SQLiteStore:
     StorageUnavailable.
     """
     with failures_as_unavailable():
-        for directory in [*reversed(data_dir.parents), data_dir, data_dir / "segments"]:
+        for directory in [
+            *reversed(data_dir.parents),
+            data_dir,
+            data_dir / "segments",
+            data_dir / SETTLEMENTS,
+        ]:
             _make_directory(directory)
         with locked(data_dir / "migrate.lock"):  # several servers may start at the same moment
             reason = _why_due(data_dir)
@@ -56,7 +64,8 @@ def create_store(data_dir: Path) -> SQLiteStore:
                 rebuild(data_dir)
             else:
                 remove_unfinished(data_dir)
-        sweep_unfinished(store_id_file(data_dir))
+        for path in (store_id_file(data_dir), pauses_file(data_dir / SETTLEMENTS)):
+            sweep_unfinished(path)
         # Created here, since a command run by root would leave a file that the server can't read.
         # Mail can be received without it, so a full disk or a damaged file doesn't prevent a start.
         with suppress(OSError, StorageUnavailable):

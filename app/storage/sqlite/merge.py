@@ -11,6 +11,7 @@ from app.storage.segments.directory import Place
 from app.storage.segments.record import Deletion, MessageRecord
 from app.storage.segments.segment_file import Span
 from app.storage.segments.segment_reader import Record
+from app.storage.sqlite.deliveries.rows import count_of, make_deliveries
 from app.storage.sqlite.removal import (
     add_deletions,
     extent,
@@ -78,7 +79,10 @@ class Merge:
         self.deleted = 0
 
     def apply(self, new_numbers: Callable[[int], Sequence[int]]) -> None:
-        """Bring the index up to date; new rows get `new_numbers` in the order of their records."""
+        """Bring the index up to date.
+
+        New rows get `new_numbers` in the order of their records, followed by their deliveries.
+        """
         self._compare()
         if self._dead:
             remove_rows(self._connection, self._dead)
@@ -143,12 +147,16 @@ class Merge:
         new = sorted(self._new.values(), key=lambda pair: pair[1].number)
         self.added = len(new)
         if new:
+            added = [entry.message for _, entry in new]
+            given = new_numbers(len(new) + count_of(added))
+            numbers, of_deliveries = given[: len(new)], given[len(new) :]
             rows = [
                 values_of(entry, found.place, number)
-                for (found, entry), number in zip(new, new_numbers(len(new)), strict=True)
+                for (found, entry), number in zip(new, numbers, strict=True)
             ]
             statement = insert_sql(self._connection.dialect, len(rows))
             self._connection.exec_driver_sql(statement, tuple(chain.from_iterable(rows)))
+            make_deliveries(self._connection, zip(numbers, added, strict=True), of_deliveries)
 
     def _ends_of_deletions(self) -> dict[str, tuple[int, int]]:
         """Return of each segment with deletions where the last of them ends, and its number."""

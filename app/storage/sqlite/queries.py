@@ -24,6 +24,19 @@ from app.storage.sqlite.tables import DISPLACED, NEAR_MICROSECONDS, messages
 _NOT_SHOWN = {"idempotency_key", "record_number", "record_start", "recipient_key"}
 _SHOWN = [column for column in messages.columns if column.name not in _NOT_SHOWN]
 _NUMBER = messages.c.number
+IS_DONE = """
+NOT EXISTS (
+    SELECT 1 FROM delivery INDEXED BY delivery_message
+    WHERE message_number = message.number AND state IN ('pending', 'dead')
+)"""
+"""Whether a message has no pending or dead delivery."""
+# By endpoint and state, since most deliveries are usually neither.
+_IS_UNDONE = """
+message.number IN (
+    SELECT message_number FROM delivery_count CROSS JOIN delivery INDEXED BY delivery_state
+    ON delivery.endpoint = delivery_count.endpoint AND delivery.state = delivery_count.state
+    WHERE delivery_count.state IN ('pending', 'dead')
+)"""
 _BEYOND_ASCII = "*[^ -~]*"
 
 Statement = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
@@ -47,6 +60,25 @@ def ids_with_prefix(prefix: str) -> Select[Any]:
     # All characters of an id sort before the tilde. LIKE would need an index of its own.
     is_among = and_(identity >= prefix, identity < f"{prefix}~")
     return select(identity).where(is_among).order_by(identity)
+
+
+def oldest_done(limit: int, after: str | None) -> Select[Any]:
+    """Return the statement for messages without pending or dead deliveries, oldest first."""
+    identity = messages.c.id  # begins with the time
+    return (
+        select(*_SHOWN)
+        .where(text(IS_DONE), identity > (after or ""))
+        .order_by(identity)
+        .limit(limit)
+    )
+
+
+def count_undone(before: datetime | None) -> Select[int]:
+    """Return the statement for the number of messages with pending or dead deliveries."""
+    statement = select(func.count()).select_from(messages).where(text(_IS_UNDONE))
+    if before is None:
+        return statement
+    return statement.where(messages.c.received_at_ms < _milliseconds(before))
 
 
 def _ordered(query: Query, statement: Select[Any]) -> Statement:

@@ -22,6 +22,8 @@ from app.storage.sqlite.database_file import (
     is_database,
     size,
 )
+from app.storage.sqlite.deliveries.pauses import apply_pauses
+from app.storage.sqlite.deliveries.settlements import SETTLEMENTS, apply_settlements
 from app.storage.sqlite.generation import (
     DAMAGED,
     begin_generation,
@@ -152,6 +154,8 @@ def rebuild(
             if segments.paths(LEGACY):
                 _copy_legacy(engine, database)
             completed = complete(engine, segments, data_dir / "commit.lock", progress, clock)
+            apply_settlements(engine, data_dir / SETTLEMENTS)
+            apply_pauses(engine, data_dir / SETTLEMENTS)
             with engine.begin() as connection:
                 set_to(connection, _FILE, own)
                 generation = begin_generation(connection, _last_generation(database, note))

@@ -23,6 +23,7 @@ from app.storage.segments.segment_file import Span
 from app.storage.sqlite.counters import add_to, set_to
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
 from app.storage.sqlite.numbers import next_numbers
+from app.storage.sqlite.queries import IS_DONE
 from app.storage.sqlite.tables import messages
 
 MOST_AT_ONCE = 500
@@ -38,6 +39,10 @@ _FIND = """
 SELECT id, idempotency_key, received_at_ms FROM message
 WHERE id IN (SELECT value FROM json_each(?))
 """
+_FIND_DONE = f"{_FIND} AND {IS_DONE}"
+_IS_ANY_UNDONE = f"""
+SELECT 1 FROM message WHERE id IN (SELECT value FROM json_each(?)) AND NOT {IS_DONE} LIMIT 1
+"""  # noqa: S608 -- a constant
 _REMOVE = "DELETE FROM message WHERE id IN (SELECT value FROM json_each(?)) RETURNING *"
 _REMOVE_ORIGINALS = """
 DELETE FROM original WHERE number IN (SELECT value FROM json_each(?))
@@ -54,6 +59,10 @@ INSERT INTO deletion_segment (segment, indexed_to, last_number) VALUES (?, ?, ?)
 ON CONFLICT (segment) DO UPDATE
 SET indexed_to = excluded.indexed_to, last_number = excluded.last_number
 """
+
+
+class _UndoneError(Exception):
+    """A message has a pending delivery by now: of a replay, or one that was retried."""
 
 
 class Removal:
@@ -86,30 +95,41 @@ class Removal:
     def _remove_some(self, message_ids: Sequence[str], reason: Reason) -> list[str]:
         lock = LockFile(self._lock_file, BUSY_TIMEOUT_SECONDS)
         with self._one_at_a_time, closing(lock), self._engine.connect() as connection:
+            while deletions := self._find(connection, lock, message_ids, reason):
+                try:
+                    return self._remove_found(connection, lock, deletions)
+                except _UndoneError:
+                    continue  # without these
+            return []
+
+    def _find(
+        self, connection: Connection, lock: LockFile, message_ids: Sequence[str], reason: Reason
+    ) -> list[Deletion]:
+        find = _FIND_DONE if reason is Reason.RETENTION else _FIND
+        with lock.held():
+            lock.check_place()
+            # Looked up together with the numbers, which must be lower than that of any message
+            # which has one of their keys later.
+            rows = connection.exec_driver_sql(find, (json.dumps(list(message_ids)),)).all()
+            numbers = next_numbers(lock, connection, len(rows)) if rows else []
+            connection.rollback()
+        return self._deletions(rows, reason, numbers)
+
+    def _remove_found(
+        self, connection: Connection, lock: LockFile, deletions: Sequence[Deletion]
+    ) -> list[str]:
+        # Without the lock, so that new mail needn't wait for this sync too. What others delete
+        # meanwhile gets two records, which are as good as one.
+        places = self._segments.append(
+            [NewRecord(DELETION, each.number, description_of_deletion(each)) for each in deletions]
+        )
+        try:
             with lock.held():
-                lock.check_place()
-                # Looked up together with the numbers, which must be lower than that of any message
-                # which has one of their keys later.
-                rows = connection.exec_driver_sql(_FIND, (json.dumps(list(message_ids)),)).all()
-                numbers = next_numbers(lock, connection, len(rows)) if rows else []
-                connection.rollback()
-            if not rows:
-                return []
-            deletions = self._deletions(rows, reason, numbers)
-            # Without the lock, so that new mail needn't wait for this sync too. What others delete
-            # meanwhile gets two records, which are as good as one.
-            places = self._segments.append(
-                [
-                    NewRecord(DELETION, each.number, description_of_deletion(each))
-                    for each in deletions
-                ]
-            )
-            try:
-                with lock.held():
-                    return self._remove_from_index(connection, deletions, places[-1].content)
-            except BaseException:
-                self._segments.take_back(places[0].record_start)
-                raise
+                _check_done(connection, deletions)
+                return self._remove_from_index(connection, deletions, places[-1].content)
+        except BaseException:
+            self._segments.take_back(places[0].record_start)
+            raise
 
     def _remove_from_index(
         self, connection: Connection, deletions: Sequence[Deletion], last: Span
@@ -130,6 +150,14 @@ class Removal:
             Deletion(number, row.id, row.idempotency_key, row.received_at_ms, now, reason)
             for number, row in zip(numbers, rows, strict=True)
         ]
+
+
+def _check_done(connection: Connection, deletions: Sequence[Deletion]) -> None:
+    """Raise _UndoneError if what retention deletes has become pending since it was found."""
+    ids = [each.message_id for each in deletions if each.reason is Reason.RETENTION]
+    with connection.begin():
+        if ids and connection.exec_driver_sql(_IS_ANY_UNDONE, (json.dumps(ids),)).first():
+            raise _UndoneError
 
 
 def remove_rows(connection: Connection, rows: Sequence[Row[Any]]) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -14,7 +15,13 @@ from app.storage.interface import Arrivals, Page, Query
 from app.storage.message import StoredMessage
 from app.storage.segments.directory import Segments
 from app.storage.segments.segment_file import Span
-from app.storage.sqlite.queries import ids_with_prefix, scan_extent, selection
+from app.storage.sqlite.queries import (
+    count_undone,
+    ids_with_prefix,
+    oldest_done,
+    scan_extent,
+    selection,
+)
 from app.storage.sqlite.rows import stored_message
 from app.storage.sqlite.tables import messages
 
@@ -55,11 +62,15 @@ class Search:
             return self._scan(query, scan_limit)
         return page
 
-    def oldest(self, limit: int) -> list[StoredMessage]:
-        """See MessageStore.oldest: ids begin with the time."""
-        statement = select(messages).order_by(messages.c.id).limit(limit)
+    def oldest_done(self, limit: int, after: str | None) -> list[StoredMessage]:
+        """See MessageStore.oldest_done."""
         with self._engine.connect() as connection:
-            return list(map(stored_message, connection.execute(statement)))
+            return list(map(stored_message, connection.execute(oldest_done(limit, after))))
+
+    def count_undone(self, before: datetime | None) -> int:
+        """See MessageStore.count_undone."""
+        with self._engine.connect() as connection:
+            return connection.execute(count_undone(before)).scalar_one()
 
     def count(self, query: Query) -> int:
         """See MessageStore.count."""

@@ -5,15 +5,17 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, bindparam, func, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
 from app.state.lock_file import locked
 from app.storage.body import Body
+from app.storage.delivery_queue import DeliveryQueue
 from app.storage.group_commit import GroupCommit
 from app.storage.ids import milliseconds_since_epoch, moment_of
 from app.storage.interface import Arrivals, Page, Query, StoreRecorder
@@ -27,7 +29,10 @@ from app.storage.sqlite.completion_log import log_completed
 from app.storage.sqlite.connections import Connections
 from app.storage.sqlite.counters import all_values, set_to
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
+from app.storage.sqlite.deliveries.queue import SQLiteDeliveries
+from app.storage.sqlite.deliveries.settlements import SETTLEMENTS
 from app.storage.sqlite.erasing import Erasing
+from app.storage.sqlite.failures import cause_of, failures_as_unavailable
 from app.storage.sqlite.generation import generation_file
 from app.storage.sqlite.probe import WriteProbe
 from app.storage.sqlite.removal import Removal
@@ -38,6 +43,7 @@ from app.storage.sqlite.tables import messages
 from app.storage.sqlite.writer import Addition, Writer
 
 MOST_IN_A_COMMIT = 64
+_BY_ID = select(messages).where(messages.c.id == bindparam("id"))
 PROBE_SECONDS = 2  # for those who wait to write, and write before
 
 
@@ -69,6 +75,17 @@ class SQLiteStore:
         )
         self._search = Search(self._engine, self._segments)
         self._group = GroupCommit(self._commit, MOST_IN_A_COMMIT)
+        self._deliveries = SQLiteDeliveries(
+            self._engine,
+            self._lock_file,
+            data_dir / SETTLEMENTS,
+            self._checkpoints.note_commit,
+        )
+
+    @property
+    def deliveries(self) -> DeliveryQueue:
+        """See MessageStore.deliveries."""
+        return self._deliveries
 
     def new_body(self) -> Body:
         """See MessageStore.new_body."""
@@ -102,14 +119,12 @@ class SQLiteStore:
 
     def read(self, message_id: str) -> bytes:
         """See MessageStore.read."""
+        return self._read(self._row(message_id))
+
+    def find(self, message_id: str) -> tuple[StoredMessage, Callable[[], bytes]]:
+        """See MessageStore.find."""
         row = self._row(message_id)
-        try:
-            return self._read(row)
-        except (MessageCorrupt, StorageUnavailable):
-            now = self._row(message_id)  # it may have been deleted or copied in the meantime
-            if _place_of(now) == _place_of(row):
-                raise
-            return self._read(now)
+        return stored_message(row), partial(self._read, row)
 
     def remove(self, message_ids: Sequence[str], reason: Reason) -> list[str]:
         """See MessageStore.remove."""
@@ -130,8 +145,9 @@ class SQLiteStore:
         log_completed(self.complete(), self._data_dir)  # or it would come back later
         with failures_as_unavailable():
             self._erasing.forget(milliseconds_since_epoch(before))
+        self._deliveries.forget_settlements()
 
-    def note_retention(self, at: datetime) -> None:
+    def note_retention(self, at: datetime, kept_for_delivery: int) -> None:
         """See MessageStore.note_retention."""
         with (
             failures_as_unavailable(),
@@ -139,6 +155,7 @@ class SQLiteStore:
             self._engine.begin() as connection,
         ):
             set_to(connection, "retention_ran_at_ms", milliseconds_since_epoch(at))
+            set_to(connection, "kept_for_delivery", kept_for_delivery)
 
     def statistics(self) -> Statistics:
         """See MessageStore.statistics."""
@@ -151,6 +168,7 @@ class SQLiteStore:
             deleted={reason: values.get(f"deleted_{reason}", 0) for reason in Reason},
             passed_over=values.get("passed_over", 0),
             retention_ran_at=None if ran_at is None else moment_of(ran_at),
+            kept_for_delivery=values.get("kept_for_delivery", 0),
         )
 
     def search(self, query: Query) -> Iterator[StoredMessage]:
@@ -179,10 +197,15 @@ class SQLiteStore:
         with failures_as_unavailable():
             return store_id(self._data_dir)
 
-    def oldest(self, limit: int) -> list[StoredMessage]:
-        """See MessageStore.oldest."""
+    def oldest_done(self, limit: int, after: str | None) -> list[StoredMessage]:
+        """See MessageStore.oldest_done."""
         with failures_as_unavailable():
-            return self._search.oldest(limit)
+            return self._search.oldest_done(limit, after)
+
+    def count_undone(self, before: datetime | None) -> int:
+        """See MessageStore.count_undone."""
+        with failures_as_unavailable():
+            return self._search.count_undone(before)
 
     def count(self, query: Query) -> int:
         """See MessageStore.count."""
@@ -227,6 +250,7 @@ class SQLiteStore:
         self._checkpoints.close()
         self._writer.close()
         self._removal.close()
+        self._deliveries.close()
         self._segments.close()
         self._connections.close()
 
@@ -248,6 +272,15 @@ class SQLiteStore:
             self._recorder.commit(taken)
 
     def _read(self, row: Row[Any]) -> bytes:
+        try:
+            return self._read_at(row)
+        except (MessageCorrupt, StorageUnavailable):
+            now = self._row(row.id)  # it may have been deleted or copied in the meantime
+            if _place_of(now) == _place_of(row):
+                raise
+            return self._read_at(now)
+
+    def _read_at(self, row: Row[Any]) -> bytes:
         with failures_as_unavailable():
             raw = self._segments.read(_place_of(row))
         if hashlib.sha256(raw).digest() != row.sha256:
@@ -255,9 +288,8 @@ class SQLiteStore:
         return raw
 
     def _row(self, message_id: str) -> Row[Any]:
-        statement = select(messages).where(messages.c.id == message_id)
         with failures_as_unavailable(), self._engine.connect() as connection:
-            row = connection.execute(statement).first()
+            row = connection.execute(_BY_ID, {"id": message_id}).first()
         if row is None:
             raise _not_found(message_id)
         return row
@@ -266,7 +298,7 @@ class SQLiteStore:
 def _receipt_of(addition: Addition) -> Receipt:
     if isinstance(addition.error, OSError | SQLAlchemyError):
         # The whole group shares this exception, so it isn't raised itself.
-        raise StorageUnavailable from _cause(addition.error)
+        raise StorageUnavailable from cause_of(addition.error)
     if addition.error is not None:
         raise addition.error
     if addition.receipt is None:
@@ -280,17 +312,3 @@ def _place_of(row: Row[Any]) -> Span:
 
 def _not_found(message_id: str) -> MessageNotFound:
     return MessageNotFound(f"No message has the id {message_id!r}.")
-
-
-@contextmanager
-def failures_as_unavailable() -> Iterator[None]:
-    """Raise StorageUnavailable from an OSError or an error of the database."""
-    try:
-        yield
-    except (OSError, SQLAlchemyError) as error:
-        raise StorageUnavailable from _cause(error)
-
-
-def _cause(error: Exception) -> BaseException | None:
-    # The driver's own message is one line, without the statement and its parameters.
-    return error.orig if isinstance(error, DBAPIError) else error

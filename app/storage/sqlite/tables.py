@@ -3,6 +3,7 @@
 from sqlalchemy import (
     BigInteger,
     Column,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -22,6 +23,10 @@ DISPLACED = (
 These are usually few: messages stored by version 0.1, or recovered after a crash.
 """
 NEAR_MICROSECONDS = 60_000_000
+DISPLACED_DELIVERY = (
+    "number NOT BETWEEN created_at_ms * 1000 - 60000000 AND created_at_ms * 1000 + 60000000"
+)
+"""The same condition for deliveries and the time when they were created."""
 
 metadata = MetaData()
 
@@ -115,4 +120,111 @@ counters = Table(
     Column("name", String(40), primary_key=True),
     Column("value", BigInteger, nullable=False),
     sqlite_with_rowid=False,
+)
+
+# Triggers remove the deliveries of a removed message, and the attempts of a removed delivery.
+deliveries = Table(
+    "delivery",
+    metadata,
+    # From the same sequence as the numbers of messages, so that a rebuilt database repeats none.
+    Column("number", Integer, primary_key=True),
+    Column("message_number", BigInteger, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("state", String(9), nullable=False, server_default=text("'pending'")),
+    Column("is_replay", Integer, nullable=False, server_default=text("0")),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),  # for the schedule
+    Column("tries", Integer, nullable=False, server_default=text("0")),  # all attempts
+    # Claims expired in a row; -1 if the first one won't count.
+    Column("lapses", Integer, nullable=False, server_default=text("0")),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("claimable_at_ms", BigInteger, nullable=False),  # when it is due, or its claim expires
+    Column("lease", LargeBinary(16)),  # None: not claimed
+    Column("settled_at_ms", BigInteger),
+    Column("reason", Text),
+)
+Index(
+    "delivery_claimable",
+    deliveries.c.endpoint,
+    deliveries.c.is_replay,
+    deliveries.c.claimable_at_ms,
+    sqlite_where=text("state = 'pending'"),
+)
+Index("delivery_state", deliveries.c.endpoint, deliveries.c.state, deliveries.c.is_replay)
+Index("delivery_message", deliveries.c.message_number)
+Index(
+    "delivery_leased",
+    deliveries.c.endpoint,
+    deliveries.c.claimable_at_ms,
+    sqlite_where=text("lease IS NOT NULL"),
+)
+Index(
+    "delivery_suspect",
+    deliveries.c.endpoint,
+    sqlite_where=text("state = 'pending' AND lapses > 0"),
+)
+Index(
+    "delivery_displaced",
+    deliveries.c.number,
+    deliveries.c.created_at_ms,
+    sqlite_where=text(DISPLACED_DELIVERY),
+)
+
+# The number of deliveries in each state, updated by triggers.
+delivery_counts = Table(
+    "delivery_count",
+    metadata,
+    Column("endpoint", Text, primary_key=True),
+    Column("state", String(9), primary_key=True),
+    Column("count", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The last attempts of each delivery: a new attempt takes the slot of the oldest one.
+attempts = Table(
+    "attempt",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("delivery", BigInteger, nullable=False),
+    Column("slot", Integer, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("address", Text),
+    Column("status", Integer),
+    Column("duration_ms", Integer, nullable=False),
+    Column("error", Text),
+    Column("answer", LargeBinary, nullable=False),
+    UniqueConstraint("delivery", "slot", name="attempt_slot"),
+)
+
+pauses = Table(
+    "pause",
+    metadata,
+    Column("endpoint", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The endpoints whose circuit breaker is open.
+open_breakers = Table(
+    "open_breaker",
+    metadata,
+    Column("endpoint", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("opened_at_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The replays that aren't complete.
+replays = Table(
+    "replay",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("endpoint", Text, nullable=False),
+    Column("since_ms", BigInteger),
+    Column("until_ms", BigInteger),
+    Column("recipient", Text),
+    Column("rate", Float),
+    Column("position", BigInteger, nullable=False),  # the last message that was processed
+    Column("last", BigInteger, nullable=False),  # the last message to process
+    sqlite_autoincrement=True,
 )

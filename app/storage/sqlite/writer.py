@@ -1,9 +1,9 @@
 """Makes messages durable, a group at a time, and indexes them.
 
-A message is durable when its segment is synced. Its row is committed right after, without a sync of
-its own: whatever a power cut takes of the index, a start completes from the segments. All of this
-happens under one lock for all processes, so of two messages with the same key only one is ever
-acknowledged.
+A message is durable when its segment is synced. Its row is committed right after, with those of its
+deliveries, without a sync of its own: whatever a power cut takes of the index, a start completes
+from the segments. All of this happens under one lock for all processes, so of two messages with the
+same key only one is ever acknowledged.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ from app.storage.segments.directory import NewRecord, Place, Segments
 from app.storage.segments.record import MESSAGE, MessageRecord, description_of
 from app.storage.segments.spooled_body import SpooledBody
 from app.storage.sqlite.database import BUSY_TIMEOUT_SECONDS
+from app.storage.sqlite.deliveries.rows import count_of, make_deliveries
 from app.storage.sqlite.numbers import next_numbers
 from app.storage.sqlite.rows import insert_sql, values_of
 from app.storage.sqlite.tables import deleted, messages
@@ -108,10 +109,15 @@ class Writer:
                 addition.receipt = first and replace(first, duplicate=True)
 
     def _store(self, connection: Connection, additions: Sequence[Addition]) -> None:
-        numbers = next_numbers(self._lock, connection, len(additions))
+        stored = [addition.message for addition in additions]
+        count = len(stored) + count_of(stored)
+        new_numbers = next_numbers(self._lock, connection, count)
+        numbers, of_deliveries = new_numbers[: len(stored)], new_numbers[len(stored) :]
         places = self._write_records(additions, numbers)
         try:
             self._insert_rows(connection, additions, places, numbers)
+            make_deliveries(connection, zip(numbers, stored, strict=True), of_deliveries)
+            connection.commit()
         except BaseException:
             self._take_back(additions, places)
             raise
@@ -153,7 +159,6 @@ class Writer:
         statement = insert_sql(self._engine.dialect, len(rows))
         # One statement for all rows: each releases the GIL and must wait to get it back.
         connection.exec_driver_sql(statement, tuple(chain.from_iterable(rows)))
-        connection.commit()
 
     def _take_back(self, additions: Sequence[Addition], places: Sequence[Place]) -> None:
         """Cut off what got no row; large messages are discarded by their owners."""

@@ -3,14 +3,17 @@
 import logging
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from support.clock import Clock
+from support.deliveries import attempt, claim, dead, delivered
 
 from app.errors import MessageNotFound, StorageUnavailable
 from app.retention.expiry import (
+    ATTEMPT_DAYS,
     LONG_RUN_SECONDS,
     PAUSES_A_PIECE,
     PAUSES_IN_A_LONG_RUN,
@@ -18,23 +21,30 @@ from app.retention.expiry import (
     Expiry,
 )
 from app.settings.model import Retention
+from app.storage.delivery import Delivery, DeliveryQuery, Result, State
 from app.storage.ids import new_message_id
 from app.storage.interface import MessageStore, Query
 from app.storage.memory import MemoryStore
-from app.storage.message import Envelope, Message, Reason
+from app.storage.message import Envelope, Message, Reason, StoredMessage
 from app.storage.sqlite.creation import create_store
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 KEEP = Retention(days=0, max_bytes=0, deduplication_days=7)
 
 
-def add(store: MessageStore, days_old: float, size: int = 10, content: bytes = b"x") -> str:
+def add(
+    store: MessageStore,
+    days_old: float,
+    size: int = 10,
+    content: bytes = b"x",
+    endpoints: tuple[str, ...] = (),
+) -> str:
     """Store a message that was received `days_old` ago, and return its id."""
     at = NOW - timedelta(days=days_old)
     name = new_message_id(at)
     body = store.new_body()
     body.write(content * size)
-    store.add(Message(name, at, Envelope("a@b", "c@d"), "", name), body)
+    store.add(Message(name, at, Envelope("a@b", "c@d"), "", name, endpoints), body)
     return name
 
 
@@ -101,6 +111,65 @@ def test_both_limits_hold(store: MessageStore) -> None:
     assert left(store) == [newest]
 
 
+def test_what_has_yet_to_be_delivered_stays(store: MessageStore) -> None:
+    """Pending or dead, and how many they are is noted; what was delivered or discarded goes."""
+    names = [add(store, 31, endpoints=("app", "log")) for _ in range(4)]
+    add(store, 31)
+    new = add(store, 1, endpoints=("app",))
+    queue = store.deliveries
+    delivered_to_all, dead_at_one, discarded, pending = names
+    queue.discard([each.number for each in of(store, discarded)])
+    by_message = {
+        (each.delivery.message_id, each.delivery.endpoint): each
+        for endpoint in ("app", "log")
+        for each in claim(queue, endpoint)
+    }
+    results = [delivered(by_message[delivered_to_all, name]) for name in ("app", "log")]
+    results += [delivered(by_message[dead_at_one, "app"]), dead(by_message[dead_at_one, "log"])]
+    queue.finish([*results, delivered(by_message[pending, "log"])])
+    run(store, days(30))
+    assert left(store) == [dead_at_one, pending, new]
+    assert store.statistics().kept_for_delivery == 2
+
+    queue.discard([each.number for each in of(store, dead_at_one)])
+    run(store, days(30))
+    assert left(store) == [pending, new]
+    assert store.statistics().kept_for_delivery == 1
+
+
+def test_others_go_in_place_of_what_has_yet_to_be_delivered(store: MessageStore) -> None:
+    """By size the next ones go; that there isn't room without it is noted."""
+    pending = [add(store, 9, size=40, endpoints=("app",)) for _ in range(3 * PIECE_MESSAGES)]
+    for _ in range(3 * PIECE_MESSAGES):
+        add(store, 5, size=40)
+    last = add(store, 1, size=40)
+    run(store, size(40 * (len(pending) + 1)))
+    assert left(store) == [*pending, last]
+    assert store.statistics().kept_for_delivery == 0
+    run(store, size(100))
+    assert left(store) == pending
+    assert store.statistics().kept_for_delivery == len(pending)
+
+
+def of(store: MessageStore, message_id: str) -> Sequence[Delivery]:
+    """Return the deliveries of a message."""
+    return store.deliveries.find(DeliveryQuery(message_id=message_id)).deliveries
+
+
+def test_attempts_are_forgotten_after_thirty_days(store: MessageStore) -> None:
+    """What was sent and answered, not what came of it."""
+    add(store, 50, endpoints=("app",))
+    for seconds in (-1, 0):
+        [claimed] = claim(store.deliveries)
+        made = replace(attempt(), at=NOW + timedelta(seconds=seconds))
+        failure = Result(claimed, State.PENDING, NOW, spends=True, attempt=made, reason="refused")
+        store.deliveries.finish([failure])
+    forget(store, NOW + timedelta(days=ATTEMPT_DAYS))
+    [delivery] = store.deliveries.find(DeliveryQuery()).deliveries
+    assert (delivery.attempts, delivery.reason) == (2, "refused")
+    assert [each.at for each in store.deliveries.get(delivery.number)[1]] == [NOW]
+
+
 def test_without_limits_everything_stays(store: MessageStore) -> None:
     """0 is no limit, however old and large; that it ran is noted all the same."""
     kept = [add(store, 10_000, size=100_000) for _ in range(3)]
@@ -148,6 +217,7 @@ class Watched(MemoryStore):
     def __init__(self, timer: Clock[float], failing_call: int = 0) -> None:
         super().__init__()
         self.calls: list[str] = []
+        self.looked_after: list[str | None] = []
         self._timer = timer
         self._failing_call = failing_call
 
@@ -156,12 +226,16 @@ class Watched(MemoryStore):
         self._timer.now += 1
         return super().remove(message_ids, reason)
 
+    def oldest_done(self, limit: int, after: str | None) -> list[StoredMessage]:
+        self.looked_after.append(after)
+        return super().oldest_done(limit, after)
+
     def erase(self) -> None:
         self._note("erase")
 
-    def note_retention(self, at: datetime) -> None:
+    def note_retention(self, at: datetime, kept_for_delivery: int) -> None:
         self._note("note")
-        super().note_retention(at)
+        super().note_retention(at, kept_for_delivery)
 
     def _note(self, call: str) -> None:
         self.calls.append(call)
@@ -182,6 +256,20 @@ def test_it_deletes_in_small_pieces_with_pauses(caplog: pytest.LogCaptureFixture
     assert store.calls == [*pieces, "erase", "note"]
     assert pauses == [PAUSES_A_PIECE] * 3
     assert caplog.messages == [f"Retention has deleted {2 * PIECE_MESSAGES + 7} messages"]
+
+
+def test_what_stays_is_looked_at_once_a_run() -> None:
+    """Each piece begins where the last one ended, however many have yet to be delivered."""
+    timer = Clock(0.0)
+    store = Watched(timer)
+    for _ in range(PIECE_MESSAGES):
+        add(store, 40, endpoints=("app",))
+    ids = sorted(add(store, 31) for _ in range(2 * PIECE_MESSAGES))
+    expiry = Expiry(store, days(30), lambda: NOW, timer, lambda _: None)
+    expiry.run()
+    assert store.looked_after == [None, ids[PIECE_MESSAGES - 1], ids[-1]]
+    expiry.run()
+    assert store.looked_after[3:] == [None]
 
 
 def test_who_has_fallen_behind_hurries() -> None:

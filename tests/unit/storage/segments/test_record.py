@@ -40,6 +40,7 @@ messages = st.builds(
     ),
     subject=text,
     idempotency_key=text,
+    endpoints=st.lists(text, max_size=3).map(tuple),
 )
 
 

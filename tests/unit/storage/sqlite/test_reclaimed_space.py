@@ -11,6 +11,7 @@ import pytest
 from support.store import add
 
 from app.errors import MessageNotFound, StorageUnavailable
+from app.storage.delivery import DeliveryQuery
 from app.storage.interface import Query
 from app.storage.message import Reason
 from app.storage.segments import erasure
@@ -31,7 +32,10 @@ def content(number: int) -> bytes:
 def fill(data_dir: Path, count: int, name: str = "key") -> dict[int, str]:
     """Store messages by a process that ends, and return their ids."""
     with closing(create_store(data_dir)) as store:
-        return {number: add(store, content(number), f"{name}-{number}") for number in range(count)}
+        return {
+            number: add(store, content(number), f"{name}-{number}", endpoints=("app",))
+            for number in range(count)
+        }
 
 
 def files(data_dir: Path) -> list[Path]:
@@ -151,6 +155,18 @@ def test_the_original_stays_for_an_hour(copied: tuple[Path, str], data_dir: Path
             if path != original:
                 path.rename(path.with_suffix(".elsewhere"))
     assert rebuilt(data_dir) == {message_id}
+
+
+def test_a_copy_has_the_endpoints(copied: tuple[Path, str], data_dir: Path) -> None:
+    """When the original is gone, an index made anew has the message's delivery all the same."""
+    _, message_id = copied
+    with closing(SQLiteStore(data_dir)) as store:
+        clean_up(store, 1.1)
+    assert copies(data_dir) == 1
+    assert rebuilt(data_dir) == {message_id}
+    with closing(SQLiteStore(data_dir)) as store:
+        [delivery] = store.deliveries.find(DeliveryQuery()).deliveries
+        assert (delivery.message_id, delivery.endpoint) == (message_id, "app")
 
 
 def test_a_copy_is_deleted_with_its_original(copied: tuple[Path, str], data_dir: Path) -> None:
