@@ -10,18 +10,12 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-MAX_ADDRESS_CHARACTERS = 998  # far beyond RFC 5321's 256, which relays don't enforce
+from app.address import LABEL, is_address
+
 MAX_FIELD_CHARACTERS = 4096
 """The longest list of addresses that is read; a longer one counts as empty."""
 
-_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd"  # and what a character that got lost becomes
-_SPECIALS = r"\s\",;:<>()\[\]\\@"
-_QUOTED = rf'"(?:[^"\\{_CONTROLS}]|\\[^{_CONTROLS}])*"'
-_LOCAL_PART = rf"(?:{_QUOTED}|[^{_SPECIALS}{_CONTROLS}]+)"
-_LABEL = rf"[^{_SPECIALS}{_CONTROLS}.]+"
-_LITERAL = rf"\[[^\s\[\]{_CONTROLS}]+\]"
-_ADDRESS = re.compile(rf"{_LOCAL_PART}@(?:{_LITERAL}|{_LABEL}(?:\.{_LABEL})*\.?)")
-_ROUTE = re.compile(rf"(?:@{_LABEL}(?:\.{_LABEL})*,*)+:")  # RFC 5322 section 4.4, without spaces
+_ROUTE = re.compile(rf"(?:@{LABEL}(?:\.{LABEL})*,*)+:")  # RFC 5322 section 4.4, without spaces
 
 _UNQUOTED = (
     r"(?P<literal>\[[^\[\]\\\s]*\])"
@@ -43,11 +37,6 @@ class Token(NamedTuple):
 
     kind: str
     text: str
-
-
-def is_address(text: str) -> bool:
-    """Return whether `text` is one bare address with a domain."""
-    return len(text) <= MAX_ADDRESS_CHARACTERS and _ADDRESS.fullmatch(text) is not None
 
 
 def whole_address(text: str) -> str | None:

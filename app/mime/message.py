@@ -7,7 +7,7 @@ because of them.
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -119,6 +119,13 @@ def read_part(raw: bytes, number: str) -> Part | None:
         if part.number == number:
             return Part(part.content(raw, found), part.content_type, _filename(part, found))
     return None
+
+
+def read_parts(raw: bytes, numbers: Collection[str]) -> Mapping[str, bytes]:
+    """Return the decoded contents of the parts with these numbers; unknown ones are left out."""
+    found: set[Defect] = set()
+    parts = read_structure(raw, found).leaves() if numbers else ()
+    return {each.number: each.content(raw, found) for each in parts if each.number in numbers}
 
 
 def _mailboxes(head: Head, name: str, found: set[Defect]) -> tuple[Mailbox, ...]:

@@ -1,17 +1,26 @@
 """Separates a reply from the message that it quotes below."""
 
+import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
-from mailparser_reply import EmailReplyParser
 from mailparser_reply.constants import MAIL_LANGUAGES
+from mailparser_reply.parser import EmailMessage
 
 # mailparser_reply takes 20 s for 64 KiB of line ends. Within these limits, no text that was tried
 # takes more than 0.2 s.
 MAX_CHARACTERS = 16 * 1024
 _MAX_LINE_CHARACTERS = 200
 
-_PARSER = EmailReplyParser(languages=sorted(MAIL_LANGUAGES))
+# Where the lines above a quotation can begin: with words as in "On Monday" or "Tor 1 jan skrev", or
+# with one such as "From:". Searching only there takes a tenth of the time.
+_BEGINNING = re.compile(
+    r"^(?:> ?)*(?:-{5}|(?:On|Am|Le|El|Il|Op|Dne|Dnia)\s"
+    r"|(?:\d|Den|M.n|Ti[rs]|Ons|Tor|Fre|L.r|S.n)(?=[^\n]*(?:\n[^\n]*){0,3}(?:skrev|年))"
+    r"|[* ]*(?:\[?Original |보낸\s|받는\s|(?!https?:)[^\s:]{0,13} ?:))",
+    re.MULTILINE | re.IGNORECASE,
+)
 
 
 class Reply(NamedTuple):
@@ -27,12 +36,32 @@ def read_reply(text: str) -> Reply:
     Quotes are recognized by the line that mail programs write above them, in 13 languages.
     """
     lines = text[:MAX_CHARACTERS].split("\n")
-    fragments = _PARSER.read("\n".join(_condensed(lines))).replies
-    newest = fragments[0]
-    if len(fragments) == 1 or newest.headers or not newest.content:
+    searched = EmailMessage(text="\n".join(_condensed(lines)), languages=["en"]).text
+    newest = searched[: _quotation_start(searched)].strip()
+    if not newest:
         return Reply(text, found=False)
-    written = lines[: _end(lines, newest.content.split("\n"))]
+    written = lines[: _end(lines, newest.split("\n"))]
     return Reply("\n".join(written).strip("\n"), found=True)
+
+
+def _quotation_start(text: str) -> int:
+    """Return where the line that introduces the first quotation begins; 0 if there is none."""
+    expression = _expression()
+    for beginning in _BEGINNING.finditer(text):
+        start = beginning.start()
+        found = expression.match(text, start)
+        if not found and start > 0 and text[start] == ">":  # it has "\n> From:", but not "> From:"
+            found = expression.match(text, start - 1)
+        if found and found.lastindex:
+            return found.start()
+    return 0
+
+
+@cache
+def _expression() -> re.Pattern[str]:
+    """Return the package's own expression, compiled on first use, since that takes long."""
+    expression: re.Pattern[str] = EmailMessage("", languages=sorted(MAIL_LANGUAGES)).HEADER_REGEX
+    return expression
 
 
 def _condensed(lines: Sequence[str]) -> Iterator[str]:

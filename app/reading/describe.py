@@ -1,7 +1,6 @@
 """Turns messages into the JSON objects of app.reading.schemas."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
@@ -45,7 +44,7 @@ def _stored(stored: StoredMessage) -> dict[str, Any]:
         "received_at": stored.received_at,
         "size": stored.size,
         "sha256": stored.sha256.hex(),
-        "envelope": asdict(envelope) | asdict(envelope.connection),
+        "envelope": vars(envelope) | vars(envelope.connection),
     }
 
 

@@ -48,7 +48,7 @@ class MessageAttachmentSchema(Schema):
     sha256 = _text("SHA-256 of the decoded content, in hexadecimal")
     content_id = _text("The id in `cid:` URLs of the HTML", may_be_null=True)
     disposition = _text("Usually `attachment` or `inline`", may_be_null=True)
-    url = _text("Path of the decoded content in this API")
+    url = _text("Path of the decoded content in the API, to be appended to the URL of GoMail")
 
 
 class _StoredSchema(Schema):

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.processor_time import processor_seconds
 
+from app.address import is_address
 from app.domains import comparable, domain_of, in_unicode
-from app.mime.addresses import find_addresses, is_address, named_address, whole_address
+from app.mime.addresses import find_addresses, named_address, whole_address
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from app.mime.defects import Defect
 from app.mime.mailboxes import Mailbox
-from app.mime.message import ParsedMessage, parse, read_part
+from app.mime.message import ParsedMessage, parse, read_part, read_parts
 
 TEXT = "Content-Type: text/plain; charset=utf-8\r\n\r\n{}"
 HTML = "Content-Type: text/html; charset=utf-8\r\n\r\n{}"
@@ -303,6 +303,16 @@ def test_a_part_is_found_by_its_number() -> None:
     assert (pdf.content, pdf.filename) == (b"%PDF", "a.pdf")
     for number in ("", "0", "1", "3", "1.3", "1.1.1", "01.1", "2.", "../2", "\uff12", "9" * 10_000):
         assert read_part(raw.encode(), number) is None
+
+
+def test_several_parts_are_read_at_once() -> None:
+    """The contents are the same as one by one; numbers of no part are left out."""
+    raw = multipart("mixed", TEXT.format("a"), PDF, PICTURE).encode()
+    found = read_parts(raw, ["2", "3", "9", "2.1"])
+    one_by_one = {number: read_part(raw, number) for number in ("2", "3")}
+    assert found == {number: part.content for number, part in one_by_one.items() if part}
+    assert list(found) == ["2", "3"]
+    assert read_parts(raw, []) == {}
 
 
 def test_an_attached_message_is_one_part() -> None:
