@@ -30,8 +30,8 @@ def on_starting(server):
 
 
 def when_ready(server):
-    hooks.take_over_signals(server, settings)
     hooks.start_child_processes(server)
+    hooks.take_over_signals(server, settings)
     start.announce(settings)
 
 

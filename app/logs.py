@@ -135,5 +135,6 @@ def log_config(level: str, line_format: str) -> dict[str, Any]:
             "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
             "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
             "alembic": {"level": "WARNING"},
+            "urllib3": {"level": "ERROR"},  # its warnings contain URLs, which may contain tokens
         },
     }

@@ -1,12 +1,15 @@
 """Assembles the parts of an application from the settings."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from app.auth.generated_token import generated_token, token_file
 from app.auth.tokens import Token, TokenKind, make_token
+from app.deliveries.routes import Routes
+from app.deliveries.signing_secret import prepare_secrets, signing_secrets
 from app.errors import StorageUnavailable
 from app.intake.receive import Receiver
 from app.metrics.recorder import Recorder
@@ -15,7 +18,7 @@ from app.ratelimit.limit import Limit
 from app.ratelimit.redis import RedisLimiter
 from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import Limiter, TokenBucket, token_bucket
-from app.settings import RateLimit, Settings
+from app.settings import Endpoint, RateLimit, Settings
 from app.state.shared import SharedState
 from app.state.shutdowns import shutdowns_file
 from app.state.slots import Slots
@@ -23,6 +26,8 @@ from app.state.small_files import sweep_unfinished
 from app.storage.factory import open_store
 from app.storage.interface import MessageStore
 from app.storage.preparation import prepare_store
+
+SecretsOf = Callable[[Endpoint], Sequence[str]]
 
 API_BURST_PER_MINUTE = 10
 """The burst of the API's rate limit is its rate per minute, divided by this."""
@@ -34,11 +39,17 @@ def now() -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
+def configured_secrets(endpoint: Endpoint) -> Sequence[str]:
+    """Return the secrets that the configuration has of an endpoint: for tests, which keep none."""
+    return endpoint.secrets
+
+
 @dataclass(frozen=True)
 class Services:
     """What the web layer works with; `started_at` as in SharedState.
 
     `api_limit` applies to routes that need an api_token, `limit` to all others that aren't public.
+    `secrets_of` returns the secrets that sign requests to one of the `endpoints`.
     """
 
     store: MessageStore
@@ -52,6 +63,8 @@ class Services:
     write_timeout: float = 30
     started_at: float = field(default_factory=time.monotonic)
     clock: Callable[[], datetime] = now
+    endpoints: tuple[Endpoint, ...] = ()
+    secrets_of: SecretsOf = configured_secrets
 
     def close(self) -> None:
         """Release files and connections."""
@@ -71,7 +84,7 @@ def build(
     store = open_store(settings.storage, recorder)
     return Services(
         store=store,
-        receiver=Receiver(store, settings.mail, now, settings.server.threads),
+        receiver=_receiver(settings, store),
         tokens=tokens or valid_tokens(settings),
         trusted_proxies=settings.rate_limit.trusted_proxies,
         limit=_limit(settings.rate_limit, shared),
@@ -80,7 +93,15 @@ def build(
         recorder=recorder,
         write_timeout=settings.timeouts.write,
         started_at=shared.started_at,
+        endpoints=settings.deliveries.endpoints,
+        secrets_of=partial(signing_secrets, data_dir=settings.storage.data_dir),
     )
+
+
+def _receiver(settings: Settings, store: MessageStore) -> Receiver:
+    endpoints = settings.deliveries.endpoints
+    endpoints_for = Routes(endpoints).names_for if endpoints else None
+    return Receiver(store, settings.mail, now, settings.server.threads, endpoints_for)
 
 
 def _limit(settings: RateLimit, shared: SharedState) -> Limit | None:
@@ -125,13 +146,14 @@ def configured_tokens(settings: Settings, kind: TokenKind) -> tuple[str, ...]:
 
 
 def prepare(settings: Settings) -> None:
-    """Prepare the data directory, once per start: tables, tokens, and the clean-up after a crash.
+    """Prepare the data directory, once per start: tables, tokens, secrets, and the clean-up.
 
     Raises StorageUnavailable.
     """
     data_dir = settings.storage.data_dir
     prepare_store(settings.storage)
     valid_tokens(settings)
+    prepare_secrets(settings.deliveries.endpoints, data_dir)
     token_files = (token_file(data_dir, kind) for kind in TokenKind)
     try:
         for path in (*token_files, shutdowns_file(data_dir)):

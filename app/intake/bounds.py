@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from app.address import MAX_ADDRESS_CHARACTERS
 from app.errors import BadRequest, FieldFault
 from app.intake.envelope import PartialEnvelope
-from app.mime.addresses import MAX_ADDRESS_CHARACTERS
 
 MAX_CHARACTERS: Mapping[str, int] = {
     "sender": 2 * MAX_ADDRESS_CHARACTERS,  # above that, not even worth looking for an address

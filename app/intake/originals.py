@@ -6,10 +6,10 @@ mail comes through a relay can't put anything before the relay's own fields.
 """
 
 import re
-from collections.abc import Mapping
 
 from app.mime.head import start_of_head
 from app.storage.message import Envelope
+from app.storage.original_fields import original_fields
 
 _MBOX_LINE = re.compile(rb"\s*>?From [^\n]*\n")
 
@@ -18,7 +18,7 @@ def with_originals(raw: bytes, envelope: Envelope) -> bytes:
     """Return `raw` with the envelope before its first field, unless it is there already."""
     start = start_of_head(raw)
     end = "\r\n" if b"\r\n" in raw[start : start + 1000] else "\n"
-    lines = [f"X-Original-{name}: {value}{end}" for name, value in _values(envelope).items()]
+    lines = [f"{name}: {value}{end}" for name, value in original_fields(envelope).items()]
     fields = "".join(lines).encode("utf-8", "backslashreplace")
     return raw if raw.startswith(fields, start) else raw[:start] + fields + raw[start:]
 
@@ -27,16 +27,3 @@ def without_mbox_line(raw: bytes) -> bytes:
     """Return `raw` without the line of an mbox that it begins with, if any."""
     line = _MBOX_LINE.match(raw)
     return raw[line.end() :] if line else raw
-
-
-def _values(envelope: Envelope) -> Mapping[str, str]:
-    values = {
-        "Sender": envelope.sender,
-        "Recipient": envelope.recipient,
-        "Client-Address": envelope.connection.client_address,
-        "Client-Hostname": envelope.connection.client_hostname,
-        "Helo": envelope.connection.helo,
-        "Mail-From": envelope.mail_from,
-        "Queue-Id": envelope.queue_id,
-    }
-    return {name: value for name, value in values.items() if value is not None}

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from app.address import MAX_ADDRESS_CHARACTERS
 from app.intake.envelope import PartialEnvelope
 from app.intake.headers import Head
-from app.mime.addresses import MAX_ADDRESS_CHARACTERS
 
 NO_HEAD = Head()
 

@@ -61,28 +61,39 @@ class Upload:
 
 @dataclass(frozen=True)
 class Received:
-    """The result of an upload; `processing_seconds` counts from its last byte."""
+    """The result of an upload; `processing_seconds` counts from its last byte.
+
+    `is_unrouted` is true if endpoints are configured and the message matches none of them.
+    """
 
     receipt: Receipt
     envelope: Envelope
     size: int
     processing_seconds: float
+    is_unrouted: bool = False
 
 
 class Receiver:
     """Receives uploads; every message that it returns a receipt for is durable in `store`."""
 
     def __init__(
-        self, store: MessageStore, settings: Mail, clock: Callable[[], datetime], at_once: int
+        self,
+        store: MessageStore,
+        settings: Mail,
+        clock: Callable[[], datetime],
+        at_once: int,
+        endpoints_for: Callable[[str], tuple[str, ...]] | None = None,
     ) -> None:
         """`clock` returns the current time as an aware datetime.
 
         At most `at_once` messages are checked at the same time; any number may be arriving, or
-        waiting for the disk.
+        waiting for the disk. `endpoints_for` returns the names of a recipient's endpoints; it is
+        None if no endpoint is configured.
         """
         self._store = store
         self._settings = settings
         self._clock = clock
+        self._endpoints_for = endpoints_for
         self._json_budget = ByteBudget(JSON_AT_ONCE_BYTES)
         self._free_turns: SimpleQueue[None] = SimpleQueue()  # threading.Semaphore is slow
         for _ in range(at_once):
@@ -102,7 +113,9 @@ class Receiver:
                 message = self._check(upload, body, composed)
             size = body.size
             receipt = self._store.add(message, body)
-        return Received(receipt, message.envelope, size, time.perf_counter() - arrived_at)
+        seconds = time.perf_counter() - arrived_at
+        is_unrouted = self._endpoints_for is not None and not message.endpoints
+        return Received(receipt, message.envelope, size, seconds, is_unrouted)
 
     def _new_body(self, bodies: ExitStack) -> Body:
         body = self._store.new_body()
@@ -157,7 +170,9 @@ class Receiver:
         check_policy(envelope, settings.blocked_domains, settings.allowed_recipient_domains)
         key = _idempotency_key(upload.idempotency_key, queue_id, envelope, content)
         received_at = self._clock()
-        return Message(new_message_id(received_at), received_at, envelope, head.subject, key)
+        message_id, subject = new_message_id(received_at), head.subject
+        endpoints = self._endpoints_for(envelope.recipient) if self._endpoints_for else ()
+        return Message(message_id, received_at, envelope, subject, key, endpoints)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -72,6 +72,13 @@ EMAIL_DURATION = Metric(
     "A slow disk, or more work than the CPUs can do; the client's speed doesn't matter.",
     buckets=_SECONDS,
 )
+WITHOUT_ENDPOINT = Metric(
+    "messages_without_endpoint_total",
+    "counter",
+    "Messages stored without an endpoint, although some are configured",
+    "No application gets these messages: a route is missing, or they are for addresses that are not"
+    " in use.",
+)
 STORAGE_OPERATIONS = Metric(
     "storage_operations_total",
     "counter",
@@ -131,6 +138,52 @@ RETENTION_LAST_RUN = Metric(
     "When retention last did all that was due, in seconds since 1970; 0 when it never did",
     "It runs, every minute. When it stays the same: mail that has to go isn't deleted or erased;"
     " the log has the reason.",
+)
+KEPT_FOR_DELIVERY = Metric(
+    "storage_messages_kept_for_delivery",
+    "gauge",
+    "Messages that retention would have deleted, but for deliveries that are pending or dead",
+    "An endpoint has been down for longer than messages are kept, or dead deliveries wait to be"
+    " retried or discarded; the disk can fill up.",
+)
+DELIVERY_ATTEMPTS = Metric(
+    "delivery_attempts_total",
+    "counter",
+    "Requests to endpoints, by outcome",
+    "refused: an endpoint answers with an error; timeout: it is too slow; unreachable: it can't be"
+    " connected to. The log has the status and the reason.",
+    ("endpoint", "outcome"),
+)
+DELIVERY_ATTEMPT_DURATION = Metric(
+    "delivery_attempt_duration_seconds",
+    "histogram",
+    "Duration of requests to endpoints, whatever the outcome",
+    "A slow endpoint: it should answer at once, and process messages afterwards.",
+    ("endpoint",),
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+DELIVERIES = Metric(
+    "deliveries",
+    "gauge",
+    "Stored deliveries, by state",
+    "pending: endpoints accept mail more slowly than it arrives, or not at all; dead: messages"
+    " that didn't reach the application: retry or discard them.",
+    ("endpoint", "state"),
+)
+DELIVERY_OLDEST_PENDING = Metric(
+    "delivery_oldest_pending_seconds",
+    "gauge",
+    "Age of the oldest pending delivery; 0 when there is none",
+    "Messages don't reach the endpoint; delivery_attempts_total shows why.",
+    ("endpoint",),
+)
+DELIVERY_ENDPOINT_STATE = Metric(
+    "delivery_endpoint_state",
+    "gauge",
+    "1 for the state that an endpoint is in, 0 for the others",
+    "open: it keeps failing, and gets only probes; paused: it gets nothing until it is resumed, or"
+    " added to the configuration again.",
+    ("endpoint", "state"),
 )
 RATE_LIMIT_HITS = Metric(
     "rate_limit_hits_total",

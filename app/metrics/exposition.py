@@ -15,6 +15,7 @@ from prometheus_client.utils import floatToGoString
 
 from app.metrics import catalog
 from app.metrics.catalog import Metric
+from app.metrics.delivery_families import delivery_families
 from app.metrics.families import family, labelled, single
 from app.metrics.limits import limits
 from app.metrics.runtime import runtime_families
@@ -31,12 +32,15 @@ _RECORDED = (
     catalog.EMAILS,
     catalog.EMAIL_SIZE,
     catalog.EMAIL_DURATION,
+    catalog.WITHOUT_ENDPOINT,
     catalog.STORAGE_OPERATIONS,
     catalog.COMMIT_BATCH_SIZE,
     catalog.RATE_LIMIT_HITS,
     catalog.AUTH_FAILURES,
     catalog.ERRORS,
     catalog.TIMEOUTS,
+    catalog.DELIVERY_ATTEMPTS,
+    catalog.DELIVERY_ATTEMPT_DURATION,
 )
 
 
@@ -58,6 +62,7 @@ class Exposition:
         self._files = MultiProcessCollector(None, str(directory))
         self._data_dir = settings.storage.data_dir
         self._limits = limits(settings)
+        self._endpoints = [endpoint.name for endpoint in settings.deliveries.endpoints]
         self._slots = slots
         self._processes = processes
         self._stored_figures = stored_figures
@@ -69,22 +74,16 @@ class Exposition:
 
     def collect(self) -> Iterator[Family]:
         """Yield each metric as it is now."""
-        yield from self._recorded()
+        found = {each.name: each for each in self._files.collect()}
+        yield from _recorded(found)
         yield single(catalog.ACTIVE_REQUESTS, self._slots.in_flight())
         yield single(catalog.DRAINING, self._slots.draining)
         yield from self._disk()
-        yield from self._stored()
+        yield from self._stored(found)
         yield from self._shutdowns()
         yield labelled(catalog.CONFIG_LIMIT, self._limits)
         yield labelled(catalog.BUILD_INFO, {__version__: 1})
         yield from runtime_families(self._processes)
-
-    def _recorded(self) -> Iterable[Family]:
-        found = {each.name: each for each in self._files.collect()}
-        empty = map(family, _RECORDED)
-        families = {each.name: found.get(each.name, each) for each in empty}
-        _add_derived(families)
-        return families.values()
 
     def _disk(self) -> Iterator[Family]:
         try:
@@ -94,10 +93,13 @@ class Exposition:
         yield single(catalog.STORAGE_FREE, found.f_bavail * found.f_frsize)
         yield single(catalog.STORAGE_SIZE, found.f_blocks * found.f_frsize)
 
-    def _stored(self) -> Iterator[Family]:
+    def _stored(self, found: Mapping[str, Family]) -> Iterator[Family]:
         figures = self._stored_figures()
         if figures is not None:
             yield from stored_families(figures)
+            states = family(catalog.DELIVERY_ENDPOINT_STATE)
+            told = found.get(states.name, states)
+            yield from delivery_families(figures.deliveries, self._endpoints, told)
 
     def _shutdowns(self) -> Iterator[Family]:
         # If the disk can't be read for a while, counters must not fall and then rise again.
@@ -108,6 +110,13 @@ class Exposition:
             for suffix, labels, value in _duration_samples(one, kind):
                 durations.add_sample(durations.name + suffix, labels, value)
         yield durations
+
+
+def _recorded(found: Mapping[str, Family]) -> Iterable[Family]:
+    empty = map(family, _RECORDED)
+    families = {each.name: found.get(each.name, each) for each in empty}
+    _add_derived(families)
+    return families.values()
 
 
 def _add_derived(families: dict[str, Family]) -> None:

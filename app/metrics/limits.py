@@ -27,6 +27,7 @@ def limits(settings: Settings) -> dict[str, float]:
         "retention_days": retention.days,
         "retention_max_bytes": retention.max_bytes,
         "deduplication_days": retention.deduplication_days,
+        "delivery_threads": settings.deliveries.threads,
         "requests_at_once": server.workers * (server.threads + WAITING_THREADS),
         "open_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
     }

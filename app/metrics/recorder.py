@@ -36,6 +36,7 @@ class Recorder:
         }
         self._email_size = _histogram(catalog.EMAIL_SIZE)
         self._email_duration = _histogram(catalog.EMAIL_DURATION)
+        self._without_endpoint = _counter(catalog.WITHOUT_ENDPOINT)
         operations = _counter(catalog.STORAGE_OPERATIONS)
         self._failed_adds = operations.labels("add", "failure")
         self._checks = operations.labels("check", "success")
@@ -70,6 +71,10 @@ class Recorder:
         """Count a new message of `size` bytes that was durable `seconds` after its last byte."""
         self._email_size.observe(size)
         self._email_duration.observe(seconds)
+
+    def without_endpoint(self) -> None:
+        """Count a new message whose recipient matches no endpoint."""
+        self._without_endpoint.inc()
 
     def not_stored(self, outcome: NotStored) -> None:
         """Count a message that was not stored, by its outcome."""

@@ -5,13 +5,19 @@ leaves some behind, and each scrape reads them all. Here they belong to a slot (
 The format is the library's, whose MultiProcessCollector adds the files up.
 """
 
+import fcntl
 import os
+from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 
 import prometheus_client.values
 from prometheus_client.values import MultiProcessValue
 
+from app.state.slots import SLOTS
+
 _FILE_BYTES = {"histogram": 1024 * 1024, "counter": 64 * 1024}
+_DELIVERY_FILE_BYTES = {**_FILE_BYTES, "gauge_mostrecent": 64 * 1024}
 
 
 def keep_in_slot(directory: Path, slot: int) -> None:
@@ -19,7 +25,31 @@ def keep_in_slot(directory: Path, slot: int) -> None:
 
     They continue where the slot's last process ended. Raises OSError.
     """
-    for kind, size in _FILE_BYTES.items():
+    _keep(directory, slot, _FILE_BYTES)
+
+
+def keep_for_deliveries(directory: Path) -> None:
+    """Keep them in the files of a slot that this process holds exclusively until it ends.
+
+    A delivery process and its predecessor may run at the same time. Raises OSError.
+    """
+    slot = next(number for number in count(SLOTS + 1) if _take(directory / f"{number}.lock"))
+    _keep(directory, slot, _DELIVERY_FILE_BYTES)
+
+
+def _take(path: Path) -> bool:
+    """Lock a file until this process ends; return False if another process holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    return True
+
+
+def _keep(directory: Path, slot: int, file_bytes: Mapping[str, int]) -> None:
+    for kind, size in file_bytes.items():
         _make(directory / f"{kind}_{slot}.db", size)  # as the library would call it
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)  # it looks there for each new value
     prometheus_client.values.ValueClass = MultiProcessValue(process_identifier=lambda: slot)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from prometheus_client import Metric as Family
 
 from app.metrics import catalog
+from app.metrics.delivery_families import DeliveryFigures
 from app.metrics.families import labelled, single
 
 
@@ -21,6 +22,8 @@ class Figures:
     deleted: Mapping[str, int]
     passed_over: int
     retention_ran_at: float
+    kept_for_delivery: int
+    deliveries: DeliveryFigures
 
 
 def stored_families(figures: Figures) -> Iterator[Family]:
@@ -30,3 +33,4 @@ def stored_families(figures: Figures) -> Iterator[Family]:
     yield labelled(catalog.MESSAGES_DELETED, figures.deleted)
     yield single(catalog.RECORDS_PASSED_OVER, figures.passed_over)
     yield single(catalog.RETENTION_LAST_RUN, figures.retention_ran_at)
+    yield single(catalog.KEPT_FOR_DELIVERY, figures.kept_for_delivery)

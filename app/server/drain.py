@@ -1,18 +1,21 @@
 """The drain: shuts down without losing a request.
 
 SIGTERM or SIGINT sets a flag in the slots: from then on every worker answers new requests with 503
-(app.web.hooks.shutting_down), while those in flight finish. A thread of the master watches their
-number, and passes the signal on to Gunicorn when none is left or the time is up. SIGQUIT ends all
-that at once, and counts as a forced shutdown.
+(app.web.hooks.shutting_down), while those in flight finish. The delivery process starts no more
+requests to endpoints, and completes those in flight. A thread of the master watches both, and
+passes the signal on to Gunicorn when nothing is left or the time is up. SIGQUIT ends all that at
+once, and counts as a forced shutdown.
 """
 
 import logging
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from app.server.child_process import ChildProcess
 from app.server.gunicorn_internals.master import Master
 from app.server.listeners import turn_away
 from app.state.shutdowns import Kind, record_shutdown
@@ -30,10 +33,14 @@ _log = logging.getLogger("gomail")
 class Drain:
     """Runs from the first signal to the end of the master."""
 
-    def __init__(self, master: Master, slots: Slots, data_dir: Path) -> None:
+    def __init__(
+        self, master: Master, slots: Slots, data_dir: Path, children: Sequence[ChildProcess] = ()
+    ) -> None:
+        """`children` are the other child processes besides the workers."""
         self._master = master
         self._slots = slots
         self._data_dir = data_dir
+        self._children = children
         self._ending = False
         self._quits = False
 
@@ -58,6 +65,8 @@ class Drain:
 
     def _begin(self) -> None:
         self._slots.drain()
+        for child in self._children:
+            child.finish()
         thread = threading.Thread(target=self._run, name="drain", daemon=True)
         try:
             thread.start()
@@ -67,6 +76,8 @@ class Drain:
     def _run(self) -> None:
         began = time.monotonic()
         remaining = self._wait(began + self._master.graceful_timeout)
+        if not self._have_finished():
+            _log.warning("Requests to endpoints are cut off, and repeated after the next start")
         if remaining == 0 and not self._quits:
             self._finish("graceful", began, CLOSE_SECONDS)
         else:
@@ -78,14 +89,18 @@ class Drain:
         quiet, report_at = 0, time.monotonic() + REPORT_SECONDS
         _log.info("Waiting for %s to complete", _active_requests(self._slots.in_flight()))
         while True:
-            active = self._slots.in_flight()
-            quiet = 0 if active else quiet + 1
+            active, delivers = self._slots.in_flight(), not self._have_finished()
+            quiet = 0 if active or delivers else quiet + 1
             if quiet == QUIET_POLLS or self._ending or time.monotonic() >= deadline:
                 return active
-            if active and time.monotonic() >= report_at:
-                _log.info("Still waiting for %s", _active_requests(active))
+            if (active or delivers) and time.monotonic() >= report_at:
+                what = _active_requests(active) if active else "requests to endpoints"
+                _log.info("Still waiting for %s", what)
                 report_at += REPORT_SECONDS
             time.sleep(POLL_SECONDS)
+
+    def _have_finished(self) -> bool:
+        return all(child.has_finished() for child in self._children)
 
     def _finish(self, kind: Kind, began: float, close_seconds: int) -> None:
         try:

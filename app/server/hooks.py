@@ -1,6 +1,5 @@
 """The functions that Gunicorn calls in master and workers; see gunicorn.conf.py."""
 
-import ctypes
 import gc
 import os
 import signal
@@ -8,7 +7,9 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from app.heaps import share_heaps
 from app.server.configuration import current_settings, shared_state
+from app.server.delivery_process import delivery_process
 from app.server.drain import Drain
 from app.server.gunicorn_internals.body import in_pieces
 from app.server.gunicorn_internals.master import Master
@@ -22,20 +23,20 @@ from app.settings import Settings
 from app.state.processes import MASTER
 from app.web.request_context import current_request
 
-HEAPS = 2
-_M_ARENA_MAX = -8  # malloc.h
-
 _slots = shared_state.slots
 _processes = shared_state.processes
 
 
 def take_over_signals(server: Any, settings: Settings) -> None:
-    """In the master, once it listens: SIGTERM and SIGINT start the drain, SIGHUP checks first."""
+    """In the master, once it listens: SIGTERM and SIGINT start the drain, SIGHUP checks first.
+
+    The other child processes must have been started, since the drain ends them as well.
+    """
     master = Master(server)
     master.survive_failed_forks(lambda worker: release_slot(server, worker))
     master.reload_only_if(accept_new_settings)
     # Installed last, and so asked first: nothing is reloaded during the drain.
-    Drain(master, _slots, settings.storage.data_dir).install()
+    Drain(master, _slots, settings.storage.data_dir, server.child_processes).install()
 
 
 def announce_new_settings(_server: Any) -> None:
@@ -47,7 +48,11 @@ def start_child_processes(server: Any) -> None:
     """In the master, before its first worker: start the processes beside the workers."""
     _processes.begin(MASTER)
     master = Master(server)
-    server.child_processes = [metrics_process(master), retention_process(master)]
+    server.child_processes = [
+        metrics_process(master),
+        retention_process(master),
+        delivery_process(master),
+    ]
     for child in server.child_processes:
         child.install()
 
@@ -77,7 +82,7 @@ def begin_worker(_server: Any, worker: Any) -> None:
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     # Without a master nobody would replace or stop the worker, and it would keep the port.
     signal_when_parent_ends(signal.SIGTERM, worker.ppid)
-    _share_heaps()
+    share_heaps()
     if worker.processor is not None:
         with suppress(OSError):  # not permitted, or no longer available: then it runs anywhere
             os.sched_setaffinity(0, {worker.processor})
@@ -92,13 +97,6 @@ def begin_serving(_worker: Any) -> None:
     # Full collections needn't scan objects that live as long as the process: scanning everything
     # that Python has loaded takes 30 ms, during which every request waits.
     gc.freeze()
-
-
-def _share_heaps() -> None:
-    # By default glibc keeps a heap for almost every thread, and memory freed in one isn't reused in
-    # another: with a hundred threads receiving messages, memory would grow for hours.
-    with suppress(AttributeError):  # another libc
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, HEAPS)
 
 
 def release_slot(_server: Any, worker: Any) -> None:

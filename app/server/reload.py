@@ -4,9 +4,11 @@ import logging
 from collections.abc import Iterator
 
 from app.auth.tokens import TokenKind
+from app.deliveries.signing_secret import prepare_secrets
 from app.errors import GoMailError
 from app.server.configuration import loaded_inspection, put_in_force, tokens_under
 from app.server.ports import metrics_port_fault
+from app.server.start import announce_secrets
 from app.settings import Fault, Inspection, Settings, inspect
 from app.settings.sources import is_missing
 
@@ -36,6 +38,8 @@ def announce_reload() -> None:
     for warning in inspection.warnings:
         _log.warning("%s", warning)
     _log.info("Configuration reloaded: %s", inspection.source)
+    if inspection.settings is not None:
+        announce_secrets(inspection.settings)
 
 
 def _faults(old: Inspection, new: Inspection) -> tuple[Fault, ...]:
@@ -46,6 +50,7 @@ def _faults(old: Inspection, new: Inspection) -> tuple[Fault, ...]:
         *_needing_restart(old.settings, new.settings),
         *_metrics_port_in_use(old.settings, new.settings),
         *_missing_tokens(new.settings),
+        *_missing_secrets(new.settings),
     )
 
 
@@ -81,6 +86,14 @@ def _missing_tokens(new: Settings) -> Iterator[Fault]:
             tokens_under(new, kind)
         except GoMailError as error:
             yield Fault(kind, str(error))
+
+
+def _missing_secrets(new: Settings) -> Iterator[Fault]:
+    # The secrets of new endpoints are created before the first message can be delivered.
+    try:
+        prepare_secrets(new.deliveries.endpoints, new.storage.data_dir)
+    except GoMailError as error:
+        yield Fault("endpoints", str(error))
 
 
 def _metrics_port_in_use(old: Settings, new: Settings) -> Iterator[Fault]:

@@ -7,6 +7,7 @@ import sys
 
 from app.auth.generated_token import token_file
 from app.auth.tokens import TokenKind
+from app.deliveries.signing_secret import secret_file
 from app.errors import GoMailError
 from app.relay.postfix import received_domains
 from app.server.configuration import (
@@ -67,6 +68,15 @@ def announce(settings: Settings) -> None:
     _log.info("GoMail %s listens on http://%s", __version__, listens_on)
     _log.info("Try it: %s", _delivery_line(settings))
     _log.info("Read it: %s", _reading_line(settings))
+    announce_secrets(settings)
+
+
+def announce_secrets(settings: Settings) -> None:
+    """Log the directory of the secrets that were generated for endpoints, not the secrets."""
+    names = [endpoint.name for endpoint in settings.deliveries.endpoints if not endpoint.secrets]
+    if names:
+        directory = secret_file(settings.storage.data_dir, names[0]).parent
+        _log.info("Secrets in %s sign what is sent to: %s", directory, ", ".join(names))
 
 
 def _delivery_line(settings: Settings) -> str:

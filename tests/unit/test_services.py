@@ -1,3 +1,4 @@
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,9 @@ import pytest
 from app.auth.generated_token import generated_token
 from app.auth.tokens import TokenKind, make_token
 from app.errors import StorageUnavailable
+from app.intake.envelope import PartialEnvelope
+from app.intake.partial_message import PartialMessage
+from app.intake.receive import BodyKind, Upload
 from app.ratelimit.redis import RedisLimiter
 from app.ratelimit.shared_memory import SharedLimiter
 from app.services import Services, build, now, prepare, valid_tokens
@@ -65,6 +69,31 @@ def test_a_data_directory_that_cannot_exist_is_unavailable(tmp_path: Path) -> No
         prepare(unfit)
     with pytest.raises(StorageUnavailable):
         build(unfit, SharedState())
+
+
+def test_a_start_makes_the_secrets_of_endpoints(tmp_path: Path) -> None:
+    """Where none is configured, before anything is to be signed."""
+    endpoints = [{"name": "support", "url": "https://app.example.com/"}]
+    prepare(settings(tmp_path, webhook_url="https://app.example.com/", endpoints=endpoints))
+    names = [path.name for path in (tmp_path / "endpoints").iterdir()]
+    assert sorted(names) == ["support.secret", "webhook.secret"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "is_unrouted"), [(["*@example.com"], False), (["*@example.org"], True)]
+)
+def test_messages_take_the_configured_routes(
+    tmp_path: Path, patterns: list[str], is_unrouted: bool
+) -> None:
+    """The receiver knows the endpoints of the settings."""
+    endpoint = {"name": "a", "url": "https://app.example.com/", "recipients": patterns}
+    configured = settings(tmp_path, endpoints=[endpoint])
+    prepare(configured)
+    services = build(configured, SharedState())
+    partial = PartialMessage(PartialEnvelope("ann@example.org", "bob@Example.com"))
+    upload = Upload(BytesIO(b"Subject: Hi\n\n"), None, BodyKind.RAW, partial)
+    assert services.receiver.receive(upload).is_unrouted is is_unrouted
+    services.close()
 
 
 def built(tmp_path: Path, **flags: object) -> Services:

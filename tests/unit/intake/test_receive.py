@@ -9,8 +9,10 @@ from app.intake.partial_message import PartialMessage
 from app.intake.read import CHUNK_BYTES
 from app.intake.receive import JSON_OVERHEAD_BYTES, BodyKind, Receiver, Upload
 from app.settings import Mail
+from app.storage.body import Body
 from app.storage.interface import Query
 from app.storage.memory import MemoryStore
+from app.storage.message import Message, Receipt
 
 LIMIT = 10 * CHUNK_BYTES
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -142,3 +144,41 @@ def test_a_head_without_an_end_is_refused(receiver: Receiver, store: MemoryStore
     with pytest.raises(MessageRejected, match="doesn't end"):
         receiver.receive(upload(BytesIO(raw), None))
     assert store.count(Query()) == 0
+
+
+class Added(MemoryStore):
+    """A store that remembers which messages it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[Message] = []
+
+    def add(self, message: Message, body: Body) -> Receipt:
+        """Store it like any other."""
+        self.messages.append(message)
+        return super().add(message, body)
+
+
+@pytest.mark.parametrize(
+    ("recipient", "endpoints", "is_unrouted"),
+    [("bob@example.com", ("all", "bob"), False), ("carl@example.com", (), True)],
+)
+def test_a_message_is_stored_with_its_endpoints(
+    recipient: str, endpoints: tuple[str, ...], is_unrouted: bool
+) -> None:
+    """Those of its envelope's recipient, whatever To says; one without any is told as such."""
+    store, mail = Added(), Mail(None, None, LIMIT, frozenset(), frozenset())
+    known = {"bob@example.com": ("all", "bob")}
+    receiver = Receiver(store, mail, lambda: AT, 1, lambda address: known.get(address, ()))
+    given = PartialEnvelope(sender="ann@example.com", recipient=recipient)
+    received = receiver.receive(Upload(BytesIO(RAW), None, BodyKind.RAW, PartialMessage(given)))
+    assert [message.endpoints for message in store.messages] == [endpoints]
+    assert received.is_unrouted is is_unrouted
+
+
+def test_without_endpoints_no_message_is_unrouted() -> None:
+    """Who reads by the API misses nothing."""
+    store, mail = Added(), Mail(None, None, LIMIT, frozenset(), frozenset())
+    received = Receiver(store, mail, lambda: AT, 1).receive(upload(BytesIO(RAW), None))
+    assert [message.endpoints for message in store.messages] == [()]
+    assert not received.is_unrouted

@@ -1,6 +1,6 @@
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,8 @@ from support.linux_process import in_child
 from support.metrics_files import Read, values_of
 
 from app.metrics.catalog import CATALOG
+from app.metrics.delivery_families import DeliveryFigures
+from app.metrics.delivery_recorder import DeliveryRecorder
 from app.metrics.exposition import Exposition
 from app.metrics.limits import limits
 from app.metrics.recorder import Recorder
@@ -27,6 +29,12 @@ FIGURES = Figures(
     deleted={"retention": 2, "request": 1},
     passed_over=3,
     retention_ran_at=1_700_000_000,
+    kept_for_delivery=5,
+    deliveries=DeliveryFigures(
+        counts={("webhook", "pending"): 3, ("webhook", "dead"): 1, ("former", "pending"): 2},
+        oldest_pending={"webhook": 90.5, "former": 1000},
+        paused=frozenset(),
+    ),
 )
 
 
@@ -51,7 +59,8 @@ def settings(tmp_path: Path) -> Settings:
     """Return the default settings, with a data directory that exists."""
     data_dir = tmp_path / "data"
     data_dir.mkdir()
-    return assemble(defaults() | {"data_dir": str(data_dir), "workers": 3, "threads": 4})
+    given = {"workers": 3, "threads": 4, "webhook_url": "https://app.example.com/mail"}
+    return assemble(defaults() | {"data_dir": str(data_dir)} | given)
 
 
 @pytest.fixture
@@ -119,6 +128,8 @@ def test_the_samples_have_the_labels_of_the_catalogue(
     recorder.timeout("/")
     recorder.stored(10, 0.1)
     recorder.commit(1)
+    recorder.without_endpoint()
+    DeliveryRecorder(["webhook"]).attempt("webhook", "delivered", 0.1)
     shared.processes.begin(MASTER)
     labels = {metric.name.removesuffix("_total"): set(metric.labels) for metric in CATALOG}
     for family in exposition.collect():
@@ -153,6 +164,7 @@ def test_what_the_store_counts_is_told_while_it_can_be_read(scrape: Read, stored
     assert found["messages_deleted_total", "request"] == 1
     assert found["storage_records_passed_over_total",] == 3
     assert found["storage_retention_last_run_timestamp_seconds",] == 1_700_000_000
+    assert found["storage_messages_kept_for_delivery",] == 5
     stored.figures = None
     names = {key[0] for key in scrape()}
     assert not {name for name in names if name.startswith(("stored_", "messages_deleted"))}
@@ -206,3 +218,48 @@ def test_processes_are_told_by_their_place(scrape: Read, shared: SharedState) ->
     assert found["python_threads", "master"] >= 1
     assert found["process_resident_memory_bytes", "master"] > 1_000_000
     assert found["process_cpu_seconds_total", "master"] == pytest.approx(sum(os.times()[:2]), abs=1)
+
+
+def states_of(found: Mapping[tuple[str, ...], float], endpoint: str) -> list[str]:
+    """Return the states that an endpoint is said to be in."""
+    name = "delivery_endpoint_state"
+    return [key[2] for key, value in found.items() if key[:2] == (name, endpoint) and value]
+
+
+def test_deliveries_are_those_of_the_queue(scrape: Read) -> None:
+    """Each state of each endpoint, configured or not, and how long the oldest has waited."""
+    found = scrape()
+    counts = {key[1:]: value for key, value in found.items() if key[0] == "deliveries"}
+    assert len(counts) == 2 * 4
+    assert (counts["webhook", "pending"], counts["webhook", "dead"]) == (3, 1)
+    assert (counts["webhook", "delivered"], counts["former", "pending"]) == (0, 2)
+    assert found["delivery_oldest_pending_seconds", "webhook"] == 90.5
+
+
+def test_an_endpoint_is_in_one_state(
+    in_slot: Callable[[int], None], scrape: Read, stored: Stored
+) -> None:
+    """Open or closed as the delivery process says; paused, if the queue or the settings say so."""
+    in_slot(0)
+    assert states_of(scrape(), "webhook") == ["closed"]
+    recorder = DeliveryRecorder(["webhook"])
+    assert states_of(scrape(), "webhook") == ["closed"]
+    recorder.breaker("webhook", is_open=True)
+    assert states_of(scrape(), "webhook") == ["open"]
+    assert states_of(scrape(), "former") == ["paused"]
+    deliveries = dataclasses.replace(FIGURES.deliveries, paused=frozenset({"webhook"}))
+    stored.figures = dataclasses.replace(FIGURES, deliveries=deliveries)
+    assert states_of(scrape(), "webhook") == ["paused"]
+
+
+def test_attempts_are_counted_from_nought(in_slot: Callable[[int], None], scrape: Read) -> None:
+    """Each outcome of each configured endpoint is there before it happens."""
+    in_slot(0)
+    recorder = DeliveryRecorder(["webhook"])
+    outcomes = ("delivered", "refused", "timeout", "unreachable")
+    found = scrape()
+    assert [found["delivery_attempts_total", "webhook", each] for each in outcomes] == [0] * 4
+    recorder.attempt("webhook", "timeout", 30)
+    found = scrape()
+    assert found["delivery_attempts_total", "webhook", "timeout"] == 1
+    assert found["delivery_attempt_duration_seconds_sum", "webhook"] == 30

@@ -62,6 +62,14 @@ def test_a_stored_message_has_size_and_time(recorder: Recorder, read: Read) -> N
     assert rows(read, "email_processing_duration_seconds_sum") == {(): 0.75}
 
 
+def test_messages_without_an_endpoint_are_counted(recorder: Recorder, read: Read) -> None:
+    """From 0 on, so that the first one is a rise."""
+    assert read()["messages_without_endpoint_total",] == 0
+    recorder.without_endpoint()
+    recorder.without_endpoint()
+    assert rows(read, "messages_without_endpoint_total") == {(): 2}
+
+
 @pytest.mark.parametrize("outcome", ["duplicate", "rejected", "error"])
 def test_other_outcomes_are_counted(recorder: Recorder, read: Read, outcome: NotStored) -> None:
     """Each by its name."""

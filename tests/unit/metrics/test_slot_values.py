@@ -8,6 +8,8 @@ from prometheus_client import Counter, Histogram
 from support.linux_process import in_child
 from support.metrics_files import Read
 
+from app.metrics.slot_values import keep_for_deliveries
+
 THREADS, TIMES = 8, 2000
 
 
@@ -131,3 +133,26 @@ def test_a_full_memory_fails_no_scrape(
     in_slot(1)
     counter().inc()
     assert read() == {("seen_total",): 2}
+
+
+def test_delivery_processes_have_files_of_their_own(
+    in_slot: Callable[[int], None], read: Read, tmp_path: Path
+) -> None:
+    """Two at the same time count apart; one that comes later takes over from one that has ended."""
+    in_slot(0)
+    counter().inc()
+
+    def work() -> None:
+        keep_for_deliveries(tmp_path)
+        counter().inc(10)
+        in_child(count_beside)
+
+    def count_beside() -> None:
+        keep_for_deliveries(tmp_path)
+        counter().inc(100)
+
+    for _ in range(2):
+        in_child(work)
+    assert read()["seen_total",] == 1 + 2 * (10 + 100)
+    files = {path.name for path in tmp_path.glob("counter_*.db")}
+    assert files == {"counter_0.db", "counter_1025.db", "counter_1026.db"}

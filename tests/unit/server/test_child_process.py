@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -66,6 +67,27 @@ def kept(in_force: InForce, ran: Path) -> ChildProcess:
     return ChildProcess(
         Master(Arbiter()), "test-child", run, lambda settings: settings.retention.days != 99
     )
+
+
+@pytest.fixture
+def finishing(ran: Path, in_force: InForce) -> ChildProcess:
+    """Return the keeper of a process that ends once a file called like its age is there."""
+
+    def run(settings: Settings) -> None:
+        asked: list[int] = []
+        signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
+        with ran.open("a") as file:
+            file.write(f"{os.getpid()} {settings.retention.days}\n")
+        while not (asked and may_end(ran, settings.retention.days).exists()):
+            time.sleep(0.01)
+
+    assert in_force.settings
+    return ChildProcess(Master(Arbiter()), "test-child", run, finishes=True)
+
+
+def may_end(ran: Path, days: int) -> Path:
+    """Return the file that lets a finishing process end."""
+    return ran.with_name(f"{days} may end")
 
 
 def fail(*_: object) -> NoReturn:
@@ -151,3 +173,70 @@ def test_a_process_that_cannot_be_watched_does_not_stay(
     _, status = os.waitpid(-1, 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
     assert len(caplog.messages) == 1
+
+
+def test_one_that_finishes_is_not_waited_for(
+    finishing: ChildProcess, ran: Path, in_force: InForce
+) -> None:
+    """With new settings its successor begins at once, and it ends when it is ready."""
+    in_force.renew(retention_days=1)
+    finishing.keep()
+    [(first, _)] = runs(ran, 1)
+    in_force.renew(retention_days=2)
+    finishing.keep()
+    [_, (second, days)] = runs(ran, 2)
+    assert days == 2
+    assert lives(first)
+    may_end(ran, 1).touch()
+    assert os.waitpid(first, 0)[1] == 0
+    finishing.keep()
+    assert len(runs(ran, 2)) == 2
+    finishing.stop()
+    os.waitpid(second, 0)
+
+
+def test_at_the_end_it_may_finish_and_has_no_successor(
+    finishing: ChildProcess, ran: Path, in_force: InForce
+) -> None:
+    """It isn't killed, and isn't started again, whatever the settings are."""
+    in_force.renew(retention_days=1)
+    finishing.keep()
+    [(pid, _)] = runs(ran, 1)
+    finishing.finish()
+    finishing.finish()
+    assert not finishing.has_finished()
+    may_end(ran, 1).touch()
+    wait_for(finishing.has_finished)
+    assert os.waitpid(pid, 0)[1] == 0
+    in_force.renew(retention_days=2)
+    finishing.keep()
+    finishing.stop()
+    assert len(runs(ran, 1)) == 1
+
+
+def test_what_does_not_finish_is_killed_in_the_end(
+    finishing: ChildProcess, ran: Path, in_force: InForce
+) -> None:
+    """Those that were replaced, too: the master leaves nobody behind."""
+    pids = []
+    for count in (1, 2, 3):
+        in_force.renew(retention_days=count)
+        finishing.keep()
+        pids.append(runs(ran, count)[-1][0])
+    finishing.finish()
+    assert not finishing.has_finished()
+    finishing.stop()
+    for pid in pids:
+        assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
+
+
+def test_one_that_has_nothing_to_finish_goes_on(kept: ChildProcess, ran: Path) -> None:
+    """As the metrics port does during the drain, which doesn't wait for it."""
+    kept.keep()
+    [(pid, _)] = runs(ran, 1)
+    kept.finish()
+    assert kept.has_finished()
+    kept.keep()
+    assert lives(pid)
+    kept.stop()
+    os.waitpid(pid, 0)
