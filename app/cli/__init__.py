@@ -9,6 +9,9 @@ from app.cli.lazy_group import LazyGroup
     cls=LazyGroup,
     places={
         "check": "app.cli.check:check",
+        "deliver": "app.cli.deliver:deliver",
+        "deliveries": "app.cli.deliveries:deliveries",
+        "endpoints": "app.cli.endpoints:endpoints",
         "messages": "app.cli.messages:messages",
         "postfix-config": "app.cli.postfix_config:postfix_config",
         "server": "app.cli.server:server",
@@ -17,4 +20,4 @@ from app.cli.lazy_group import LazyGroup
     },
 )
 def gomail() -> None:
-    """Run GoMail, check its configuration, and read or delete stored messages."""
+    """Run GoMail, check its configuration, and read, deliver or delete stored messages."""

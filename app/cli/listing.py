@@ -12,6 +12,7 @@ import click
 from app.cli.filters import Filters, filter_options
 from app.cli.opened_store import opened_store
 from app.cli.options import config_option
+from app.cli.table import moment, table
 from app.printable import escape
 from app.reading.cursor import make_cursor
 from app.storage.interface import MessageStore
@@ -54,12 +55,8 @@ def _as_json(store: MessageStore, found: Sequence[StoredMessage]) -> str:
 
 
 def _table(found: Sequence[StoredMessage]) -> str:
-    rows = [("ID", "RECEIVED (UTC)", "SIZE", "SENDER", "RECIPIENT", "SUBJECT"), *map(_row, found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    heads = ("ID", "RECEIVED (UTC)", "SIZE", "SENDER", "RECIPIENT", "SUBJECT")
+    return table([heads, *map(_row, found)])
 
 
 def _how_to_list_older(found: Sequence[StoredMessage], limit: int) -> str:
@@ -83,7 +80,7 @@ def _row(message: StoredMessage) -> tuple[str, ...]:
     envelope = message.envelope
     return (
         message.message_id,
-        f"{message.received_at:%Y-%m-%d %H:%M:%S}",
+        moment(message.received_at),
         str(message.size),
         escape(envelope.sender) or "<>",
         escape(envelope.recipient),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.cli.options import inspect_and_name_file
 from app.errors import GoMailError, StorageUnavailable
-from app.settings import Storage
+from app.settings import Settings, Storage
 from app.storage.factory import has_store, open_store
 from app.storage.interface import MessageStore
 from app.storage.preparation import has_index, prepare_store
@@ -17,9 +17,17 @@ from app.storage.preparation import has_index, prepare_store
 @contextmanager
 def opened_store(config: Path | None) -> Iterator[MessageStore]:
     """Open the store, or end with 1 and the reason; so do failures of what is done with it."""
-    settings = storage_settings(config)
+    with opened(storage_settings(config)) as store:
+        yield store
+
+
+@contextmanager
+def opened(settings: Storage, *, to_write: bool = False) -> Iterator[MessageStore]:
+    """Open the store of `settings` like `opened_store`; `to_write` refuses the wrong user."""
     with failures_end_the_command(settings):
         exit_if_empty(settings)
+        if to_write:
+            exit_if_root_would_own(settings)
         if not has_index(settings):
             sys.exit(
                 f"gomail.db is missing in {settings.data_dir}, though there is mail: start the"
@@ -46,10 +54,15 @@ def completed_store(config: Path | None) -> Iterator[MessageStore]:
 
 def storage_settings(config: Path | None) -> Storage:
     """Return the settings of the store, or end with 1 and what is wrong with them."""
+    return valid_settings(config).storage
+
+
+def valid_settings(config: Path | None) -> Settings:
+    """Return the settings, or end with 1 and what is wrong with them."""
     inspection = inspect_and_name_file(config)
     if inspection.settings is None:
         sys.exit("\n".join(map(str, inspection.errors)))
-    return inspection.settings.storage
+    return inspection.settings
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from app.printable import UNPRINTABLE, escape
+from app.storage.delivery import FASTEST_RATE
 
 _AGE = re.compile(r"([1-9][0-9]{0,4})([dh])")
 _UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1)}
@@ -83,6 +84,26 @@ class Address(click.ParamType[str]):
         if not local_part or not domain or UNPRINTABLE.search(value):
             self.fail(f"{quoted(value)} is not an address such as ann@example.com", param, ctx)
         return str(value)
+
+
+class Rate(click.ParamType[float]):
+    """A number of deliveries per second: above 0, at most FASTEST_RATE."""
+
+    name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number."""
+        try:
+            rate = float(value)
+        except ValueError:
+            rate = 0
+        if not 0 < rate <= FASTEST_RATE:  # which NaN isn't either
+            self.fail(
+                f"{quoted(str(value))} is not a number above 0, at most {FASTEST_RATE}", param, ctx
+            )
+        return rate
 
 
 def _age(value: str) -> timedelta | None:

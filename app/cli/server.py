@@ -11,13 +11,13 @@ import click
 from app.cli.options import config_option
 from app.cli.validate import print_faults
 from app.settings import SHARE, inspect
-from app.settings.schema import flag, is_secret, properties, variable
+from app.settings.schema import flag, has_flag, is_secret, properties, variable
 
 Command = Callable[..., None]
 
 
 def _setting_options(command: Command) -> Command:
-    for key in reversed(list(properties())):
+    for key in reversed(list(filter(has_flag, properties()))):
         command = click.option(flag(key), key, metavar=_metavar(key), help=_help(key))(command)
     return command
 

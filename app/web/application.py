@@ -4,7 +4,17 @@ from flask import Flask
 
 from app.reading.reader import Reader
 from app.services import Services
-from app.web import access, inbound, message_content, messages, probes, problems
+from app.web import (
+    access,
+    deliveries,
+    endpoints,
+    inbound,
+    message_content,
+    messages,
+    private_routes,
+    probes,
+    problems,
+)
 from app.web.hooks import (
     counts,
     log_line,
@@ -31,9 +41,12 @@ def make_application(services: Services) -> Flask:
     rate_limit.register(app)
     access.register(app)
     problems.register(app)
+    private_routes.register(app)
     app.register_blueprint(inbound.blueprint)
     app.register_blueprint(messages.blueprint)
     app.register_blueprint(message_content.blueprint)
+    app.register_blueprint(deliveries.blueprint)
+    app.register_blueprint(endpoints.blueprint)
     app.register_blueprint(probes.blueprint)
     if services.recorder is not None:
         counts.register(app, services.recorder)

@@ -5,7 +5,7 @@ from base64 import b64encode
 from contextlib import ExitStack
 from urllib.parse import quote
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
 from app.auth.tokens import TokenKind
 from app.errors import MessageNotFound
@@ -13,21 +13,16 @@ from app.mime.message import Part
 from app.storage.message import StoredMessage
 from app.web.access import needs
 from app.web.byte_range import requested_range
-from app.web.message_answers import (
-    check_request,
-    checked_id,
-    client_has,
-    not_modified,
-)
-from app.web.message_parameters import NoParameters, load_query
+from app.web.message_answers import checked_id, client_has, not_modified
+from app.web.parameters import NoParameters, load_query
+from app.web.private_routes import private_blueprint
 from app.web.request_context import current_reader
 
 SHOWN_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf"})
 """The types that are declared; others might run in a browser, as the scripts in an SVG do."""
 LONGEST_PART_NUMBER = 100
 
-blueprint = Blueprint("message_content", __name__)
-blueprint.before_request(check_request)
+blueprint = private_blueprint("message_content")
 
 _NO_PARAMETERS = NoParameters()
 

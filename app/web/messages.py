@@ -1,52 +1,35 @@
 """Routes that list, show and delete stored messages."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
 from app.auth.tokens import TokenKind
-from app.errors import MessageNotFound, UnsupportedMediaType
-from app.intake.json_object import decode_object
-from app.intake.read import read_chunks
-from app.reading.cursor import make_cursor, parse_cursor
+from app.errors import MessageNotFound
+from app.reading.cursor import make_cursor
 from app.reading.describe import describe, summarize
 from app.reading.reader import Waited
-from app.storage.interface import Page, Query
+from app.storage.interface import Query
 from app.storage.message import Reason
 from app.version import __version__
 from app.web.access import needs
-from app.web.message_answers import (
-    check_request,
-    checked_id,
-    client_has,
-    keep_private,
-    not_modified,
-)
-from app.web.message_parameters import (
-    ListParameters,
-    MessageIdsSchema,
-    NoParameters,
-    load,
-    load_query,
-)
-from app.web.request_context import current_reader, current_request, current_services
+from app.web.json_exchange import json_answer, json_body
+from app.web.message_answers import checked_id, client_has, not_modified
+from app.web.message_parameters import ListParameters, MessageIdsSchema
+from app.web.paging import cursor_number, link, next_cursor, next_number
+from app.web.parameters import NoParameters, load, load_query
+from app.web.private_routes import private_blueprint
+from app.web.request_context import current_reader, current_services
 
-MOST_BODY_BYTES = 1024 * 1024
-"""Many more than 500 ids have: a list that is too long is to be refused as such."""
 RETRY_AFTER_SECONDS = 1
 """Tells a client to try again after it couldn't wait because too many requests do."""
 
-blueprint = Blueprint("messages", __name__)
-blueprint.before_request(check_request)
-blueprint.after_app_request(keep_private)  # also when no method matches
+blueprint = private_blueprint("messages")
 
 _LIST_PARAMETERS = ListParameters()
 _NO_PARAMETERS = NoParameters()
 _IDS = MessageIdsSchema()
-_CURSORS = {"after", "before"}
 
 
 @blueprint.get("/messages")
@@ -89,7 +72,7 @@ def show_message(id: str) -> Response:  # noqa: A002 -- the name in the rule, me
     etag = f'"{stored.sha256.hex()}-{__version__}"'
     if client_has(etag):
         return not_modified(etag)
-    answer = _json(describe(stored, current_reader().parsed(stored.message_id)))
+    answer = json_answer(describe(stored, current_reader().parsed(stored.message_id)))
     answer.headers["ETag"] = etag
     return answer
 
@@ -125,9 +108,9 @@ def delete_messages() -> Response:
     - 415 `unsupported_media_type` if it isn't declared as application/json
     """
     load_query(_NO_PARAMETERS, request.args)
-    ids = load(_IDS, decode_object(_body()), 'The body must be {"ids": [ID, …]}.')["ids"]
+    ids = load(_IDS, json_body("the ids"), 'The body must be {"ids": [ID, …]}.')["ids"]
     deleted = set(current_services().store.remove(ids, Reason.REQUEST))
-    return _json({"results": [{"id": each, "deleted": each in deleted} for each in ids]})
+    return json_answer({"results": [{"id": each, "deleted": each in deleted} for each in ids]})
 
 
 def _query(given: Mapping[str, Any], identity: bytes) -> Query:
@@ -139,8 +122,8 @@ def _query(given: Mapping[str, Any], identity: bytes) -> Query:
         until=given.get("until"),
         limit=given["limit"],
         oldest_first="after" in given,
-        after=parse_cursor(given["after"], identity) if given.get("after") else None,
-        before=parse_cursor(given["before"], identity) if given.get("before") else None,
+        after=cursor_number(given.get("after"), identity),
+        before=cursor_number(given.get("before"), identity),
         sender="" if sender == "<>" else sender,
         subject=given.get("subject"),
         queue_id=given.get("queue_id"),
@@ -149,40 +132,13 @@ def _query(given: Mapping[str, Any], identity: bytes) -> Query:
 
 
 def _listed(waited: Waited, query: Query, identity: bytes) -> Response:
-    page = waited.page
-    number = _next_number(page, query)
-    cursor = None if number is None else make_cursor(identity, number)
+    page, oldest_first = waited.page, query.oldest_first
+    number = next_number(
+        page.position, query.after, oldest_first=oldest_first, has_more=page.has_more
+    )
+    cursor = next_cursor(number, identity)
     summaries = [summarize(each, make_cursor(identity, each.number)) for each in page.messages]
-    answer = _json({"messages": summaries, "next": cursor, "has_more": page.has_more})
-    if cursor is not None:
-        answer.headers["Link"] = f'<{_next_url(query, cursor)}>; rel="next"'
+    answer = json_answer({"messages": summaries, "next": cursor, "has_more": page.has_more})
     if waited.was_refused:
         answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return answer
-
-
-def _next_number(page: Page, query: Query) -> int | None:
-    if query.oldest_first:
-        return page.position if page.position is not None else query.after or 0
-    return page.position if page.has_more else None
-
-
-def _next_url(query: Query, cursor: str) -> str:
-    others = [(name, value) for name, value in request.args.items() if name not in _CURSORS]
-    position = ("after" if query.oldest_first else "before", cursor)
-    return f"/messages?{urlencode([*others, position])}"
-
-
-def _body() -> bytes:
-    if request.mimetype != "application/json":
-        raise UnsupportedMediaType("Send the ids as application/json.")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType("Content-Encoding is not supported: send the bytes as they are.")
-    is_chunked = "Transfer-Encoding" in request.headers
-    announced = None if is_chunked else request.content_length or 0
-    stream = request.environ["wsgi.input"]
-    return b"".join(read_chunks(stream, announced, MOST_BODY_BYTES, current_request().is_late))
-
-
-def _json(document: Mapping[str, Any]) -> Response:
-    return Response(json.dumps(document), content_type="application/json")
+    return link(answer, "/messages", cursor, oldest_first=oldest_first)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from flask import current_app
 
@@ -16,6 +17,9 @@ from app.ratelimit.token_bucket import Decision
 from app.reading.reader import Reader
 from app.services import Services
 from app.web.deadline import Deadline
+
+if TYPE_CHECKING:
+    from app.deliveries.endpoint_tester import EndpointTester
 
 
 @dataclass(slots=True)
@@ -83,6 +87,17 @@ def current_services() -> Services:
     """Return the services of the current application."""
     services: Services = current_app.extensions["gomail"]
     return services
+
+
+def current_tester() -> "EndpointTester":
+    """Return what tests endpoints for the current application."""
+    # Imported and made when it is first needed: the HTTP client is of no use to other workers.
+    from app.deliveries.endpoint_tester import EndpointTester  # noqa: PLC0415
+
+    services = current_services()
+    made = EndpointTester(services.secrets_of, services.clock)
+    tester: EndpointTester = current_app.extensions.setdefault("gomail.tester", made)
+    return tester
 
 
 def current_reader() -> Reader:

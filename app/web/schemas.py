@@ -2,6 +2,7 @@
 
 from marshmallow import Schema, fields
 
+from app.deliveries.schemas import DeliverySummarySchema, EndpointSchema
 from app.reading.schemas import MessageSummarySchema
 
 
@@ -44,6 +45,33 @@ class DeletionResultsSchema(Schema):
     """Answer 200 of POST /messages/delete, in the order of the ids."""
 
     results = fields.List(fields.Nested(DeletionResultSchema))
+
+
+class DeliveryPageSchema(Schema):
+    """Answer 200 of GET /deliveries."""
+
+    deliveries = fields.List(fields.Nested(DeliverySummarySchema))
+    next = fields.String(
+        allow_none=True,
+        metadata={"description": "Cursor of the next page; null after the oldest delivery"},
+    )
+    has_more = fields.Boolean(
+        metadata={"description": "Whether the next page may already contain deliveries"}
+    )
+
+
+class ReplaySchema(Schema):
+    """Answer of POST /replays."""
+
+    endpoint = fields.String()
+    messages = fields.Integer(metadata={"description": "Number of stored messages that match"})
+    dry_run = fields.Boolean(metadata={"description": "True if the messages were only counted"})
+
+
+class EndpointListSchema(Schema):
+    """Answer 200 of GET /endpoints."""
+
+    endpoints = fields.List(fields.Nested(EndpointSchema))
 
 
 class HealthSchema(Schema):

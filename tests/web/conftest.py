@@ -16,6 +16,7 @@ from app import create_app
 from app.auth.tokens import TokenKind, make_token
 from app.intake.receive import Receiver
 from app.services import Services
+from app.settings import Endpoint
 from app.storage.interface import MessageStore
 
 MAX_MESSAGE_SIZE = 2_000_000
@@ -29,7 +30,13 @@ def clock() -> Clock[datetime]:
 
 
 @pytest.fixture
-def app(store: MessageStore, clock: Clock[datetime]) -> Flask:
+def endpoints() -> tuple[Endpoint, ...]:
+    """Return where messages are sent; nowhere, but for test files that have their own."""
+    return ()
+
+
+@pytest.fixture
+def app(store: MessageStore, clock: Clock[datetime], endpoints: tuple[Endpoint, ...]) -> Flask:
     mail = replace(
         MAIL,
         hostname="mx.example.com",
@@ -39,7 +46,12 @@ def app(store: MessageStore, clock: Clock[datetime]) -> Flask:
     receiver = Receiver(store, mail, clock, 8)
     return create_app(
         Services(
-            store, receiver, (OLD_TOKEN, *TOKENS), trusted_proxies=(ip_network("127.0.0.0/8"),)
+            store,
+            receiver,
+            (OLD_TOKEN, *TOKENS),
+            trusted_proxies=(ip_network("127.0.0.0/8"),),
+            clock=clock,
+            endpoints=endpoints,
         )
     )
 

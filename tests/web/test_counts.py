@@ -60,8 +60,11 @@ def make_client(store: MemoryStore, notes: Notes) -> Callable[..., FlaskClient]:
     def now() -> datetime:
         return datetime(2026, 3, 1, tzinfo=UTC)
 
-    def make(limiter: SharedLimiter | None = None) -> FlaskClient:
-        receiver = Receiver(store, MAIL, now, 8)
+    def make(
+        limiter: SharedLimiter | None = None,
+        endpoints_for: Callable[[str], tuple[str, ...]] | None = None,
+    ) -> FlaskClient:
+        receiver = Receiver(store, MAIL, now, 8, endpoints_for)
         limit = None if limiter is None else Limit(limiter, 60, BURST)
         app: Flask = create_app(
             Services(store, receiver, TOKENS, (), limit, recorder=cast("Recorder", notes))
@@ -84,6 +87,9 @@ def test_the_endpoints_are_the_routes(client: FlaskClient, notes: Notes) -> None
         *(PATH, "/email", "/health", "/ready", "/metrics", "/openapi.json"),
         *("/messages", "/messages/delete", "/messages/<id>", "/messages/<id>/raw"),
         "/messages/<id>/parts/<part>",
+        *("/deliveries", "/deliveries/<id>", "/deliveries/<id>/retry", "/deliveries/<id>/discard"),
+        *("/replays", "/endpoints", "/endpoints/<name>/pause", "/endpoints/<name>/resume"),
+        "/endpoints/<name>/test",
         "unmatched",
     }
 
@@ -131,6 +137,24 @@ def test_a_duplicate_is_told_as_such(client: FlaskClient, notes: Notes) -> None:
         assert post_mail(client, RAW, Idempotency_Key="same").status_code == 200
     assert len(notes.of("stored")) == 1
     assert notes.of("not_stored") == [("not_stored", "duplicate")]
+
+
+def test_a_message_without_an_endpoint_is_told_once(
+    make_client: Callable[..., FlaskClient], notes: Notes
+) -> None:
+    """Neither one that has an endpoint, nor a duplicate, nor one that was refused."""
+    client = make_client(endpoints_for=lambda address: ("a",) if "ann" in address else ())
+    for recipient in ("ann", "bob", "bob"):
+        address = {"X_Original_Recipient": f"{recipient}@example.com"}
+        assert post_mail(client, RAW, **address).status_code == 200
+    assert post_mail(client, b"").status_code == 422
+    assert notes.of("without_endpoint") == [("without_endpoint",)]
+
+
+def test_where_there_are_no_endpoints_none_is_missed(client: FlaskClient, notes: Notes) -> None:
+    """Their mail is read by the API."""
+    assert post_mail(client, RAW).status_code == 200
+    assert notes.of("without_endpoint") == []
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,19 @@ from flask import Flask
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.protocols import Validator
+from marshmallow import Schema
 from support.application import API_AUTHORIZATION, AUTHORIZATION
+from support.deliveries import add_for, claim, delivered, failed
+from support.endpoints import endpoint
 from support.reading import send
 from werkzeug.test import TestResponse
 
+from app.deliveries.delivery_id import delivery_id
 from app.errors import ERRORS, RequestTimeout
+from app.settings import Endpoint
+from app.storage.delivery import DeliveryQuery
 from app.storage.interface import MessageStore
+from app.web.delivery_parameters import DeliveryListParameters
 from app.web.message_parameters import MOST_LISTED, ListParameters
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((files("app.web") / "openapi.yaml").read_text())
@@ -174,10 +181,85 @@ def test_answers_about_messages_are_as_described(
         check_described(answer, method, path)
 
 
-def test_the_list_is_described_by_its_parameters() -> None:
+DELIVERIES: list[tuple[str, str, object, int]] = [
+    ("GET", "/deliveries", None, 200),
+    ("HEAD", "/deliveries", None, 200),
+    ("GET", "/deliveries/{id}", None, 200),
+    ("HEAD", "/deliveries/{id}", None, 200),
+    ("POST", "/deliveries/{id}/retry", None, 200),
+    ("POST", "/deliveries/{id}/discard", None, 200),
+    ("POST", "/replays", {"endpoint": "app", "since": "2026-01-31", "dry_run": True}, 200),
+    ("POST", "/replays", {"endpoint": "app", "since": "2026-01-31", "rate": 0.5}, 202),
+    ("POST", "/replays", "text", 415),
+    ("GET", "/endpoints", None, 200),
+    ("HEAD", "/endpoints", None, 200),
+    ("POST", "/endpoints/{name}/pause", None, 200),
+    ("POST", "/endpoints/{name}/resume", None, 200),
+    ("POST", "/endpoints/{name}/test", None, 200),
+    ("OPTIONS", "/endpoints/{name}/test", None, 200),
+]
+
+
+@pytest.fixture
+def endpoints() -> tuple[Endpoint, ...]:
+    """Return an endpoint, which refuses connections."""
+    return (endpoint("app", url="http://169.254.169.254/"),)
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status"), DELIVERIES)
+def test_answers_about_deliveries_are_as_described(
+    *,
+    client: FlaskClient,
+    store: MessageStore,
+    method: str,
+    path: str,
+    body: object,
+    status: int,
+) -> None:
+    """Of a delivery that has failed once; and so are refusals for the token, or a parameter."""
+    add_for(store, "app")
+    store.deliveries.finish([failed(claim(store.deliveries)[0], due=30)])
+    [delivery] = store.deliveries.find(DeliveryQuery()).deliveries
+    names = {"id": delivery_id(delivery.number), "name": "app"}
+    sent = json.dumps(body) if body else ""
+    kind = {"Content-Type": "text/plain" if body == "text" else "application/json"} if body else {}
+
+    def ask(filled: str, headers: dict[str, str]) -> TestResponse:
+        return client.open(filled, method=method, data=sent, headers=kind | headers)
+
+    filled = path.format(**names)
+    asked = [ask(filled, API_AUTHORIZATION), ask(filled, AUTHORIZATION), ask(filled, {})]
+    assert [answer.status_code for answer in asked] == [status, 403, 401]
+    if method != "OPTIONS":
+        asked.append(ask(f"{filled}?x=1", API_AUTHORIZATION))
+        assert asked[-1].status_code == 400
+    if "{" in path and method != "OPTIONS":
+        asked.append(ask(path.format(id="x", name="x"), API_AUTHORIZATION))
+        assert asked[-1].status_code == 404
+    for answer in asked:
+        check_described(answer, method, path)
+
+
+def test_what_was_delivered_is_described(client: FlaskClient, store: MessageStore) -> None:
+    """Its members, and the refusal to discard it."""
+    add_for(store, "app")
+    store.deliveries.finish([delivered(claim(store.deliveries)[0])])
+    [delivery] = store.deliveries.find(DeliveryQuery()).deliveries
+    path = f"/deliveries/{delivery_id(delivery.number)}"
+    answer = client.get(path, headers=API_AUTHORIZATION)
+    check_described(answer, "GET", "/deliveries/{id}")
+    answer = client.post(f"{path}/discard", headers=API_AUTHORIZATION)
+    assert answer.status_code == 409
+    check_described(answer, "POST", "/deliveries/{id}/discard")
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"), [("/messages", ListParameters), ("/deliveries", DeliveryListParameters)]
+)
+def test_a_list_is_described_by_its_parameters(path: str, schema: type[Schema]) -> None:
     """Each parameter has a description, and its range if it has one."""
-    described = {each["name"]: each for each in DOCUMENT["paths"]["/messages"]["get"]["parameters"]}
-    assert described.keys() == {*ListParameters().fields, "X-Request-ID"}
+    described = {each["name"]: each for each in DOCUMENT["paths"][path]["get"]["parameters"]}
+    assert described.keys() == {*schema().fields, "X-Request-ID"}
     assert all(each["description"] for each in described.values())
     limit = described["limit"]["schema"]
     assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, MOST_LISTED, 50)

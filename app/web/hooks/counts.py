@@ -40,3 +40,5 @@ def _count_message(recorder: Recorder, context: RequestContext) -> None:
         recorder.not_stored("duplicate")
     else:
         recorder.stored(received.size, received.processing_seconds)
+        if received.is_unrouted:
+            recorder.without_endpoint()

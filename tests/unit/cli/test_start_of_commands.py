@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from support.store import add
 
 from app.cli import gomail
+from app.cli.deliveries import deliveries
+from app.cli.endpoints import endpoints
 from app.cli.messages import messages
 from app.storage.sqlite.creation import create_store
 
@@ -47,6 +49,8 @@ def imported_by(data_dir: Path, *arguments: str) -> set[str]:
         (["messages", "list"], [*HEAVY, *READING]),
         (["messages", "list", "--after", ""], [*HEAVY, *READING]),
         (["messages", "show", "0"], HEAVY),
+        (["deliveries", "list"], [*HEAVY, *READING]),
+        (["endpoints", "list"], [*HEAVY, *READING]),
     ],
 )
 def test_a_look_up_imports_what_it_needs(
@@ -60,7 +64,7 @@ def test_a_look_up_imports_what_it_needs(
     assert [each for each in unneeded if each in modules] == []
 
 
-@pytest.mark.parametrize("group", [gomail, messages])
+@pytest.mark.parametrize("group", [gomail, messages, deliveries, endpoints])
 def test_the_help_tells_of_every_command(group: click.Group) -> None:
     """Including commands that aren't imported yet, each with its own help."""
     listed = CliRunner().invoke(group, ["--help"])
