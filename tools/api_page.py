@@ -1,9 +1,11 @@
 """The page about the API: docs/api.md."""
 
+from api_deliveries_section import deliveries_section
 from api_reading_section import reading_section
 from marshmallow import Schema
 from members import members
 
+from app.address import MAX_ADDRESS_CHARACTERS
 from app.errors import ERRORS
 from app.intake.bounds import MAX_CHARACTERS
 from app.intake.headers import MAX_SUBJECT_CHARACTERS
@@ -13,7 +15,6 @@ from app.intake.json_schemas import (
     ConnectionSchema,
     JSONMailSchema,
 )
-from app.mime.addresses import MAX_ADDRESS_CHARACTERS
 from app.web.schemas import HealthSchema, ProblemSchema, ReceiptSchema, TotalsSchema
 
 HEAD = """\
@@ -160,6 +161,7 @@ def api_page() -> str:
         "### Answer 200\n",
         members(ReceiptSchema()),
         reading_section(),
+        deliveries_section(),
         PROBES,
         members(HealthSchema()),
         READY,

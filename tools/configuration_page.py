@@ -7,8 +7,12 @@ from app.settings.schema import (
     Property,
     allowed,
     flag,
+    has_flag,
+    is_object_list,
     is_secret,
+    members,
     properties,
+    required,
     variable,
 )
 
@@ -42,9 +46,11 @@ directory.
 | list | a list, or one text whose items are separated by commas \
 | items separated by commas; a single comma is the empty list |
 | several tokens | a list | tokens separated by commas |
+| several secrets of an endpoint | a list | secrets separated by commas or white space |
 | number of bytes | a number, or with a unit: `10k`, `25MB`, `1GB`, `2TB` (powers of 1000), \
 `10KiB`, `25MiB`, `1GiB`, `2TiB` (powers of 1024) | the same |
 | one of several words | the word in any case, such as `INFO` | the same |
+| list of mappings | a list of mappings | JSON; there is no flag |
 | domain | in ASCII or Unicode | the same |
 | not set | `null` | an empty value |
 
@@ -93,12 +99,31 @@ def _section(key: str) -> str:
         "Allowed": allowed(known),
         "Unit": known.get("x-unit", ""),
         "Variable": _variables(key),
-        "Flag": f"`{flag(key)}`",
+        "Flag": f"`{flag(key)}`" if has_flag(key) else "",
     }
     filled = {name: text for name, text in rows.items() if text}
     head = f"| {' | '.join(filled)} |\n|{'---|' * len(filled)}\n"
     text = textwrap.fill(known["description"], 100, break_on_hyphens=False)
-    return f"### {key}\n\n{text}\n\n{head}| {' | '.join(filled.values())} |\n"
+    section = f"### {key}\n\n{text}\n\n{head}| {' | '.join(filled.values())} |\n"
+    return f"{section}\n{_members(key)}" if is_object_list(known) else section
+
+
+def _members(key: str) -> str:
+    head = "| member | type | default | allowed | |\n|---|---|---|---|---|\n"
+    return head + "".join(
+        f"| `{name}` | {_type(known)} | {_member_default(key, name)} "
+        f"| {allowed(known)} {known.get('x-unit', '')} | {_plain(known['description'])} |\n"
+        for name, known in members(key).items()
+    )
+
+
+def _plain(text: str) -> str:
+    """Return `text` with its stars escaped: two of them would put what is between in italics."""
+    return text.replace("*", r"\*")
+
+
+def _member_default(key: str, name: str) -> str:
+    return "must be given" if name in required(key) else _default(members(key)[name])
 
 
 def _type(known: Property) -> str:
@@ -131,8 +156,24 @@ def _example(key: str) -> str:
 
 
 def _example_line(key: str, known: Property) -> str:
+    if is_object_list(known):
+        return f"{key}: {json.dumps(known['default'])}\n{_example_items(key)}"
     if "default" in known:
         return f"{key}: {json.dumps(known['default'])}\n"
+    if known.get("format") == "gomail-webhook-secret":
+        return f"# {key}: whsec_ and the output of openssl rand -base64 32\n"
     if "examples" in known:
         return f"# {key}: {json.dumps(known['examples'][0])}\n"
     return f"# {key}: the output of openssl rand -hex 32\n"
+
+
+def _example_items(key: str) -> str:
+    """Return a comment with an item that has every member, to be copied below the key."""
+    lines = [f"{name}: {_example_value(known)}" for name, known in members(key).items()]
+    return "".join(
+        f"# {'- ' if number == 0 else '  '}{line}\n" for number, line in enumerate(lines)
+    )
+
+
+def _example_value(known: Property) -> str:
+    return json.dumps(known["default"] if "default" in known else known["examples"][0])

@@ -6,6 +6,8 @@ from alerts_section import alerts_section
 
 from app.errors import ERRORS
 from app.metrics.catalog import CATALOG
+from app.metrics.delivery_families import ENDPOINT_STATES, STATES
+from app.metrics.delivery_recorder import OUTCOMES
 from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED
 
 MEASURED_ON = "2026-11-24"
@@ -66,6 +68,10 @@ The database counts `stored_messages`, `stored_bytes`, `messages_deleted_total`,
 transactions as what they are about, over all servers that share the data directory. When it is made
 anew from the segments, `messages_deleted_total` begins at 0 again, as other counters do after a
 restart. While the database can't be read within half a second, these five are left out.
+
+`deliveries`, `delivery_oldest_pending_seconds` and paused endpoints are read from the store. The
+delivery process counts attempts, and records which endpoints are open, in files of its own. The
+attempts of `flask gomail deliver`, which has no metrics port, aren't counted.
 
 The files are in shared memory, in a directory `gomail-metrics-…` in `/dev/shm`, which is removed at
 the end. They are not in the data directory, because the kernel kills a process that writes to a
@@ -129,9 +135,12 @@ def _metrics() -> str:
 def _labels() -> str:
     meaning = {
         "method": f"{_codes(sorted(METHODS))}, or `{OTHER_METHOD}`",
-        "endpoint": f"the path when it is one of the API's, else `{UNMATCHED}`",
+        "endpoint": f"of requests: the path when it is one of the API's, else `{UNMATCHED}`; of "
+        "deliveries: the name of a configured endpoint, or of a former one that has deliveries",
         "status": "of a request: the HTTP status; of a message: `success`, `duplicate`, "
         "`rejected`, or `error`; of an operation: `success` or `failure`",
+        "outcome": _codes(OUTCOMES),
+        "state": f"of deliveries: {_codes(STATES)}; of an endpoint: {_codes(ENDPOINT_STATES)}",
         "operation": "`add` or `check`",
         "reason": "of a deletion: `request` or `retention`",
         "action": "`allowed` or `denied`",

@@ -17,20 +17,26 @@ from openapi_answers import (
     reference,
     share,
 )
+from openapi_deliveries import delivery_paths
 from openapi_reading import reading_paths
 
+from app.deliveries.schemas import DeliverySchema, EndpointSchema, EndpointTestSchema
 from app.intake.json_schemas import JSONMailSchema
 from app.reading.schemas import MessageSchema
 from app.version import __version__
+from app.web.delivery_parameters import ReplayRequestSchema
 from app.web.inbound import RULES
 from app.web.message_parameters import MessageIdsSchema
 from app.web.schemas import (
     DeletionResultsSchema,
+    DeliveryPageSchema,
+    EndpointListSchema,
     HealthSchema,
     MessagePageSchema,
     ProblemSchema,
     ReadySchema,
     ReceiptSchema,
+    ReplaySchema,
     TotalsSchema,
 )
 
@@ -47,13 +53,20 @@ SCHEMAS: dict[str, type[Schema]] = {
     "Message": MessageSchema,
     "MessageIds": MessageIdsSchema,
     "DeletionResults": DeletionResultsSchema,
+    "DeliveryPage": DeliveryPageSchema,
+    "Delivery": DeliverySchema,
+    "ReplayRequest": ReplayRequestSchema,
+    "Replay": ReplaySchema,
+    "Endpoint": EndpointSchema,
+    "EndpointList": EndpointListSchema,
+    "EndpointTest": EndpointTestSchema,
     "Health": HealthSchema,
     "Ready": ReadySchema,
     "Totals": TotalsSchema,
     "Problem": ProblemSchema,
 }
 OPTIONAL = {"reasons", "errors"}
-REQUESTS = {"JSONMail", "Connection", "Attachment", "MessageIds"}
+REQUESTS = {"JSONMail", "Connection", "Attachment", "MessageIds", "ReplayRequest"}
 TAKEN_FROM = "If absent: the value in the JSON body, else {}."
 ENVELOPE = {
     "X-Original-Sender": "Envelope sender; present but empty means the null sender. "
@@ -89,7 +102,7 @@ def description() -> dict[str, Any]:
         spec.components.schema(name, schema=schema)
     for path in RULES:
         spec.path(path, operations={"post": _inbound(path), "options": _options(path)})
-    for path, of_path in reading_paths().items():
+    for path, of_path in (reading_paths() | delivery_paths()).items():
         spec.path(path, operations=of_path | {"options": _options(path)})
     for path, operation in _probes().items():
         head = operation | {"operationId": f"{operation['operationId']}Head"}
@@ -203,10 +216,10 @@ def _probe(name: str, summary: str, answers: dict[str, dict[str, Any]]) -> dict[
 
 
 def _options(path: str) -> dict[str, Any]:
-    is_reading = path.startswith("/messages")
-    is_limited = path in RULES or is_reading
+    takes_api_token = path in reading_paths() or path in delivery_paths()
+    is_limited = path in RULES or takes_api_token
     limits = LIMIT_HEADERS if is_limited else []
-    scheme = "api" if is_reading else "bearer"
+    scheme = "api" if takes_api_token else "bearer"
     allowed = {
         "description": "No content; the Allow header lists the methods",
         "headers": {

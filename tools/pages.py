@@ -10,11 +10,14 @@ from configuration_page import configuration_page, example_file
 from message_schema import message_schema
 from metrics_page import metrics_page
 from openapi_document import openapi_document
+from payload_schema import payload_schema
 from reading_page import reading_page
+from requests_page import requests_page
 
 ROOT = Path(__file__).parents[1]
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "app/deliveries/payload.schema.json": payload_schema,
     "app/reading/message.schema.json": message_schema,
     "app/web/openapi.yaml": openapi_document,
     "config/gomail.example.yaml": example_file,
@@ -22,7 +25,9 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/api.md": api_page,
     "docs/configuration.md": configuration_page,
     "docs/metrics.md": metrics_page,
+    "docs/payload.schema.json": payload_schema,
     "docs/reading.md": reading_page,
+    "docs/requests.md": requests_page,
 }
 """Each generated page, by its path in the repository."""
 

@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import pages
 import pytest
 
 from app.metrics.catalog import CATALOG, Metric
-from app.settings.schema import flag, properties, variable
+from app.settings import load
+from app.settings.schema import allowed, flag, has_flag, members, properties, variable
 
 GENERATOR = Path(__file__).parents[3] / "tools" / "pages.py"
 
@@ -51,7 +53,31 @@ def test_the_reference_names_each_key_with_its_variable_and_flag() -> None:
         section = page.split(f"### {key}\n")[1].split("### ")[0]
         assert known["description"] in " ".join(section.split())
         assert f"`{variable(key)}`" in section
-        assert f"`{flag(key)}`" in section
+        assert (f"`{flag(key)}`" in section) == has_flag(key)
+
+
+def test_the_reference_names_each_member_of_an_endpoint() -> None:
+    """A row each, with what is allowed and what the default is."""
+    page = configuration_page.configuration_page()
+    for name, known in members("endpoints").items():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+        assert known["description"] in row.replace("\\*", "*")
+        assert allowed(known) in row
+        assert ("must be given" in row) == (name in {"name", "url"})
+        if "default" in known:
+            assert f"| `{json.dumps(known['default'])}` |" in row
+
+
+def test_the_endpoint_of_the_example_is_valid(tmp_path: Path) -> None:
+    """Once its hash marks are removed, but for the files that aren't there."""
+    example = configuration_page.example_file()
+    lines = example[example.index("# - name: ") :].split("\n\n")[0].splitlines()
+    items = [line.removeprefix("# ") for line in lines if "_file: " not in line]
+    config = tmp_path / "gomail.yaml"
+    config.write_text("endpoints:\n" + "\n".join(items), encoding="utf-8")
+    (found,) = load(environ={}, config=config).deliveries.endpoints
+    assert found.name == "support"
+    assert len(lines) == len(members("endpoints"))
 
 
 @pytest.mark.parametrize("metric", CATALOG, ids=lambda metric: metric.name)

@@ -19,6 +19,8 @@ from support.promql import (
 
 from app.errors import ERRORS
 from app.metrics.catalog import CATALOG
+from app.metrics.delivery_families import ENDPOINT_STATES, STATES
+from app.metrics.delivery_recorder import OUTCOMES
 from app.metrics.limits import limits
 from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED
 from app.settings import load
@@ -43,6 +45,10 @@ VALUES: dict[tuple[str, str], Set[str]] = {
     ("storage_operations_total", "status"): {"success", "failure"},
     ("rate_limit_hits_total", "action"): {"allowed", "denied"},
     ("messages_deleted_total", "reason"): set(Reason),
+    ("delivery_attempts_total", "outcome"): set(OUTCOMES),
+    ("instance_endpoint_outcome:delivery_attempts:rate5m", "outcome"): set(OUTCOMES),
+    ("deliveries", "state"): set(STATES),
+    ("delivery_endpoint_state", "state"): set(ENDPOINT_STATES),
     ("shutdowns_total", "type"): SHUTDOWNS,
     ("shutdown_duration_seconds", "type"): SHUTDOWNS,
     ("errors_total", "type"): set(ERRORS),

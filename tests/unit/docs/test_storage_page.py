@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from support.deliveries import add_for
 from support.rounds import rounds
 from support.store import AT, add
 
@@ -110,6 +111,7 @@ def test_the_program_reads_what_the_store_has(data_dir: Path) -> None:
         store.remove([first[0], first[7], first[8], first[19], large[0]], Reason.REQUEST)
         store.erase()
         last = [add(store, small(number), f"key {number}") for number in range(20, 30)]
+        delivered = add_for(store, "app", "log")
         store.remove([last[0], large[1]], Reason.RETENTION)
     overwrite(data_dir, small(4), small(4).upper())
     overwrite(data_dir, f'"id":"{first[13]}"'.encode(), f'"ID":"{first[13]}"'.encode())
@@ -120,6 +122,7 @@ def test_the_program_reads_what_the_store_has(data_dir: Path) -> None:
     assert found.damaged == {first[4]}
     gone = {0, 4, 7, 8, 13, 19}
     assert found.readable == {
+        delivered.message_id: b"Subject: x\r\n\r\n",
         **{first[number]: small(number) for number in range(20) if number not in gone},
         **{last[number - 20]: small(number) for number in range(21, 30)},
         empty: b"",
@@ -275,7 +278,8 @@ def test_the_tables_have_each_field_where_it_is() -> None:
 def test_each_member_of_a_description_is_named() -> None:
     """Those of messages, with all that a relay says, and those of deletions."""
     client = SMTPClient("192.0.2.1", "host.example", "helo.example")
-    message = Message("id", AT, Envelope("a@b", "c@d", client, "<>", "queue"), "", "key")
+    envelope = Envelope("a@b", "c@d", client, "<>", "queue")
+    message = Message("id", AT, envelope, "", "key", ("app",))
     written = {
         "message": json.loads(record.description_of(message, b"")),
         "deletion": json.loads(
