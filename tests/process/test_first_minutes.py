@@ -324,6 +324,21 @@ def test_a_generated_token_stays_the_same_and_secret(new_server: NewServer) -> N
     assert first not in server.output_file.read_text(encoding="utf-8") + server.errors()
 
 
+def test_a_generated_secret_stays_the_same_and_secret(new_server: NewServer) -> None:
+    """A start says where it is and not what it is; and a restart keeps it."""
+    server = new_server(webhook_url="http://127.0.0.1:9/").start()
+    file = server.data_dir / "endpoints" / "webhook.secret"
+    first = file.read_text(encoding="ascii")
+    assert first.startswith("whsec_")
+    assert file.stat().st_mode & 0o777 == 0o600
+    line = f"Secrets in {file.parent} sign what is sent to: webhook"
+    assert [entry["message"] for entry in server.log()].count(line) == 1
+    server.stop()
+    server.start()
+    assert file.read_text(encoding="ascii") == first
+    assert first.strip() not in server.output_file.read_text(encoding="utf-8") + server.errors()
+
+
 def test_help_works_without_any_configuration(tmp_path: Path) -> None:
     """The first thing people type."""
     result = subprocess.run(

@@ -110,6 +110,57 @@ def test_a_limit_and_the_log_level_are_replaced_without_a_restart(configured: Co
     assert {line["level"] for line in server.log()[lines:]} <= {"WARNING", "ERROR"}
 
 
+def unrouted(server: Server) -> float:
+    """Return how many messages matched no endpoint."""
+    return server.scrape().value("messages_without_endpoint_total")
+
+
+def test_endpoints_are_taken_in_and_out_without_a_restart(
+    configured: Configured, tmp_path: Path
+) -> None:
+    """After SIGHUP new mail takes the new routes; each endpoint has a secret that is kept."""
+    server, write = configured
+    to_bob = {"X-Original-Recipient": "bob@example.com"}
+    ann = {"name": "ann", "url": "http://127.0.0.1:9/", "recipients": ["ann@example.com"]}
+    bob = {"name": "bob", "url": "http://127.0.0.1:9/", "recipients": ["bob@example.com"]}
+    secrets = server.data_dir / "endpoints"
+    counts: list[float] = []
+    kept: set[str] = set()
+    for endpoints in ([], [ann], [ann, bob], [ann], []):
+        lines = len(server.log())
+        write(endpoints=endpoints, rate_limit_per_minute=0)
+        reload(server)
+        key = {"Idempotency-Key": str(len(counts))}
+        assert deliver(server, OLD, **to_bob, **key).status == 200
+        counts.append(unrouted(server))
+        names = [endpoint["name"] for endpoint in endpoints]
+        line = f"Secrets in {secrets} sign what is sent to: {', '.join(map(str, names))}"
+        assert (line in messages_since(server, lines)) == bool(endpoints)
+        if "bob" in names or kept:
+            kept.add((secrets / "bob.secret").read_text())
+    assert counts == [0, 1, 1, 2, 2]
+    assert len(kept) == 1
+    assert kept.pop() not in server.output_file.read_text()
+
+
+def test_an_endpoint_that_is_wrong_is_refused(configured: Configured, tmp_path: Path) -> None:
+    """As any other fault of a configuration; so is a secret that can't be made."""
+    server, write = configured
+    given = {"name": "a", "url": "http://127.0.0.1:9/", "timeout": 1}
+    write(endpoints=[given, given], rate_limit_per_minute=0)
+    refusals = refused_reload(server, 3)
+    assert [refusal.split(":")[0] for refusal in refusals] == [
+        *("endpoints[0].timeout", "endpoints[1].name", "endpoints[1].timeout"),
+    ]
+    (server.data_dir / "endpoints").write_text("in the way")
+    write(endpoints=[given | {"timeout": 5}], rate_limit_per_minute=0)
+    [refusal] = refused_reload(server, 1)
+    assert refusal == (
+        "endpoints: The generated secret of the endpoint a can't be read or written."
+    )
+    assert deliver(server, OLD).status == 200
+
+
 @pytest.mark.promise("an invalid configuration is never put in force")
 def test_an_invalid_configuration_is_refused(configured: Configured) -> None:
     """SIGHUP logs each of its faults, replaces no worker, and the old settings stay."""

@@ -43,8 +43,8 @@ def test_every_answer_is_as_described(
     case: schemathesis.Case[Any], shared_server: Server, with_token: bool
 ) -> None:
     """Status, headers, type and body are those of the description, and none is a 500."""
-    is_reading = case.path.startswith("/messages")
-    token = shared_server.api_token if is_reading else shared_server.token
+    takes_api_token = case.path.startswith(("/messages", "/deliveries", "/replays", "/endpoints"))
+    token = shared_server.api_token if takes_api_token else shared_server.token
     headers = {"Authorization": f"Bearer {token}"} if with_token else None
     case.call_and_validate(base_url=shared_server.url, headers=headers, checks=CHECKS)
 
@@ -54,7 +54,7 @@ def test_the_requests_got_everywhere(shared_server: Server) -> None:
     statuses = shared_server.scrape().by("status", "http_requests_total", endpoint="/mail/inbound")
     assert {"200", "400", "422"} <= statuses.keys()
     assert "500" not in statuses
-    for endpoint in ("/messages", "/messages/delete"):
+    for endpoint in ("/messages", "/messages/delete", "/deliveries"):
         statuses = shared_server.scrape().by("status", "http_requests_total", endpoint=endpoint)
         assert {"200", "400"} <= statuses.keys()
         assert "500" not in statuses

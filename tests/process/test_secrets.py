@@ -1,5 +1,6 @@
 """Planted secrets are looked for in everything that the server and its commands tell anybody."""
 
+import base64
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -18,9 +19,16 @@ SECOND_TOKEN = "Pl4nted-Sec0nd-T0ken-of-a-rotation"
 PASSWORD = "Pl4nted-P4ssword-of-redis"
 API_TOKEN = "Pl4nted-T0ken-of-a-reader-0f-mail"
 WRONG_TOKEN = "Pl4nted-Wr0ng-T0ken-of-a-client"
-SECRETS = [TOKEN, SECOND_TOKEN, API_TOKEN, PASSWORD, WRONG_TOKEN]
+WEBHOOK_SECRET = f"whsec_{base64.b64encode(b'Pl4nted-secret-that-signs').decode()}"
+URL_TOKEN = "Pl4nted-T0ken-in-a-query"
+SECRETS = [TOKEN, SECOND_TOKEN, API_TOKEN, PASSWORD, WRONG_TOKEN, WEBHOOK_SECRET, URL_TOKEN]
 MESSAGE = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: secret\r\n\r\nHello\r\n"
 LIMITS = {"rate_limit_per_minute": 6000, "rate_limit_burst": 1000}
+
+
+def webhook_url() -> str:
+    """Return the URL of an endpoint that isn't there."""
+    return f"http://127.0.0.1:{free_port()}/hook?token={URL_TOKEN}"
 
 
 def redis_url() -> str:
@@ -37,6 +45,8 @@ def configured_by_environment(directory: Path) -> Server:
         bearer_token=tokens,
         api_token=API_TOKEN,
         rate_limit_url=redis_url(),
+        webhook_url=webhook_url(),
+        webhook_secret=WEBHOOK_SECRET,
         **LIMITS,
     )
     return server.start()
@@ -47,6 +57,8 @@ def configured_by_secret_files(directory: Path) -> Server:
     (directory / "url").write_text(redis_url())
     (directory / "token").write_text(TOKEN)
     (directory / "api-token").write_text(API_TOKEN)
+    (directory / "secret").write_text(WEBHOOK_SECRET)
+    given = {"name": "app", "url": webhook_url(), "secret_file": str(directory / "secret")}
     server = Server(
         directory,
         log_level="debug",
@@ -54,6 +66,9 @@ def configured_by_secret_files(directory: Path) -> Server:
         bearer_token_file=directory / "token",
         api_token_file=directory / "api-token",
         rate_limit_url_file=directory / "url",
+        webhook_url=webhook_url(),
+        webhook_secret_file=directory / "secret",
+        endpoints=json.dumps([given]),
         **LIMITS,
     )
     return server.start()
@@ -62,7 +77,8 @@ def configured_by_secret_files(directory: Path) -> Server:
 def configured_by_file(directory: Path) -> Server:
     """Return a server whose secrets are in the configuration file."""
     tokens = {"bearer_token": [TOKEN, SECOND_TOKEN], "api_token": [API_TOKEN]}
-    secrets = tokens | {"rate_limit_url": redis_url()}
+    webhook = {"webhook_url": webhook_url(), "webhook_secret": [WEBHOOK_SECRET]}
+    secrets = tokens | webhook | {"rate_limit_url": redis_url()}
     config = directory / "gomail.json"
     config.write_text(json.dumps(secrets))
     return Server(directory, log_level="debug", config=config, **LIMITS).start()
@@ -71,7 +87,8 @@ def configured_by_file(directory: Path) -> Server:
 def configured_by_flags(directory: Path) -> Server:
     """Return a server whose secrets are flags of the command that starts it."""
     tokens = ("--token", TOKEN, "--api-token", API_TOKEN)
-    command = (FLASK, "gomail", "server", *tokens, "--rate-limit-url", redis_url())
+    webhook = ("--webhook-url", webhook_url(), "--webhook-secret", WEBHOOK_SECRET)
+    command = (FLASK, "gomail", "server", *tokens, *webhook, "--rate-limit-url", redis_url())
     return Server(directory, log_level="debug", **LIMITS).start(command, CHECKOUT)
 
 
@@ -125,7 +142,8 @@ def told(answer: Answer) -> str:
 
 
 def test_answers_hold_no_secret(server: Server) -> None:
-    """Success, refusal, description, summary, and both metrics."""
+    """Success, refusal, description, summary, both metrics, and what is told of endpoints."""
+    reading = {"Authorization": f"Bearer {API_TOKEN}"}
     assert deliver(server, TOKEN).status == 200
     answers = [
         deliver(server, TOKEN),
@@ -134,6 +152,8 @@ def test_answers_hold_no_secret(server: Server) -> None:
         deliver(server, TOKEN, "/nothing"),
         *(server.request("GET", path) for path in ("/health", "/ready", "/metrics")),
         server.request("GET", "/openapi.json"),
+        *(server.request("GET", path, headers=reading) for path in ("/deliveries", "/endpoints")),
+        server.request("POST", "/endpoints/webhook/test", headers=reading),
         server.get_metrics(),
         server.get_metrics("/nothing"),
     ]
@@ -145,7 +165,7 @@ def test_answers_hold_no_secret(server: Server) -> None:
 def test_process_arguments_hold_no_secret(server: Server) -> None:
     """Whoever may list processes sees none, whichever way it was configured."""
     pids = [server.pid, *children(server.pid)]
-    assert len(pids) == 5  # master, two workers, the metrics port, retention
+    assert len(pids) == 6  # master, two workers, the metrics port, retention, deliveries
     for pid in pids:
         check_hidden(Path(f"/proc/{pid}/cmdline").read_text())
 
@@ -161,9 +181,16 @@ def test_a_failure_tells_no_secret(server: Server) -> None:
 
 
 def test_commands_tell_no_secret(server: Server) -> None:
-    """Neither `validate` nor the list of what is stored."""
-    commands = [["validate", "--json"], ["validate"], ["messages", "list", "--json"]]
-    for arguments in commands[: rounds(3, 1)]:
+    """Neither `validate`, nor lists of what is stored, nor how the endpoints are."""
+    commands = [
+        ["validate", "--json"],
+        ["endpoints", "list"],
+        ["endpoints", "list", "--json"],
+        ["deliveries", "list", "--json"],
+        ["validate"],
+        ["messages", "list", "--json"],
+    ]
+    for arguments in commands[: rounds(6, 2)]:
         done = server.gomail(*arguments)
         assert done.returncode == 0, done.stderr
         check_hidden((done.stdout + done.stderr).decode())
@@ -181,7 +208,13 @@ def test_logs_hold_no_secret(server: Server) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("bearer_token", f"{TOKEN}\n é"), ("rate_limit_url", f"http://x:{PASSWORD}@y")],
+    [
+        ("bearer_token", f"{TOKEN}\n é"),
+        ("rate_limit_url", f"http://x:{PASSWORD}@y"),
+        ("webhook_url", f"https://x:{PASSWORD}@y"),
+        ("webhook_secret", f"{WEBHOOK_SECRET}é"),
+        ("endpoints", json.dumps([{"name": "a", "url": WEBHOOK_SECRET, "secret": WEBHOOK_SECRET}])),
+    ],
 )
 def test_a_wrong_secret_is_refused_unseen(tmp_path: Path, key: str, value: str) -> None:
     """A start that fails for a secret's form doesn't show it, and neither does `validate`."""

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.endpoints import SECRET
 from support.tokens import TOKEN
+
+from app.settings.endpoints import with_defaults
 
 FLASK = Path(sys.executable).with_name("flask")
 
@@ -74,6 +77,45 @@ def test_json_holds_the_effective_configuration_with_secrets_masked(gomail: Goma
     assert document["config"]["port"] == 4000
     assert document["config"]["bearer_token"] == ["***", "***"]
     assert TOKEN not in result.stdout
+
+
+def test_json_holds_endpoints_with_what_gives_access_masked(gomail: Gomail, tmp_path: Path) -> None:
+    """Each with all that is in force for it; no secret, and no query of a URL."""
+    (tmp_path / "secret").write_text(SECRET)
+    given = {"name": "app", "url": "https://x.example/hook?k=Pl4nted", "secret_file": "secret"}
+    result = gomail(
+        "validate",
+        "--json",
+        MAIL_ENDPOINTS=json.dumps([given]),
+        MAIL_WEBHOOK_URL="https://x.example/?k=Pl4nted",
+        MAIL_WEBHOOK_SECRET_FILE="secret",
+    )
+    document = json.loads(result.stdout)
+    assert (result.returncode, result.stderr, document["valid"]) == (0, "", True)
+    assert document["config"]["webhook_url"] == "https://x.example/?***"
+    assert document["config"]["webhook_secret"] == "***"
+    [shown] = document["config"]["endpoints"]
+    assert shown == with_defaults(given | {"url": "https://x.example/hook?***"})
+    assert (shown["timeout"], shown["recipients"]) == (30, ["*"])
+    assert SECRET not in result.stdout
+    assert "Pl4nted" not in result.stdout
+
+
+def test_a_fault_of_an_endpoint_has_its_path_as_key(gomail: Gomail) -> None:
+    """A script finds the member, and --strict counts http over the Internet."""
+    given = [{"name": "a", "url": "http://x.example/", "timeot": 5}]
+    result = gomail("validate", "--json", "--strict", MAIL_ENDPOINTS=json.dumps(given))
+    assert result.returncode == 1
+    assert json.loads(result.stdout)["errors"] == [
+        {
+            "key": "endpoints[0].timeot",
+            "message": "is unknown (nearest: timeout); set by MAIL_ENDPOINTS",
+        },
+        {
+            "key": "endpoints[0].url",
+            "message": "sends mail to x.example unencrypted (better: https)",
+        },
+    ]
 
 
 def test_json_holds_each_error_as_key_and_message(gomail: Gomail, bad: Path) -> None:

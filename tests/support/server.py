@@ -134,6 +134,14 @@ class Server(Started):
         """Return the process id of retention; None while there is none."""
         return self._child("retention")
 
+    def delivery_pid(self) -> int | None:
+        """Return the process id of deliveries; None while there is none."""
+        return self._child("deliveries")
+
+    def delivery_pids(self) -> list[int]:
+        """Return the process ids of deliveries: after a reload, the last one may still finish."""
+        return [pid for pid in children(self.pid) if name_of(pid) == "deliveries"]
+
     def _child(self, name: str) -> int | None:
         found = [pid for pid in children(self.pid) if name_of(pid) == name]
         return found[0] if found else None
@@ -254,7 +262,8 @@ class Server(Started):
         return len(settled) >= self._workers()
 
     def _has_metrics_port(self) -> bool:
-        if len(children(self.pid)) <= self._workers() + 1:
+        beside = 1 + len(self.delivery_pids())
+        if len(children(self.pid)) <= self._workers() + beside:
             return True  # metrics are off
         with socket.socket() as connection:
             return connection.connect_ex(("127.0.0.1", self.metrics_port)) == 0

@@ -17,6 +17,7 @@ from support.container import DATA_DIR, USER, Container, Image, checkout_copy, n
 from support.linux_process import children
 from support.server import CHECKOUT, Answer, Server, free_port, wait_for
 from support.upload import MESSAGE, uploads_in_flight
+from support.webhook import webhook
 
 from app.version import __version__
 
@@ -71,9 +72,15 @@ def new_container(
 
 @pytest.fixture(scope="module")
 def container(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """Return a running container for the tests that don't mind each other."""
-    with new_container(tmp_path_factory.mktemp("container"), image) as container:
-        yield container.start()
+    """Return a running container for the tests that don't mind each other.
+
+    Its endpoint is at this host, and accepts nothing.
+    """
+    with webhook() as application:
+        application.answer = lambda _: 503
+        directory = tmp_path_factory.mktemp("container")
+        with new_container(directory, image, webhook_url=application.url) as container:
+            yield container.start()
 
 
 def listed(container: Container) -> Any:
@@ -90,10 +97,20 @@ def request(container: Server, path: str, method: str) -> Answer:
         fields = {"Content-Type": "message/rfc822", "Authorization": f"Bearer {container.token}"}
         return container.request(method, path, body, fields)
     fields = {"Content-Type": "application/json", "Authorization": f"Bearer {container.api_token}"}
-    delivered = container.deliver(MESSAGE, Idempotency_Key=f"{method} {path}").json()
-    message_id = delivered["message_id"]
-    body = json.dumps({"ids": [message_id]}).encode() if method == "POST" else None
-    return container.request(method, path.format(id=message_id, part="1"), body, fields)
+    message_id = container.deliver(MESSAGE, Idempotency_Key=f"{method} {path}").json()["message_id"]
+    bodies = {
+        "/messages/delete": {"ids": [message_id]},
+        "/replays": {"endpoint": "webhook", "since": "2026-01-01", "dry_run": True},
+    }
+    body = json.dumps(bodies[path]).encode() if method == "POST" and path in bodies else None
+    if path.startswith("/deliveries/{id}"):
+        [newest] = container.request("GET", "/deliveries?limit=1", None, fields).json()[
+            "deliveries"
+        ]
+        assert newest["message_id"] == message_id
+        path = path.replace("{id}", newest["id"])
+    named = path.format(id=message_id, part="1", name="webhook")
+    return container.request(method, named, body, fields)
 
 
 def required_headers(described: dict[str, Any]) -> set[str]:
@@ -176,9 +193,12 @@ def test_the_commands_work_beside_the_server(container: Container) -> None:
 
 
 def test_no_process_has_more_than_it_needs(container: Container) -> None:
-    """Master, workers, metrics and retention run as the image's user, and without capabilities."""
+    """All run as the image's user, without capabilities.
+
+    Master, two workers, metrics, retention and deliveries.
+    """
     pids = [container.pid, *children(container.pid)]
-    assert len(pids) == 1 + 2 + 2
+    assert len(pids) == 1 + 2 + 3
     for pid in pids:
         fields = status(pid)
         assert set(fields["Uid"].split()) == {str(USER)}

@@ -12,7 +12,8 @@ from support.plain_mail import plain_mail
 from support.prometheus_server import PrometheusServer
 from support.promql import expressions, metric, metric_names, recorded
 from support.requirement import require_program
-from support.server import Answer, Server
+from support.server import Answer, NewServer, Server, wait_for
+from support.webhook import webhook
 
 CLIENTS = 6
 ROUNDS = 40
@@ -85,9 +86,20 @@ def test_prometheus_counts_what_the_clients_have_counted(
     assert prometheus.value("min_over_time(up[1h])") == 1
 
 
-def test_promtool_has_nothing_to_say_against_the_metrics(server: Server) -> None:
+@pytest.fixture
+def delivering(new_server: NewServer) -> Iterator[Server]:
+    """Yield a server whose endpoint has refused a message, which is pending now."""
+    with webhook() as application:
+        application.answer = lambda _: 503
+        server = new_server(webhook_url=application.url).start()
+        server.deliver(plain_mail("one", b"body"))
+        wait_for(lambda: server.scrape().value("delivery_attempts_total"))
+        yield server
+
+
+def test_promtool_has_nothing_to_say_against_the_metrics(delivering: Server) -> None:
     """Names, types and help texts are as Prometheus wants them."""
-    server.deliver(plain_mail("one", b"body"))
+    server = delivering
     checked = subprocess.run(
         [require_program("promtool"), "check", "metrics"],
         input=server.get_metrics().body,
@@ -98,10 +110,9 @@ def test_promtool_has_nothing_to_say_against_the_metrics(server: Server) -> None
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
-def test_whatever_is_asked_about_is_exported(server: Server) -> None:
+def test_whatever_is_asked_about_is_exported(delivering: Server) -> None:
     """Each metric in a dashboard, a rule or an alert is one that a server really tells."""
-    server.deliver(plain_mail("one", b"body"))
-    exported = {metric(name) for name, _ in server.scrape().values}
+    exported = {metric(name) for name, _ in delivering.scrape().values}
     asked = {name for text in expressions().values() for name in metric_names(text)}
     assert "http_requests_total" in asked
     assert asked - recorded() - {"up"} <= exported

@@ -15,7 +15,10 @@ GUNICORN = ("gunicorn",)
 KNOWS_GUNICORN = ("app.server.gunicorn_internals",)
 EXPORTER = ("prometheus_flask_exporter",)
 ROOT = "app"
-LEAVES = {"app.state", "app.settings", "app.domains", "app.errors", "app.version"}
+LEAVES = {
+    *("app.address", "app.domains", "app.errors", "app.networks", "app.settings", "app.state"),
+    "app.version",
+}
 
 
 def module_name(path: Path) -> str:
@@ -131,7 +134,11 @@ def test_gunicorn_stays_at_the_edge(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["app.intake", "app.storage", "app.ratelimit", "app.auth", "app.retention"]
+    "name",
+    [
+        *("app.intake", "app.storage", "app.ratelimit", "app.auth", "app.retention"),
+        "app.deliveries",
+    ],
 )
 def test_nothing_below_knows_the_edge(name: str) -> None:
     """The stages know neither the web nor the server nor what assembles them."""
