@@ -19,13 +19,16 @@ RECIPIENTS = 1000
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def fill(data_dir: Path, count: int) -> None:
-    """Store `count` small messages for RECIPIENTS in `data_dir`, one a second since FIRST."""
+def fill(data_dir: Path, count: int, endpoints: tuple[str, ...] = ()) -> None:
+    """Store `count` small messages for RECIPIENTS in `data_dir`, one a second since FIRST.
+
+    Each message gets a delivery to each of `endpoints`.
+    """
     create_store(data_dir).close()
     segments = Segments(data_dir / "segments")
     writer = Writer(connect(data_dir / "gomail.db"), segments, data_dir / "commit.lock")
     with closing(writer):
-        additions = (addition(segments, number) for number in range(count))
+        additions = (addition(segments, number, endpoints) for number in range(count))
         while group := list(islice(additions, A_COMMIT)):
             writer.commit(group)
             assert all(each.receipt for each in group)
@@ -39,12 +42,11 @@ def renumber(data_dir: Path) -> None:
     engine.dispose()
 
 
-def addition(segments: Segments, number: int) -> Addition:
+def addition(segments: Segments, number: int, endpoints: tuple[str, ...]) -> Addition:
     body = SpooledBody(segments.open_large)
     body.write(b"Subject: %d\r\n\r\n" % number)
     received_at = FIRST + timedelta(seconds=number)
     envelope = Envelope("a@example.com", f"b{number % RECIPIENTS}@example.com")
     key = hashlib.sha256(b"%d" % number).hexdigest()
-    return Addition(
-        Message(new_message_id(received_at), received_at, envelope, str(number), key), body
-    )
+    message_id = new_message_id(received_at)
+    return Addition(Message(message_id, received_at, envelope, str(number), key, endpoints), body)

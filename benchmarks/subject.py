@@ -69,6 +69,14 @@ class Subject:
         """Return what all its processes have in RAM of their own, and their share of the rest."""
         return sum(map(proportional_memory, self._tree()))
 
+    def child(self, name: str) -> int:
+        """Return the process id of the child with this name, once there is one."""
+        while True:
+            for pid in self._tree():
+                if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                    return pid
+            time.sleep(0.01)
+
     def _tree(self) -> list[int]:
         master = self._process.pid
         children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
