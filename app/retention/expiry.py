@@ -48,10 +48,12 @@ class Expiry:
 
         Raises StorageUnavailable; what was done until then is kept.
         """
-        count, began, last = 0, self._timer(), None
-        while removed := self._remove_piece(began, last):
-            count += len(removed)
-            last = removed[-1]  # messages before it that are left are not delivered yet
+        count, began = 0, self._timer()
+        due, removed = self._remove_piece(began, None)
+        while due:
+            count += removed
+            # Those before it that are left are not delivered yet.
+            due, removed = self._remove_piece(began, due[-1])
         if count:
             _log.info("Retention has deleted %d messages", count)
         self._store.erase()
@@ -65,17 +67,18 @@ class Expiry:
         self._store.forget_deleted(self._days_ago(self._limits.deduplication_days))
         self._store.deliveries.forget_attempts(self._days_ago(ATTEMPT_DAYS))
 
-    def _remove_piece(self, run_began: float, last: str | None) -> list[str]:
+    def _remove_piece(self, run_began: float, last: str | None) -> tuple[list[str], int]:
+        """Return the ids of the next messages that are due, and how many of them were deleted."""
         began = self._timer()
         expired = self._expired(last) if self._has_limits() else []
         if not expired:
-            return []
+            return [], 0
         ids = [message.message_id for message in expired]
-        self._store.remove(ids, Reason.RETENTION)
+        removed = self._store.remove(ids, Reason.RETENTION)
         ended = self._timer()
         is_long = ended - run_began > LONG_RUN_SECONDS
         self._pause((ended - began) * (PAUSES_IN_A_LONG_RUN if is_long else PAUSES_A_PIECE))
-        return ids
+        return ids, len(removed)
 
     def _has_limits(self) -> bool:
         return bool(self._limits.days or self._limits.max_bytes)

@@ -125,7 +125,6 @@ class Removal:
         )
         try:
             with lock.held():
-                _check_done(connection, deletions)
                 return self._remove_from_index(connection, deletions, places[-1].content)
         except BaseException:
             self._segments.take_back(places[0].record_start)
@@ -136,6 +135,7 @@ class Removal:
     ) -> list[str]:
         by_id = {each.message_id: each for each in deletions}
         with connection.begin():
+            _check_done(connection, deletions)
             rows = connection.exec_driver_sql(_REMOVE, (json.dumps(list(by_id)),)).all()
             note_erasures(connection, extents_of(connection, rows))
             add_deletions(connection, [by_id[row.id] for row in rows])
@@ -155,9 +155,8 @@ class Removal:
 def _check_done(connection: Connection, deletions: Sequence[Deletion]) -> None:
     """Raise _UndoneError if what retention deletes has become pending since it was found."""
     ids = [each.message_id for each in deletions if each.reason is Reason.RETENTION]
-    with connection.begin():
-        if ids and connection.exec_driver_sql(_IS_ANY_UNDONE, (json.dumps(ids),)).first():
-            raise _UndoneError
+    if ids and connection.exec_driver_sql(_IS_ANY_UNDONE, (json.dumps(ids),)).first():
+        raise _UndoneError
 
 
 def remove_rows(connection: Connection, rows: Sequence[Row[Any]]) -> None:
