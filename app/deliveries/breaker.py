@@ -54,12 +54,6 @@ class Breaker:
             return self._limit
         return 0 if self._probe is not None or self._timer() < self._probe_at else 1
 
-    def probe_at(self) -> float | None:
-        """Return when the next probe may begin, by the timer; None if no probe is scheduled."""
-        if self._state is BreakerState.CLOSED or self._probe is not None:
-            return None
-        return self._probe_at
-
     def begin(self) -> int:
         """Return the permit of a new request, which must be within the limit."""
         self._permit += 1
@@ -87,7 +81,7 @@ class Breaker:
             if self._failures >= FAILURES_TO_OPEN:
                 self._wait = FIRST_PROBE_SECONDS
                 self._open()
-        elif permit == self._probe:  # others were in flight when it opened, and are no news
+        elif permit == self._probe:  # others were in flight when it opened, and say nothing new
             self._wait = min(self._wait * 2, LONGEST_PROBE_SECONDS)
             self._open()
 

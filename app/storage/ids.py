@@ -20,11 +20,6 @@ def new_message_id(received_at: datetime) -> str:
     return str(UUID(int=milliseconds << 80 | random | _VERSION_7 | _VARIANT_RFC))
 
 
-def first_message_id(moment: datetime) -> str:
-    """Return text that sorts at or before every id made at `moment` and after all earlier ones."""
-    return str(UUID(int=milliseconds_since_epoch(moment) << 80))[:13]
-
-
 def milliseconds_since_epoch(moment: datetime) -> int:
     """Return `moment` (aware) in whole milliseconds, cut to the range that a UUIDv7 can hold."""
     return min(max((moment - _EPOCH) // timedelta(milliseconds=1), 0), (1 << 48) - 1)
