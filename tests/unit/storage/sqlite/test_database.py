@@ -1,13 +1,14 @@
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, event, inspect, text
 from sqlalchemy.exc import OperationalError
 
-from app.storage.sqlite.database import connect, create_database, migrate
+from app.storage.sqlite.database import KEPT_CONNECTIONS, connect, create_database, migrate
 from app.storage.sqlite.tables import metadata
 
 
@@ -97,3 +98,14 @@ def test_commits_leave_no_damage_and_no_remains(engine: Engine) -> None:
 def test_the_database_is_for_the_owner_alone(engine: Engine, tmp_path: Path) -> None:
     """The file is made 0600, whatever SQLite's default is."""
     assert (tmp_path / "gomail.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_connections_are_kept(engine: Engine) -> None:
+    """As many as are in use at once: opening one costs an fsync."""
+    opened: list[object] = []
+    event.listen(engine, "connect", lambda *given: opened.append(given))
+    for _ in range(3):
+        with ExitStack() as held:
+            for _ in range(KEPT_CONNECTIONS):
+                held.enter_context(engine.connect())
+    assert len(opened) <= KEPT_CONNECTIONS
