@@ -20,7 +20,7 @@ from app.storage.delivery import State
 def list_endpoints(config: Path | None, as_json: bool) -> None:
     """List the endpoints. A closed one gets its messages; an open one keeps failing.
 
-    Endpoints that are no longer configured are listed as long as they have deliveries.
+    Endpoints that are no longer configured are listed while they have deliveries.
     """
     settings = valid_settings(config)
     with opened(settings.storage) as store:

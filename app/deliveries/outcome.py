@@ -59,7 +59,7 @@ class Reason(StrEnum):
     TIMEOUT = (
         "timeout",
         OutcomeKind.TIMEOUT,
-        "There was no answer within the endpoint's timeout, including the look-up of its name.",
+        "No answer arrived within the endpoint's timeout, which includes the look-up of its name.",
     )
     NAME_NOT_FOUND = (
         "name_not_found",

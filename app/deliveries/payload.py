@@ -67,7 +67,7 @@ def _read(stored: StoredMessage, raw: bytes) -> _Content:
     try:
         message = parse(raw)
         return _Content(message, read_parts(raw, _inline(message.attachments)), is_parsed=True)
-    except Exception:  # noqa: BLE001 -- a bug in GoMail is no reason to withhold the message
+    except Exception:  # noqa: BLE001 -- a message must be sent despite a bug in GoMail
         _log.exception(
             "Message %s can't be decoded, and is sent without its content", stored.message_id
         )
