@@ -46,7 +46,15 @@ def test_every_answer_is_as_described(
     takes_api_token = case.path.startswith(("/messages", "/deliveries", "/replays", "/endpoints"))
     token = shared_server.api_token if takes_api_token else shared_server.token
     headers = {"Authorization": f"Bearer {token}"} if with_token else None
+    shorten_wait(case)
     case.call_and_validate(base_url=shared_server.url, headers=headers, checks=CHECKS)
+
+
+def shorten_wait(case: schemathesis.Case[Any]) -> None:
+    """Make a drawn wait of 2 to 20 s one of 1 s: it's a right answer that comes too late here."""
+    query = case.query or {}
+    if str(query.get("wait")) in {str(seconds) for seconds in range(2, 21)}:
+        query["wait"] = 1
 
 
 def test_the_requests_got_everywhere(shared_server: Server) -> None:
