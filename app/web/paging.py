@@ -17,7 +17,7 @@ def cursor_number(cursor: str | None, identity: bytes) -> int | None:
 def next_number(
     position: int | None, after: int | None, *, oldest_first: bool, has_more: bool
 ) -> int | None:
-    """Return the number where the next page starts, None if there is no next page.
+    """Return the number where the next page starts, or None after the last page.
 
     `position` is the last number of this page, None if it is empty; `after` is the number that this
     page started after. A list from older to newer entries always has a next page.
@@ -28,7 +28,7 @@ def next_number(
 
 
 def next_cursor(number: int | None, identity: bytes) -> str | None:
-    """Return the cursor of the next page, None if there is no next page."""
+    """Return the cursor of the next page, or None after the last page."""
     return None if number is None else make_cursor(identity, number)
 
 

@@ -50,7 +50,7 @@ class Webhook(ThreadingHTTPServer):
         self.answered_at.clear()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: a client that was killed is no fault here."""
+        """Print nothing: tests kill clients on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):
