@@ -128,13 +128,15 @@ class Dispatcher:
 
     def _gather(self, seconds: float) -> None:
         for sent in self._workers.ended(seconds):
-            self._endings.end(sent)
             lane = sent.request.lane
+            if sent.successor:
+                lane.note_begun(sent.successor)
+            self._endings.end(sent)
             if isinstance(sent.outcome, StorageUnavailable):
                 self._claiming.note_unread(lane)
                 continue
             self._claiming.note_end(lane)
-            if lane.is_one_at_a_time() or (lane.has_more and not lane.waiting):
+            if lane.is_one_at_a_time() or (lane.has_more and not lane.is_waiting()):
                 self._look_at = self._timer()
 
     def _pause_what_is_gone(self) -> None:
@@ -147,7 +149,7 @@ class Dispatcher:
     def _release_what_must_wait(self) -> None:
         for name, lane in self.lanes.items():
             is_closed = lane.breaker.state is BreakerState.OPEN and not lane.breaker.limit()
-            if lane.waiting and (self._is_stopping or is_closed or name in self._paused):
+            if lane.is_waiting() and (self._is_stopping or is_closed or name in self._paused):
                 self._release(lane.take_waiting())
 
     def _release(self, claims: Iterable[Claim], due_at: datetime | None = None) -> None:
@@ -218,10 +220,15 @@ class Dispatcher:
             self._look_at = self._timer()
 
     def _begin(self) -> None:
-        if self._is_stopping or not any(lane.waiting for lane in self.lanes.values()):
+        if self._is_stopping or not any(lane.is_waiting() for lane in self.lanes.values()):
             return
-        for lane, claim in self._turns().take():
+        for lane in self.lanes.values():
+            lane.withdraw(lane.room())  # the threads that could have begun them have ended
+        turns = self._turns()
+        for lane, claim in turns.take():
             self._workers.begin(lane.begin(claim))
+        for lane in self._active():
+            lane.line_up() if turns.may_line_up(lane) else lane.withdraw()
 
     def _wait(self, seconds: float) -> None:
         until = self._timer() + seconds

@@ -41,13 +41,23 @@ class Turns:
         room = min(lane.room(), self._free, max(shared, own))
         return max(min(room, self._slow_free) if lane in self._slow else room, 0)
 
+    def may_line_up(self, lane: Lane) -> bool:
+        """Return whether a lane's threads may begin its next requests without the dispatcher.
+
+        Not if another lane may want the thread, and not while the breaker allows fewer requests.
+        """
+        is_alone = self._free > self._reserved or len(self._lanes) == 1
+        is_well = lane not in self._slow and lane.breaker.limit() >= lane.most
+        return is_alone and is_well and not lane.is_one_at_a_time()
+
     def wanted(self, lane: Lane) -> int:
         """Return how many more claims are useful now."""
         if lane.is_one_at_a_time():
             return self.room(lane) - len(lane.waiting)
         ahead = 0 if lane in self._slow else lane.ahead()
-        ready = sum(1 for _ in lane.ready(retries=self.may_retry()))
-        return self.room(lane) + ahead - ready
+        ready = lane.lined_up() + sum(1 for _ in lane.ready(retries=self.may_retry()))
+        wanted = self.room(lane) + ahead - ready
+        return wanted if wanted > ahead // 2 else 0  # fewer claims, each of more deliveries
 
     def take(self) -> Iterator[tuple[Lane, Claim]]:
         """Yield the requests to begin; the caller begins each before it takes the next."""

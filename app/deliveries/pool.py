@@ -34,9 +34,10 @@ class Pool:
         return None
 
     def keep(self, connection: Connection) -> None:
-        """Keep a connection whose answer was read to the end, unless it can't be reused."""
+        """Keep a connection whose answer was read to the end, unless it has surplus bytes."""
         with self._lock:
-            if not self._is_closed and connection.is_reusable and len(self._kept) < self._size:
+            has_room = len(self._kept) < self._size
+            if not self._is_closed and not connection.has_surplus and has_room:
                 self._kept.append((self._clock(), connection))
                 return
         connection.close()

@@ -25,12 +25,16 @@ _log = logging.getLogger("gomail")
 
 @dataclass(frozen=True)
 class Sent:
-    """The end of a request that began `at`: its outcome, or the error."""
+    """The end of a request that began `at`: its outcome, or the error.
+
+    `successor` is the request that its thread has begun in its place.
+    """
 
     request: Request
     at: datetime
     seconds: float
     outcome: Outcome | Exception
+    successor: Request | None = None
 
 
 class Workers:
@@ -67,7 +71,7 @@ class Workers:
                     ends.append(end)
                 end = self._ends.get_nowait()
         except Empty:
-            self._begun -= len(ends)
+            self._begun -= sum(end.successor is None for end in ends)
             return ends
 
     def wake(self) -> None:
@@ -94,10 +98,25 @@ class Workers:
 
     def _run(self) -> None:
         while (request := self._requests.get()) is not None:
-            at, began = self._clock(), time.monotonic()
-            outcome: Outcome | Exception
-            try:
-                outcome = self._send(request.lane.endpoint, request.claim)
-            except Exception as error:  # noqa: BLE001 -- the thread must continue
-                outcome = error
-            self._ends.put(Sent(request, at, time.monotonic() - began, outcome))
+            following: Request | None = request
+            while following is not None:
+                following = self._carry_out(following)
+
+    def _carry_out(self, request: Request) -> Request | None:
+        """Return the request to carry out next."""
+        at, began = self._clock(), time.monotonic()
+        outcome: Outcome | Exception
+        try:
+            outcome = self._send(request.lane.endpoint, request.claim)
+        except Exception as error:  # noqa: BLE001 -- the thread must continue
+            outcome = error
+        seconds = time.monotonic() - began
+        successor = successor_of(request, outcome)
+        self._ends.put(Sent(request, at, seconds, outcome, successor))
+        return successor
+
+
+def successor_of(request: Request, outcome: Outcome | Exception) -> Request | None:
+    """Begin the next request in place of one that has succeeded; None if it should wait."""
+    has_succeeded = isinstance(outcome, Outcome) and outcome.reason is None
+    return request.lane.next_request() if has_succeeded else None

@@ -10,7 +10,7 @@ from support.clock import Clock
 from app.deliveries.dispatcher import Dispatcher
 from app.deliveries.lane import Lane, Request
 from app.deliveries.outcome import Outcome, Reason
-from app.deliveries.workers import Sent, Workers
+from app.deliveries.workers import Sent, Workers, successor_of
 from app.settings.endpoints import Deliveries, Endpoint
 from app.storage.delivery import Attempt, Delivery, DeliveryQuery, State
 from app.storage.ids import new_message_id
@@ -69,7 +69,10 @@ class HeldWorkers(Workers):
     def end(self, request: Request, outcome: Outcome | Exception, seconds: float = 0.01) -> None:
         """End a request."""
         self.under_way.remove(request)
-        self._sent.append(Sent(request, self._now(), seconds, outcome))
+        successor = successor_of(request, outcome)
+        self._sent.append(Sent(request, self._now(), seconds, outcome, successor))
+        if successor:
+            self.begin(successor)
 
     def of(self, name: str) -> list[Request]:
         """Return the requests to an endpoint that are under way."""
