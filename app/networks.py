@@ -5,6 +5,7 @@ translator or a tunnel (RFC 6052, RFC 3056, RFC 4380), and its tables change bet
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 _Address = IPv4Address | IPv6Address
@@ -50,6 +51,7 @@ _NAT64 = ip_network("64:ff9b::/96")
 _COMPATIBLE = ip_network("::/96")
 
 
+@lru_cache(maxsize=1024)  # asked for each request
 def refusal(text: str, networks: str) -> str | None:
     """Return the kind of a refused address, such as "a link-local address"; None if allowed.
 

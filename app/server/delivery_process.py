@@ -50,4 +50,4 @@ def _recorder(settings: Settings) -> DeliveryRecorder | None:
     except OSError as error:
         _log.error("The delivery process can't record metrics: %s", error.strerror)
         return None
-    return DeliveryRecorder(endpoint.name for endpoint in settings.deliveries.endpoints)
+    return DeliveryRecorder([endpoint.name for endpoint in settings.deliveries.endpoints])

@@ -93,9 +93,10 @@ class Segments:
     def read(self, span: Span) -> bytes:
         """Return the bytes of `span`, fewer if the file is shorter; raises OSError."""
         descriptor = os.open(self.directory / span.segment, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(descriptor, "rb") as file:
-            file.seek(span.offset)
-            return file.read(span.length)
+        try:
+            return os.pread(descriptor, span.length, span.offset)
+        finally:
+            os.close(descriptor)
 
     def erase(self, segment: str, ranges: Sequence[tuple[int, int]]) -> None:
         """Erase ranges of a segment, durably, also of one that is written to; raises OSError.

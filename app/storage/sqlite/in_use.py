@@ -16,6 +16,7 @@ class InUse:
     def __init__(self, data_dir: Path) -> None:
         self._path = _path(data_dir)
         self._descriptor: int | None = None
+        self._held: os.stat_result | None = None
         self._directories = 0
         self._one_at_a_time = threading.Lock()
 
@@ -28,10 +29,10 @@ class InUse:
         took its place keeps nobody from replacing the database there.
         """
         with self._one_at_a_time:
-            if self._descriptor is None or not _is_in_place(self._path, self._descriptor):
+            if self._held is None or not _is_in_place(self._path, self._held):
                 taken = _locked(self._path)
                 self.release()
-                self._descriptor = taken
+                self._descriptor, self._held = taken, os.fstat(taken)
                 self._directories += 1
             return self._directories
 
@@ -39,7 +40,7 @@ class InUse:
         """Let go of the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
-            self._descriptor = None
+            self._descriptor = self._held = None
 
 
 def _locked(path: Path) -> int:
@@ -84,9 +85,9 @@ def used_by_nobody_else(data_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _is_in_place(path: Path, descriptor: int) -> bool:
+def _is_in_place(path: Path, held: os.stat_result) -> bool:
     try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
+        return os.path.samestat(path.stat(), held)
     except FileNotFoundError:
         return False
 
