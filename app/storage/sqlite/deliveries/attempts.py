@@ -1,7 +1,7 @@
 """Stores the attempts of deliveries; each function is part of a caller's transaction."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import chain
 
@@ -22,9 +22,9 @@ FROM attempt WHERE delivery = ? ORDER BY number
 
 def keep_attempts(connection: Connection, made: Sequence[tuple[int, int, Attempt]]) -> None:
     """Store attempts, each with the number of its delivery and its position among its attempts."""
-    if made:
-        values = chain.from_iterable(_values(*each) for each in made)
-        connection.exec_driver_sql(_keep_sql(len(made)), tuple(values))
+    for piece in _pieces(made):
+        values = chain.from_iterable(_values(*each) for each in piece)
+        connection.exec_driver_sql(_keep_sql(len(piece)), tuple(values))
 
 
 def attempts_of(connection: Connection, delivery: int) -> list[Attempt]:
@@ -49,6 +49,18 @@ def forget_some(connection: Connection, before_ms: int, now_ms: int, after: int)
     # They are stored in the order of time, except for those made while the clock was ahead.
     is_end = len(rows) < FORGOTTEN_AT_ONCE or any(before_ms <= r.at_ms <= now_ms for r in rows)
     return None if is_end else int(rows[-1].number)
+
+
+def _pieces(
+    made: Sequence[tuple[int, int, Attempt]],
+) -> Iterator[Sequence[tuple[int, int, Attempt]]]:
+    # Powers of two: each connection keeps the statements it has prepared, and one for each number
+    # of attempts took 2 MiB.
+    start = 0
+    while left := len(made) - start:
+        size = 1 << left.bit_length() - 1
+        yield made[start : start + size]
+        start += size
 
 
 def _values(delivery: int, tries: int, attempt: Attempt) -> tuple[object, ...]:
