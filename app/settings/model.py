@@ -118,6 +118,14 @@ class RateLimit:
 
 
 @dataclass(frozen=True)
+class Inbox:
+    """The inbox page; `allowed_hosts` is in addition to those that are always allowed."""
+
+    enabled: bool = field(metadata=_from("inbox_enabled"))
+    allowed_hosts: tuple[str, ...] = field(metadata=_from("allowed_hosts", tuple))
+
+
+@dataclass(frozen=True)
 class Metrics:
     """The port that Prometheus scrapes."""
 
@@ -147,6 +155,7 @@ class Settings:
     mail: Mail
     rate_limit: RateLimit
     deliveries: Deliveries
+    inbox: Inbox
     metrics: Metrics
     logging: Logging
 
@@ -167,6 +176,7 @@ def assemble(values: Mapping[str, Any], secrets: Secrets | None = None) -> Setti
         deliveries=Deliveries(
             tuple(make_endpoints(values, secrets or {})), values["delivery_threads"]
         ),
+        inbox=_part(Inbox, values),
         metrics=_part(Metrics, values),
         logging=_part(Logging, values),
     )

@@ -53,6 +53,7 @@ def test_defaults_are_those_of_the_contract(
     assert (settings.rate_limit.per_minute, settings.rate_limit.burst) == (60, 10)
     assert settings.rate_limit.api_per_minute == 600
     assert settings.rate_limit.trusted_proxies == (ip_network("127.0.0.0/8"), ip_network("::1"))
+    assert (settings.inbox.enabled, settings.inbox.allowed_hosts) == (True, ())
     assert settings.metrics.enabled is True
     assert (settings.metrics.port, settings.metrics.path) == (9090, "/metrics")
     assert (settings.logging.level, settings.logging.format) == ("info", "json")
