@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from math import inf
 from queue import Empty, SimpleQueue
 
 from app.deliveries.breaker import Breaker, BreakerState
@@ -131,7 +132,7 @@ class Lane:
         """Return how many claims `next_request` can return."""
         return self._lined_up.qsize()
 
-    def withdraw(self, most: int = MOST_CLAIMS) -> None:
+    def withdraw(self, most: float = inf) -> None:
         """Let up to `most` of the claims that are lined up wait for the dispatcher again."""
         withdrawn: list[Claim] = []
         while len(withdrawn) < most and (request := self._take()) is not None:

@@ -48,12 +48,20 @@ class Reason(StrEnum):
         "The answer is 410 (Gone): the endpoint is paused until it is resumed.",
         False,
     )
-    RATE_LIMITED = ("rate_limited", OutcomeKind.REFUSED, "The answer is 429.")
-    SERVER_ERROR = ("server_error", OutcomeKind.REFUSED, "The answer is 5xx.")
+    RATE_LIMITED = (
+        "rate_limited",
+        OutcomeKind.REFUSED,
+        "The endpoint answered 429: it gets too many requests.",
+    )
+    SERVER_ERROR = (
+        "server_error",
+        OutcomeKind.REFUSED,
+        "The endpoint failed: it answered with a 5xx status.",
+    )
     REFUSED = (
         "refused",
         OutcomeKind.REFUSED,
-        "The answer has another status that is not 2xx.",
+        "The endpoint refused the message: its answer is not 2xx.",
         False,
     )
     TIMEOUT = (
