@@ -10,15 +10,16 @@ from app.mime.structure import Entity
 from app.mime.text import decode_text, html_charset
 
 MAX_BYTES = 1024 * 1024
-"""The limit for all parts of the text together, and for those of the HTML, in encoded bytes."""
+"""The usual limit for all parts of the text, and for all those of the HTML, in encoded bytes."""
 
 
 class Texts:
-    """Reads the text parts of one message; `cut` lists those that exceeded MAX_BYTES."""
+    """Reads the text parts of one message; `cut` lists those that exceeded `most_bytes`."""
 
-    def __init__(self, raw: bytes, found: set[Defect]) -> None:
+    def __init__(self, raw: bytes, found: set[Defect], most_bytes: int = MAX_BYTES) -> None:
         self._raw = raw
         self._found = found
+        self._most_bytes = most_bytes
         self.cut: list[Entity] = []
         self._last: tuple[Entity, bytes] | None = None
 
@@ -49,7 +50,7 @@ class Texts:
 
     def _read(self, parts: Sequence[Entity]) -> list[tuple[Entity, str]]:
         texts = []
-        left = MAX_BYTES
+        left = self._most_bytes
         for part in parts:
             # What nobody will see isn't decoded for it.
             data = self.content(part) if left else self._raw[part.start : part.end]

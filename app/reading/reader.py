@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from app.byte_budget import ByteBudget
 from app.mime.message import ParsedMessage, Part, parse, read_part
@@ -24,6 +24,8 @@ CONTENT_AT_ONCE_BYTES = 64 * 1024 * 1024
 """Per worker: the total size of messages over SMALL_BYTES that are being sent to clients."""
 PAUSE_SECONDS = 0.3
 """The least time between two queries of a waiting request, however much other mail arrives."""
+
+Decoded = TypeVar("Decoded")
 
 
 class Waited(NamedTuple):
@@ -85,13 +87,19 @@ class Reader:
         with self._turns:
             return parse(self._store.read(message_id))
 
-    @contextmanager
-    def part(self, stored: StoredMessage, number: str) -> Iterator[Part | None]:
+    def part(self, stored: StoredMessage, number: str) -> AbstractContextManager[Part | None]:
         """Yield one part decoded, None if no part has this number; otherwise like `content`."""
+        return self.decoded(stored, lambda raw: read_part(raw, number))
+
+    @contextmanager
+    def decoded(
+        self, stored: StoredMessage, decode: Callable[[bytes], Decoded]
+    ) -> Iterator[Decoded]:
+        """Yield what `decode` makes of the bytes, waiting for a turn; otherwise like `content`."""
         with self._room(stored):
             with self._turns:
-                part = read_part(self._store.read(stored.message_id), number)
-            yield part
+                made = decode(self._store.read(stored.message_id))
+            yield made
 
     def _room(self, stored: StoredMessage) -> AbstractContextManager[None]:
         # Small messages don't wait for clients that receive large ones slowly.

@@ -54,7 +54,7 @@ MULTIPARTS = st.recursive(
 )
 
 
-@settings(max_examples=rounds(3000, 300), deadline=None)
+@settings(max_examples=rounds(1000, 300), deadline=None)
 @given(MESSAGES)
 def test_any_bytes_are_read(raw: bytes) -> None:
     """Nothing is raised, all text can be encoded, and each attachment is a part."""
@@ -70,7 +70,7 @@ def test_any_bytes_are_read(raw: bytes) -> None:
         assert (part.content_type, part.filename) == (attachment.content_type, attachment.filename)
 
 
-@settings(max_examples=rounds(3000, 300), deadline=None)
+@settings(max_examples=rounds(1000, 300), deadline=None)
 @given(MESSAGES)
 def test_parts_do_not_overlap(raw: bytes) -> None:
     """Parts follow each other, and are within the message."""
@@ -80,7 +80,7 @@ def test_parts_do_not_overlap(raw: bytes) -> None:
         position = part.end
 
 
-@settings(max_examples=rounds(3000, 300), deadline=None)
+@settings(max_examples=rounds(1000, 300), deadline=None)
 @given(MULTIPARTS)
 def test_the_tree_is_that_of_the_standard_library(raw: bytes) -> None:
     """Both find the same parts in nested multiparts, closed or not."""

@@ -1,0 +1,1 @@
+"""What the inbox page shows, without Flask."""
