@@ -35,7 +35,12 @@ _KINDS = (
     ),
     ErrorKind("unauthorized", 401, "The request has no valid token."),
     ErrorKind("policy_reject", 403, "The sender's domain is blocked.", "rejected", is_final=True),
-    ErrorKind("forbidden", 403, "The token is valid, but this route takes the other kind."),
+    ErrorKind(
+        "forbidden",
+        403,
+        "The token is valid, but this route takes the other kind; or another site may have sent"
+        " the request for the inbox page.",
+    ),
     ErrorKind("not_found", 404, "There is nothing at this path."),
     ErrorKind(
         "method_not_allowed",

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
+from app.auth.allowed_hosts import allowed_hosts
 from app.auth.generated_token import generated_token, token_file
 from app.auth.tokens import Token, TokenKind, make_token
 from app.deliveries.routes import Routes
@@ -19,6 +21,7 @@ from app.ratelimit.redis import RedisLimiter
 from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import Limiter, TokenBucket, token_bucket
 from app.settings import Endpoint, RateLimit, Settings
+from app.state.ended_sessions import EndedSessions, ended_sessions_file
 from app.state.shared import SharedState
 from app.state.shutdowns import shutdowns_file
 from app.state.slots import Slots
@@ -33,6 +36,10 @@ API_BURST_PER_MINUTE = 10
 """The burst of the API's rate limit is its rate per minute, divided by this."""
 
 
+FAILED_LOGINS_PER_MINUTE = 10
+"""Per client, on the inbox page."""
+
+
 def now() -> datetime:
     """Return the current time in UTC, cut to the milliseconds that message ids and rows hold."""
     moment = datetime.now(UTC)
@@ -45,11 +52,26 @@ def configured_secrets(endpoint: Endpoint) -> Sequence[str]:
 
 
 @dataclass(frozen=True)
+class InboxServices:
+    """What only the inbox page works with.
+
+    `hosts` is the result of app.auth.allowed_hosts, and `login_limit` is for failed logins. The
+    disk of `data_dir` is shown.
+    """
+
+    hosts: frozenset[str]
+    login_limit: Limit
+    ended_sessions: EndedSessions
+    data_dir: Path
+
+
+@dataclass(frozen=True)
 class Services:
     """What the web layer works with; `started_at` as in SharedState.
 
     `api_limit` applies to routes that need an api_token, `limit` to all others that aren't public.
-    `secrets_of` returns the secrets that sign requests to one of the `endpoints`.
+    `secrets_of` returns the secrets that sign requests to one of the `endpoints`. Without `inbox`
+    there is no inbox page.
     """
 
     store: MessageStore
@@ -65,6 +87,7 @@ class Services:
     clock: Callable[[], datetime] = now
     endpoints: tuple[Endpoint, ...] = ()
     secrets_of: SecretsOf = configured_secrets
+    inbox: InboxServices | None = None
 
     def close(self) -> None:
         """Release files and connections."""
@@ -95,6 +118,20 @@ def build(
         started_at=shared.started_at,
         endpoints=settings.deliveries.endpoints,
         secrets_of=partial(signing_secrets, data_dir=settings.storage.data_dir),
+        inbox=_inbox(settings, shared),
+    )
+
+
+def _inbox(settings: Settings, shared: SharedState) -> InboxServices | None:
+    if not settings.inbox.enabled:
+        return None
+    rate = FAILED_LOGINS_PER_MINUTE
+    limiter = _limiter(settings.rate_limit, token_bucket(rate, rate), shared)
+    return InboxServices(
+        hosts=allowed_hosts((settings.server.host, *settings.inbox.allowed_hosts)),
+        login_limit=Limit(limiter, rate, rate, prefix="login:"),
+        ended_sessions=EndedSessions(ended_sessions_file(settings.storage.data_dir)),
+        data_dir=settings.storage.data_dir,
     )
 
 
@@ -156,7 +193,7 @@ def prepare(settings: Settings) -> None:
     prepare_secrets(settings.deliveries.endpoints, data_dir)
     token_files = (token_file(data_dir, kind) for kind in TokenKind)
     try:
-        for path in (*token_files, shutdowns_file(data_dir)):
+        for path in (*token_files, shutdowns_file(data_dir), ended_sessions_file(data_dir)):
             sweep_unfinished(path)
     except OSError as error:
         raise StorageUnavailable from error

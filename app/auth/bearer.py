@@ -18,9 +18,14 @@ def authenticate(authorization: bytes | None, tokens: Sequence[Token]) -> Token:
     scheme, _, given = authorization.partition(b" ")
     if scheme.lower() != b"bearer":
         raise Unauthorized("The Authorization header must read 'Bearer TOKEN'.")
-    given = given.strip()
+    token = find_token(given.strip(), tokens)
+    if token is None:
+        raise Unauthorized("The token is not valid.")
+    return token
+
+
+def find_token(given: bytes, tokens: Sequence[Token]) -> Token | None:
+    """Return the one of `tokens` that is `given`, None if there is none; in constant time."""
     # Every token is compared, so that the position of the right one can't be measured.
     matching = [token for token in tokens if hmac.compare_digest(given, token.secret)]
-    if not matching:
-        raise Unauthorized("The token is not valid.")
-    return matching[0]
+    return matching[0] if matching else None

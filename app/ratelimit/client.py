@@ -52,6 +52,12 @@ def client_of(peer: str, claims: Claims, trusted: Sequence[Network]) -> str:
     return _name(_parse(claims.original_client_address) or nearest)
 
 
+def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
+    """Return whether what a peer's headers say is believed; that of a Unix socket is ""."""
+    address = _parse(peer)
+    return address is None or _is_in(address, trusted)
+
+
 def _named_by_proxies(claims: Claims) -> Sequence[str]:
     """Return what proxies say about where the request comes from, the nearest first."""
     if claims.forwarded_for is not None:

@@ -20,3 +20,7 @@ class Limit:
     def take(self, client: str) -> Decision:
         """Take one token from the bucket that `client` has for this limit; see Limiter.take."""
         return self.limiter.take(self.prefix + client)
+
+    def give_back(self, client: str) -> None:
+        """Put back a token that `take` has just taken; see Limiter.give_back."""
+        self.limiter.give_back(self.prefix + client)

@@ -28,6 +28,20 @@ redis.call('SET', KEYS[1], string.format('%.0f', now + backlog), 'PX', math.ceil
 return {allowed, backlog}
 """
 
+# The arithmetic of TokenBucket.give_back.
+_GIVE_BACK = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local arrival = tonumber(redis.call('GET', KEYS[1])) or 0
+local backlog = arrival - tonumber(ARGV[1]) - now
+if backlog > 0 then
+    redis.call(
+        'SET', KEYS[1], string.format('%.0f', now + backlog), 'PX', math.ceil(backlog / 1000))
+else
+    redis.call('DEL', KEYS[1])
+end
+"""
+
 _log = logging.getLogger(__name__)
 
 
@@ -50,6 +64,7 @@ class RedisLimiter:
         """`url` begins with redis:, rediss:, valkey: or valkeys:. Connects on first use."""
         redis = Redis(connection_pool=connections(url))
         self._script = redis.register_script(_TAKE)
+        self._give_back_script = redis.register_script(_GIVE_BACK)
         self._bucket = bucket
         self._fallback = fallback
         self._outage = outage
@@ -69,6 +84,16 @@ class RedisLimiter:
             return self._fallback.take(client) if is_paused else self._ask(client)
         finally:
             self._probing.release()
+
+    def give_back(self, client: str) -> None:
+        """See Limiter.give_back; during an outage, the token was the fallback's."""
+        if self._is_away:
+            self._fallback.give_back(client)
+            return
+        try:
+            self._give_back_script([f"gomail:bucket:{client}"], [self._bucket.interval_us])
+        except RedisError as error:
+            self._pause(error)
 
     def _ask(self, client: str) -> Decision:
         arguments = [self._bucket.interval_us, self._bucket.capacity_us]

@@ -49,6 +49,16 @@ class SharedLimiter:
             finally:
                 fcntl.lockf(self._table.descriptor, fcntl.LOCK_UN, 1, number)
 
+    def give_back(self, client: str) -> None:
+        """See Limiter.give_back."""
+        fingerprint, number = self._locate(client)
+        with self._thread_lock:
+            fcntl.lockf(self._table.descriptor, fcntl.LOCK_EX, 1, number)
+            try:
+                self._give_back(number * SET.size, fingerprint)
+            finally:
+                fcntl.lockf(self._table.descriptor, fcntl.LOCK_UN, 1, number)
+
     def _find_place(self, client: str) -> tuple[int, int]:
         digest = hashlib.blake2b(client.encode(), key=self._table.secret, digest_size=12).digest()
         fingerprint, number = struct.unpack("=QI", digest)
@@ -66,3 +76,12 @@ class SharedLimiter:
         state, decision = self._bucket.take(arrival, self._clock_ns() // 1000)
         write_packed(self._table.memory, offset + way * ENTRY.size, ENTRY, fingerprint, state)
         return decision
+
+    def _give_back(self, offset: int, fingerprint: int) -> None:
+        entries = SET.unpack_from(self._table.memory, offset)
+        fingerprints, arrivals = entries[::2], entries[1::2]
+        if fingerprint not in fingerprints:  # another client has its place: this bucket is full
+            return
+        way = fingerprints.index(fingerprint)
+        state = self._bucket.give_back(arrivals[way])
+        write_packed(self._table.memory, offset + way * ENTRY.size, ENTRY, fingerprint, state)

@@ -43,6 +43,10 @@ class TokenBucket:
             backlog += self.interval_us
         return now_us + backlog, self.decision(allowed, backlog)
 
+    def give_back(self, arrival_us: int) -> int:
+        """Return the state `arrival_us` with one token more."""
+        return max(arrival_us - self.interval_us, 0)
+
     def decision(self, allowed: bool, backlog_us: int) -> Decision:
         """Return the decision that leaves the bucket `backlog_us` away from being full."""
         room = self.capacity_us - backlog_us
@@ -62,4 +66,8 @@ class Limiter(Protocol):
 
     def take(self, client: str) -> Decision:
         """Take one token from the bucket of `client`; atomic. Never raises."""
+        ...
+
+    def give_back(self, client: str) -> None:
+        """Put back a token that `take` has just taken; atomic. Never raises."""
         ...

@@ -68,6 +68,8 @@ def announce(settings: Settings) -> None:
     _log.info("GoMail %s listens on http://%s", __version__, listens_on)
     _log.info("Try it: %s", _delivery_line(settings))
     _log.info("Read it: %s", _reading_line(settings))
+    if settings.inbox.enabled:
+        _log.info("Look at it: %s/inbox, and log in with %s", base_url(server), _login(settings))
     announce_secrets(settings)
 
 
@@ -92,6 +94,12 @@ def _delivery_line(settings: Settings) -> str:
 def _reading_line(settings: Settings) -> str:
     token = _token(settings, TokenKind.API)
     return f"curl --oauth2-bearer {token} {base_url(settings.server)}/messages"
+
+
+def _login(settings: Settings) -> str:
+    if configured_tokens(settings, TokenKind.API):
+        return "an api_token"
+    return f"the token in {token_file(settings.storage.data_dir, TokenKind.API)}"
 
 
 def _token(settings: Settings, kind: TokenKind) -> str:

@@ -37,6 +37,9 @@ class NoFallback:
     def take(self, client: str) -> Decision:
         raise AssertionError(f"Redis didn't answer for {client}")
 
+    def give_back(self, client: str) -> None:
+        raise AssertionError(f"Redis didn't answer for {client}")
+
 
 @pytest.fixture(scope="module")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
@@ -113,6 +116,18 @@ def test_each_client_has_its_own_bucket(make: MakeLimiter) -> None:
     assert passing(limiter, BURST + 5, "192.0.2.1") == BURST
     assert passing(limiter, BURST + 5, "2001:db8::/64") == BURST
     assert passing(limiter, BURST + 5, "192.0.2.11") == BURST
+
+
+def test_a_token_that_is_given_back_can_be_taken_again(make: MakeLimiter) -> None:
+    """By any worker, and a full bucket gets no fuller."""
+    limiter, other = make(SLOW), make(SLOW)
+    limiter.give_back(CLIENT)
+    assert passing(limiter, BURST + 1) == BURST
+    limiter.give_back(CLIENT)
+    assert passing(other, 2) == 1
+    for _ in range(BURST + 5):
+        other.give_back(CLIENT)
+    assert passing(limiter, BURST + 5) == BURST
 
 
 def test_each_limit_has_its_own_buckets(make: MakeLimiter) -> None:

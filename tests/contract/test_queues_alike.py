@@ -154,7 +154,7 @@ def twins(data_dir: Path) -> Iterator[tuple[Twin, Twin]]:
         yield Twin(MemoryStore()), Twin(store)
 
 
-@pytest.mark.parametrize("seed", range(rounds(20, 2)))
+@pytest.mark.parametrize("seed", range(rounds(8, 2)))
 def test_all_queues_do_the_same(twins: tuple[Twin, Twin], seed: int) -> None:
     """After each step the same deliveries are in the same states, and the same can be claimed."""
     draw, now = random.Random(seed), 0.0

@@ -137,3 +137,34 @@ def test_the_time_has_milliseconds() -> None:
     moments = [now() for _ in range(100)]
     assert {moment.microsecond % 1000 for moment in moments} == {0}
     assert moments == sorted(moments)
+
+
+def test_the_inbox_page_is_there_unless_it_is_turned_off(tmp_path: Path) -> None:
+    """Under the usual hosts, the address that is listened on, and those of allowed_hosts."""
+    prepare(settings(tmp_path))
+    flags = {"host": "0.0.0.0", "allowed_hosts": ["Mail.Example.com"]}
+    services = build(settings(tmp_path, **flags), SharedState())
+    assert services.inbox is not None
+    assert services.inbox.hosts == {
+        *("localhost", "127.0.0.1", "::1", "0.0.0.0", "mail.example.com"),
+    }
+    assert services.inbox.login_limit.per_minute == 10
+    services.close()
+    services = build(settings(tmp_path, inbox_enabled=False), SharedState())
+    assert services.inbox is None
+    services.close()
+
+
+def test_failed_logins_are_limited_though_nothing_else_is(tmp_path: Path) -> None:
+    """Whatever the rate limits are set to, and by all workers together."""
+    prepare(settings(tmp_path))
+    free, shared = {"rate_limit_per_minute": 0, "api_rate_limit_per_minute": 0}, SharedState()
+    workers = [build(settings(tmp_path, **free), shared) for _ in range(2)]
+    taken = [
+        worker.inbox.login_limit.take("192.0.2.1").allowed
+        for worker in workers * 6
+        if worker.inbox is not None
+    ]
+    assert taken == [True] * 10 + [False] * 2
+    for worker in workers:
+        worker.close()

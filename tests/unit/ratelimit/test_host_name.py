@@ -53,6 +53,9 @@ class Fallback:
     def take(self, _client: str) -> Decision:
         return PASSED
 
+    def give_back(self, _client: str) -> None:
+        """Let nobody pass once more."""
+
 
 @pytest.fixture
 def clock() -> Clock[float]:

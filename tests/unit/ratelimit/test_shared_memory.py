@@ -155,7 +155,7 @@ def take_for_ever(limiter: SharedLimiter, report_empty: Callable[[], None]) -> N
 
 def test_no_kill_makes_the_bucket_unusable(limiter: SharedLimiter, clock: Clock[int]) -> None:
     """Processes killed amid their requests: the bucket stays empty, and then refills."""
-    for number in range(rounds(150, 20)):
+    for number in range(rounds(60, 20)):
         emptied = fork.Event()
         child = fork.Process(target=take_for_ever, args=(limiter, emptied.set))
         child.start()

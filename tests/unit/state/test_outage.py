@@ -27,6 +27,9 @@ class Fallback:
         self.clients.append(client)
         return PASSED
 
+    def give_back(self, client: str) -> None:
+        self.clients.remove(client)
+
 
 @pytest.fixture
 def clock() -> Clock[float]:
@@ -79,6 +82,26 @@ def test_a_silent_server_costs_one_timeout_and_is_left_alone(
     limiter.take("a")
     limiter.take("a")
     assert connections(silent) == 1
+
+
+def test_a_token_of_the_fallback_is_given_back_to_it(
+    silent: socket.socket, clock: Clock[float]
+) -> None:
+    """In the pause without asking the server; a server that falls silent then costs one timeout."""
+    fallback = Fallback()
+    limiter = limiter_of(silent, Outage(), clock, fallback)
+    limiter.take("a")
+    assert connections(silent) == 1
+    limiter.give_back("a")
+    assert fallback.clients == []
+    assert connections(silent) == 0
+
+    other = limiter_of(silent, Outage(), clock, fallback)
+    other.give_back("a")
+    assert connections(silent) == 1
+    other.take("b")
+    assert fallback.clients == ["b"]
+    assert connections(silent) == 0
 
 
 def test_an_outage_is_told_once(
