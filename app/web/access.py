@@ -8,16 +8,20 @@ from typing import Any, TypeVar
 
 from flask import Flask, current_app, request
 
-from app.auth.bearer import authenticate
-from app.auth.tokens import TokenKind
+from app.auth import bearer
+from app.auth.tokens import Token, TokenKind
 from app.errors import Forbidden
 from app.web.header_bytes import header_bytes
 from app.web.request_context import current_request, current_services
 
 View = TypeVar("View", bound=Callable[..., Any])
 
+Authenticate = Callable[[], Token | None]
+
 _PUBLIC = "_is_public"
 _KIND = "_token_kind"
+_AUTHENTICATE = "_authenticate"
+_PAGE = "_is_page"
 
 _REFUSALS = {
     TokenKind.API: "This route needs a bearer_token, and the request has an api_token, which only"
@@ -33,17 +37,26 @@ def public(view: View) -> View:
     return view
 
 
-def needs(kind: TokenKind) -> Callable[[View], View]:
+def needs(kind: TokenKind, authenticate: Authenticate | None = None) -> Callable[[View], View]:
     """Let clients with a token of `kind` use the routes of a view, within its rate limit.
 
-    Write this decorator below that of the route, like `public`.
+    The token is that of the Authorization header, or what `authenticate` returns; it may return
+    None for a view that anyone may use within the limit. Write this decorator below that of the
+    route, like `public`.
     """
 
     def declare(view: View) -> View:
         setattr(view, _KIND, kind)
+        setattr(view, _AUTHENTICATE, authenticate or _authorized)
         return view
 
     return declare
+
+
+def page(view: View) -> View:
+    """Declare that people read the answers of `view`, so that its errors are pages, too."""
+    setattr(view, _PAGE, True)
+    return view
 
 
 def is_public(endpoint: str) -> bool:
@@ -56,6 +69,11 @@ def needed_kind(endpoint: str) -> TokenKind | None:
     return getattr(current_app.view_functions[endpoint], _KIND, None)
 
 
+def is_page(endpoint: str) -> bool:
+    """Return whether people read the answers of the view of `endpoint`."""
+    return getattr(current_app.view_functions[endpoint], _PAGE, False)
+
+
 def register(app: Flask) -> None:
     """Require a token for every route of `app` that isn't public, for every method."""
     app.before_request(_require_token)
@@ -66,7 +84,13 @@ def _require_token() -> None:
     # Without a route there is nothing to protect: 404 or 405 follows.
     if request.url_rule is None or context.is_public:
         return
-    authorization = header_bytes(request.environ, "HTTP_AUTHORIZATION")
-    token = context.token = authenticate(authorization, current_services().tokens)
-    if token.kind is not context.needed_kind:
+    view = current_app.view_functions[request.url_rule.endpoint]
+    authenticate: Authenticate = getattr(view, _AUTHENTICATE, _authorized)
+    token = context.token = authenticate()
+    if token is not None and token.kind is not context.needed_kind:
         raise Forbidden(_REFUSALS[token.kind])
+
+
+def _authorized() -> Token:
+    authorization = header_bytes(request.environ, "HTTP_AUTHORIZATION")
+    return bearer.authenticate(authorization, current_services().tokens)

@@ -23,6 +23,8 @@ from app.web.hooks import (
     shutting_down,
     write_deadline,
 )
+from app.web.inbox import page_headers
+from app.web.inbox import routes as inbox_routes
 
 
 def make_application(services: Services) -> Flask:
@@ -41,6 +43,10 @@ def make_application(services: Services) -> Flask:
     rate_limit.register(app)
     access.register(app)
     problems.register(app)
+    if services.inbox is not None:
+        app.extensions["gomail.inbox"] = services.inbox
+        page_headers.register(app)
+        inbox_routes.register(app)
     private_routes.register(app)
     app.register_blueprint(inbound.blueprint)
     app.register_blueprint(messages.blueprint)

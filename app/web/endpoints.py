@@ -13,6 +13,7 @@ from app.deliveries.endpoint_status import (
     endpoint_status,
     endpoint_statuses,
 )
+from app.deliveries.outcome import Outcome
 from app.web.access import needs
 from app.web.json_exchange import json_answer
 from app.web.parameters import NoParameters, load_query
@@ -88,9 +89,17 @@ def send_sample(name: str) -> Response:
     """
     load_query(_NO_PARAMETERS, request.args)
     refuse_body()
+    return json_answer(describe_test(tested(name)))
+
+
+def tested(name: str) -> Outcome:
+    """Return the result of a sample request to an endpoint.
+
+    Raises EndpointNotFound, RateLimited, StorageUnavailable.
+    """
     endpoint = configured_endpoint(name, current_services().endpoints)
     quick = replace(endpoint, timeout=min(endpoint.timeout, MOST_TEST_SECONDS))
-    return json_answer(describe_test(current_tester().test(quick)))
+    return current_tester().test(quick)
 
 
 def _known(name: str) -> None:

@@ -42,17 +42,7 @@ def raw_message(id: str) -> Response:  # noqa: A002 -- the name in the rule, met
     - 500 `internal_error` if the bytes are damaged
     """
     load_query(_NO_PARAMETERS, request.args)
-    stored = current_reader().stored(checked_id(id))
-    etag = f'"{stored.sha256.hex()}"'
-    if client_has(etag):
-        return not_modified(etag)
-    answer = _head(stored) if request.method == "HEAD" else _content(stored, etag)
-    answer.headers["ETag"] = etag
-    answer.headers["Accept-Ranges"] = "bytes"
-    digest = b64encode(stored.sha256).decode()
-    answer.headers["Repr-Digest"] = f"sha-256=:{digest}:"  # RFC 9530
-    answer.headers["Content-Type"] = "message/rfc822"
-    return _hardened(answer, f"{stored.message_id}.eml")
+    return raw_answer(id)
 
 
 @blueprint.get("/messages/<id>/parts/<part>")
@@ -68,7 +58,27 @@ def message_part(id: str, part: str) -> Response:  # noqa: A002
     - 500 `internal_error` if the bytes of the message are damaged
     """
     load_query(_NO_PARAMETERS, request.args)
-    stored = current_reader().stored(checked_id(id))
+    return part_answer(id, part)
+
+
+def raw_answer(message_id: str) -> Response:
+    """Return the answer with the bytes of a message; see raw_message."""
+    stored = current_reader().stored(checked_id(message_id))
+    etag = f'"{stored.sha256.hex()}"'
+    if client_has(etag):
+        return not_modified(etag)
+    answer = _head(stored) if request.method == "HEAD" else _content(stored, etag)
+    answer.headers["ETag"] = etag
+    answer.headers["Accept-Ranges"] = "bytes"
+    digest = b64encode(stored.sha256).decode()
+    answer.headers["Repr-Digest"] = f"sha-256=:{digest}:"  # RFC 9530
+    answer.headers["Content-Type"] = "message/rfc822"
+    return _hardened(answer, f"{stored.message_id}.eml")
+
+
+def part_answer(message_id: str, part: str) -> Response:
+    """Return the answer with a part of a message; see message_part."""
+    stored = current_reader().stored(checked_id(message_id))
     if len(part) > LONGEST_PART_NUMBER:
         raise _no_part()
     with ExitStack() as held:

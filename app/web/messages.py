@@ -1,8 +1,5 @@
 """Routes that list, show and delete stored messages."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from flask import Response, request
 
 from app.auth.tokens import TokenKind
@@ -17,7 +14,8 @@ from app.web.access import needs
 from app.web.json_exchange import json_answer, json_body
 from app.web.message_answers import checked_id, client_has, not_modified
 from app.web.message_parameters import ListParameters, MessageIdsSchema
-from app.web.paging import cursor_number, link, next_cursor, next_number
+from app.web.message_query import message_query
+from app.web.paging import link, next_cursor, next_number
 from app.web.parameters import NoParameters, load, load_query
 from app.web.private_routes import private_blueprint
 from app.web.request_context import current_reader, current_services
@@ -49,7 +47,7 @@ def list_messages() -> Response:
     """
     given = load_query(_LIST_PARAMETERS, request.args)
     identity = current_services().store.identity()
-    query = _query(given, identity)
+    query = message_query(given, identity)
     waited = current_reader().wait(query, given["wait"])
     return _listed(waited, query, identity)
 
@@ -111,24 +109,6 @@ def delete_messages() -> Response:
     ids = load(_IDS, json_body("the ids"), 'The body must be {"ids": [ID, …]}.')["ids"]
     deleted = set(current_services().store.remove(ids, Reason.REQUEST))
     return json_answer({"results": [{"id": each, "deleted": each in deleted} for each in ids]})
-
-
-def _query(given: Mapping[str, Any], identity: bytes) -> Query:
-    header_message_id = given.get("header_message_id")
-    sender = given.get("sender")
-    return Query(
-        recipient=given.get("recipient"),
-        since=given.get("since"),
-        until=given.get("until"),
-        limit=given["limit"],
-        oldest_first="after" in given,
-        after=cursor_number(given.get("after"), identity),
-        before=cursor_number(given.get("before"), identity),
-        sender="" if sender == "<>" else sender,
-        subject=given.get("subject"),
-        queue_id=given.get("queue_id"),
-        header_message_id=header_message_id and header_message_id.strip(" <>"),
-    )
 
 
 def _listed(waited: Waited, query: Query, identity: bytes) -> Response:

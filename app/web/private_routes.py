@@ -14,7 +14,7 @@ _WITHOUT_BODY = {"GET", "HEAD", "DELETE"}
 def private_blueprint(name: str) -> Blueprint:
     """Return a blueprint that refuses a query string not in UTF-8, and a body that is ignored."""
     blueprint = Blueprint(name, __name__)
-    blueprint.before_request(_check_request)
+    blueprint.before_request(check_request)
     return blueprint
 
 
@@ -31,7 +31,8 @@ def refuse_body() -> None:
         )
 
 
-def _check_request() -> None:
+def check_request() -> None:
+    """Raise BadRequest for a query string that is not UTF-8, or a body that is ignored."""
     try:
         unquote_to_bytes(request.query_string).decode()
     except UnicodeDecodeError as error:

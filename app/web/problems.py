@@ -1,4 +1,4 @@
-"""Turns every error into an answer with a problem document (RFC 9457); nothing else does."""
+"""Turns every error into an answer: a problem document (RFC 9457), or a page for people."""
 
 import json
 import logging
@@ -18,6 +18,7 @@ from app.errors import (
     ShuttingDown,
     StorageUnavailable,
 )
+from app.web.inbox.error_page import error_page
 from app.web.problem_document import problem_document
 from app.web.request_context import current_request
 from app.web.schemas import ProblemSchema
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 def register(app: Flask) -> None:
-    """Answer every error of `app` with a problem document."""
+    """Answer every error of `app` with a problem document, or a page where people read it."""
     app.register_error_handler(GoMailError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_exception)
     app.register_error_handler(Exception, _answer_unexpected)
@@ -39,6 +40,8 @@ def problem(code: str, detail: str, faults: Sequence[FieldFault] = ()) -> Respon
     context = current_request()
     context.code, context.detail, context.faults = code, detail, faults
     document = problem_document(code, detail, context.request_id, faults)
+    if context.is_page:
+        return error_page(document)
     return Response(
         json.dumps(_SCHEMA.dump(document)),
         status=document["status"],

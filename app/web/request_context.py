@@ -15,7 +15,7 @@ from app.intake.receive import Received
 from app.metrics.recorder import UNMATCHED
 from app.ratelimit.token_bucket import Decision
 from app.reading.reader import Reader
-from app.services import Services
+from app.services import InboxServices, Services
 from app.web.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ class RequestContext:
     of time.perf_counter. `is_admitted` is False for a request that came after the drain began.
     `rule` is the rule of the route that matches the path, whatever the method, else UNMATCHED.
     `is_public` says that the route needs no token and has no limit; otherwise `needed_kind` is the
-    kind of token it needs (app.web.access). `token` is the request's token if valid. `code` and
+    kind of token it needs (app.web.access). `is_page` says that people read the answer, also if it
+    is an error. `token` is the request's token if valid. `code` and
     `detail` are those of the error that is answered, if any, and `faults` what it says about single
     fields. `client` is whose bucket the rate limit takes a token from. `partial` is what is known
     about the message.
@@ -43,6 +44,7 @@ class RequestContext:
     rule: str = UNMATCHED
     is_public: bool = False
     needed_kind: TokenKind | None = None
+    is_page: bool = False
     token: Token | None = None
     decision: Decision | None = None
     received: Received | None = None
@@ -87,6 +89,12 @@ def current_services() -> Services:
     """Return the services of the current application."""
     services: Services = current_app.extensions["gomail"]
     return services
+
+
+def current_inbox() -> InboxServices:
+    """Return the services of the inbox page; there are none while it is not enabled."""
+    inbox: InboxServices = current_app.extensions["gomail.inbox"]
+    return inbox
 
 
 def current_tester() -> "EndpointTester":

@@ -38,7 +38,7 @@ api = schemathesis.openapi.from_dict(document)
 
 @pytest.mark.parametrize("with_token", rounds([True, False], [True]))
 @api.parametrize()
-@settings(max_examples=rounds(150, 10), suppress_health_check=list(HealthCheck))
+@settings(max_examples=rounds(75, 10), suppress_health_check=list(HealthCheck))
 def test_every_answer_is_as_described(
     case: schemathesis.Case[Any], shared_server: Server, with_token: bool
 ) -> None:

@@ -4,12 +4,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from support.application import MAIL, Post, post_mail
 from support.clock import Clock
+from support.inbox import inbox_services
 from support.tokens import TOKENS
 
 from app import create_app
@@ -36,7 +38,10 @@ def endpoints() -> tuple[Endpoint, ...]:
 
 
 @pytest.fixture
-def app(store: MessageStore, clock: Clock[datetime], endpoints: tuple[Endpoint, ...]) -> Flask:
+def app(
+    store: MessageStore, clock: Clock[datetime], endpoints: tuple[Endpoint, ...], data_dir: Path
+) -> Flask:
+    data_dir.mkdir(exist_ok=True)
     mail = replace(
         MAIL,
         hostname="mx.example.com",
@@ -52,6 +57,7 @@ def app(store: MessageStore, clock: Clock[datetime], endpoints: tuple[Endpoint, 
             trusted_proxies=(ip_network("127.0.0.0/8"),),
             clock=clock,
             endpoints=endpoints,
+            inbox=inbox_services(data_dir, "mail.example.com"),
         )
     )
 

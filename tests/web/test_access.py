@@ -1,6 +1,7 @@
 """No request gets round the limit or the token, whatever its target looks like."""
 
 import re
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -8,6 +9,7 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 from support.application import API_AUTHORIZATION, AUTHORIZATION, MAIL
+from support.inbox import inbox_services
 from support.store import add, stored
 from support.tokens import TOKENS
 
@@ -21,7 +23,7 @@ from app.services import Services, now
 from app.storage.memory import MemoryStore
 from app.web.access import is_public, needed_kind, needs
 
-PUBLIC = {"/health", "/ready", "/metrics", "/openapi.json"}
+PUBLIC = {"/health", "/ready", "/metrics", "/openapi.json", "/inbox/static/<name>"}
 DELIVERY = {"/mail/inbound", "/email"}
 WITHOUT_A_ROUTE = {"not_found", "method_not_allowed"}
 PIECES = ["/", "//", "mail", "inbound", "/mail/inbound", "/email", "/health", "..", ".", "%2f", "%"]
@@ -42,12 +44,18 @@ class CountingLimiter:
         self.clients.append(client)
         return Decision(True, 1, 0, 0)
 
+    def give_back(self, client: str, /) -> None:
+        """Put it back."""
+        self.clients.remove(client)
+
 
 def counted_app(store: MemoryStore) -> tuple[Flask, CountingLimiter]:
     limiter = CountingLimiter()
     receiver, limit = Receiver(store, MAIL, now, 1), Limit(limiter, 60, 10)
     api_limit = Limit(limiter, 600, 60, "api:")
-    return create_app(Services(store, receiver, TOKENS, (), limit, api_limit)), limiter
+    inbox = inbox_services(Path("/nowhere"))
+    services = Services(store, receiver, TOKENS, (), limit, api_limit, inbox=inbox)
+    return create_app(services), limiter
 
 
 APP, LIMITER = counted_app(MemoryStore())
@@ -56,6 +64,10 @@ ROUTES = sorted(
     for rule in APP.url_map.iter_rules()
     for method in rule.methods or ()
 )
+# Those of the inbox page take no token at all: see test_inbox_access.py.
+TAKING_TOKENS = [
+    (rule, method) for rule, method, _ in ROUTES if not rule.startswith("/inbox") or rule in PUBLIC
+]
 targets = st.lists(st.sampled_from(PIECES), max_size=6).map("".join) | st.text(
     st.characters(max_codepoint=255), max_size=20
 )
@@ -128,9 +140,7 @@ def with_reading() -> tuple[Flask, CountingLimiter, MemoryStore, str]:
     return app, limiter, store, message_id
 
 
-@pytest.mark.parametrize(
-    ("rule", "method"), [*((r, m) for r, m, _ in ROUTES), ("/read/<message_id>", "GET")]
-)
+@pytest.mark.parametrize(("rule", "method"), [*TAKING_TOKENS, ("/read/<message_id>", "GET")])
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_token_is_for_its_own_routes(rule: str, method: str, kind: TokenKind) -> None:
     """On all routes and methods, a bearer_token reads nothing, and an api_token delivers nothing.

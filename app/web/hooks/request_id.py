@@ -7,7 +7,7 @@ from flask import Flask, Response, request
 
 from app import logs
 from app.web import request_context
-from app.web.access import is_public, needed_kind
+from app.web.access import is_page, is_public, needed_kind
 from app.web.matched_route import matched_route
 from app.web.request_context import RequestContext, current_request
 
@@ -29,6 +29,7 @@ def _begin() -> None:
     if route is not None:
         context.rule, context.is_public = route.rule, is_public(route.endpoint)
         context.needed_kind = needed_kind(route.endpoint)
+        context.is_page = is_page(route.endpoint)
     context.request_id = _request_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
     logs.request_id.set(context.request_id)
 
