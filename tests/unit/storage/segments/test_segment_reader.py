@@ -27,7 +27,7 @@ from app.storage.segments.record import FILE_HEADER, MESSAGE
 from app.storage.segments.segment_reader import Damage, Part, Record, TornEnd
 
 START = FILE_HEADER.size
-SEEDS = range(rounds(300, 15))
+SEEDS = range(rounds(100, 15))
 
 
 def random_contents(chance: random.Random, most: int = 30) -> list[bytes]:

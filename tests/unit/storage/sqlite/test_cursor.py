@@ -16,7 +16,7 @@ from app.storage.sqlite.creation import create_store
 from app.storage.sqlite.store import SQLiteStore
 
 WRITERS = 4
-MESSAGES = rounds(5000, 150)  # a writer
+MESSAGES = rounds(2000, 150)  # a writer
 
 
 # One in ten is deleted right after, one in 75 is large.

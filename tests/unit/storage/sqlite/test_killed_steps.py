@@ -68,7 +68,7 @@ def killed_at_each_step(
     total = steps_of(work)
     assert total > 50
     tried = 0
-    for step in range(0, total, max(1, total // rounds(30, few))):
+    for step in range(0, total, max(1, total // rounds(20, few))):
         restore()
         reports = killed_at(step, work)
         tried += 1

@@ -53,7 +53,7 @@ def test_scattered_deletions_leave_nothing(data_dir: Path) -> None:
 def test_what_was_left_by_the_deletion_of_others_goes(data_dir: Path) -> None:
     """Rows that moved as their neighbours were deleted leave nothing when they are, too."""
     with closing(create_store(data_dir)) as store:
-        ids = add_all(store, range(rounds(11_000, 2_000)))
+        ids = add_all(store, range(rounds(6_000, 2_000)))
         remove_some(store, ids, len(ids) // 2)
         store.erase()
         for _ in range(5):

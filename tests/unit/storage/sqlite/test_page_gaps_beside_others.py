@@ -196,7 +196,7 @@ def test_others_read_and_write_meanwhile(
     """Processes that store and search find the right rows, and bring no word back."""
     monkeypatch.setattr("app.storage.sqlite.erasing._PAGES_AT_ONCE", 8)
     ids, gone = made
-    starts, seconds = (20_000_000, 30_000_000), rounds(20, 4)
+    starts, seconds = (20_000_000, 30_000_000), rounds(10, 4)
     paths = [str(CHECKOUT), str(CHECKOUT / "tests")]
     others = [
         subprocess.Popen(
