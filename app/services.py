@@ -70,8 +70,8 @@ class Services:
     """What the web layer works with; `started_at` as in SharedState.
 
     `api_limit` applies to routes that need an api_token, `limit` to all others that aren't public.
-    `secrets_of` returns the secrets that sign requests to one of the `endpoints`. Without `inbox`
-    there is no inbox page.
+    `secrets_of` returns the secrets that sign requests to one of the `endpoints`. If `inbox`
+    is None, the inbox page isn't served.
     """
 
     store: MessageStore

@@ -22,7 +22,7 @@ _COOKIE = re.compile(r"([0-9]{1,12}\.[\w-]{22})\.([\w-]{43})", re.ASCII)
 
 
 class Session(NamedTuple):
-    """A session that has not expired; `id` is no secret."""
+    """A session that has not expired; `id` need not be kept secret."""
 
     token: Token
     id: str

@@ -215,7 +215,7 @@ def test_a_script_that_asks_wrongly_is_told_in_a_document(client: FlaskClient, q
 
 
 def test_looking_changes_nothing(client: FlaskClient, clock: Clock[datetime]) -> None:
-    """There is no unread: two looks show the same, an hour apart."""
+    """Messages aren't marked as read: two looks, an hour apart, show the same."""
     log_in(client)
     send_numbered(client, 3)
     before = client.get("/inbox").text

@@ -112,7 +112,7 @@ def test_the_description_is_served(client: FlaskClient) -> None:
 
 
 def test_every_route_is_described_and_every_description_a_route(app: Flask) -> None:
-    """Path by path and method by method; the pages of the inbox are no part of the API."""
+    """Path by path and method by method; the pages of the inbox aren't part of the API."""
     routes = {
         (rule.rule.replace("<", "{").replace(">", "}"), method)
         for rule in app.url_map.iter_rules()

@@ -35,7 +35,7 @@ def asset(name: str) -> Response:
 
     Returns:
     - 200, or 304 if `If-None-Match` has the ETag
-    - 404 `not_found` if there is no such file
+    - 404 `not_found` if no file has this name
     """
     found = _assets().get(name)
     if found is None:

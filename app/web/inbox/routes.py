@@ -37,7 +37,7 @@ __all__ = [
 @blueprint.get("/inbox/<path:rest>")
 @logged_in
 def unknown(rest: str) -> Response:  # noqa: ARG001
-    """Answer paths that are no page.
+    """Refuse a path that doesn't belong to any page.
 
     Returns:
     - 404 `not_found`

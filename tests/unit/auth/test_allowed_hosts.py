@@ -34,7 +34,7 @@ def test_these_are_allowed(host: str) -> None:
     ],
 )
 def test_these_are_not(host: str | None) -> None:
-    """What only looks like an allowed name, and what is no name."""
+    """A name that only resembles an allowed one is refused, and so is text that isn't a name."""
     expected = host == "[localhost]"  # no browser sends it, and it is the same name
     assert is_allowed(host, ALLOWED) == expected
 
