@@ -96,7 +96,8 @@ class SegmentFile:
 def _new_marker() -> bytes:
     while True:
         marker = uuid4().bytes
-        if marker[0]:  # a record can be told from the zeros before it
+        # A record can be told from the zeros before it, and a torn marker from a lost sector.
+        if 0 not in marker:
             return marker
 
 
