@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from statistics import median
 
 import pytest
 from support.linux_process import is_stopped
@@ -112,24 +113,24 @@ def test_the_way_in_hardly_notices(
 ) -> None:
     """While some of MESSAGES are deleted and erased, p99 is at most MOST_SLOWER times that without.
 
-    Both are measured in turns, so that whatever else the machine does is in both.
+    Both are measured in turns, so that whatever else the machine does is in both. The median turn
+    counts: what disturbs a few of them is something else.
     """
     server = new_server(retention_days=30, bearer_token=TOKEN)
     store_old_mail(server.data_dir, MESSAGES, 31, b"overdueword")
     load = SteadyLoad(server.start())
-    during: list[float] = []
-    without: list[float] = []
+    during, ratios = [], []
     for _ in range(TURNS):
-        during += load.run(for_seconds(TURN_SECONDS))
+        during.append(p99(load.run(for_seconds(TURN_SECONDS))))
         with retention_stopped(server):
-            without += load.run(for_seconds(TURN_SECONDS))
+            ratios.append(during[-1] / p99(load.run(for_seconds(TURN_SECONDS))))
     with closing(SQLiteStore(server.data_dir)) as store:
         deleted = store.statistics().deleted[Reason.RETENTION]
     assert TURNS * LEAST_DELETED_A_TURN < deleted < MESSAGES
-    ratio = p99(during) / p99(without)
+    ratio = median(ratios)
     told = (
         f"{deleted} of {MESSAGES} deleted under {CLIENTS * A_SECOND} messages a second;"
-        f" p99 {p99(during) * 1000:.1f} ms, {ratio:.2f} times that without"
+        f" p99 {median(during) * 1000:.1f} ms, {ratio:.2f} times that without"
     )
     record_property("rounds", told)
     assert ratio <= MOST_SLOWER, told
