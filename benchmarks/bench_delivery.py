@@ -22,6 +22,7 @@ from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 
+import bench_cpu
 from subject import HERE, THREADS, TOKEN, WORKERS, Subject, subjects
 
 SIZES = {"4 KiB": 4 * 1024, "64 KiB": 64 * 1024, "5 MiB": 5 * 1024 * 1024}
@@ -72,7 +73,7 @@ def main() -> None:
     """Measure each size and number of connections; print the tables, and write them if asked to."""
     options = arguments()
     wrk = shutil.which("wrk") or sys.exit("wrk isn't installed")
-    parts = [head(options)]
+    parts = [head(options), bench_cpu.section()]
     for size in options.sizes:
         for connections in options.connections:
             found = measure(wrk, size, connections, options)
