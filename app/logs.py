@@ -6,11 +6,12 @@ LONGEST_LINE bytes with its end, so that it gets into a pipe whole; what is cut 
 """
 
 import logging
+from collections.abc import Mapping
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import UTC, datetime
+from json import JSONEncoder
+from types import NoneType
 from typing import Any
-
-from pythonjsonlogger.json import JsonFormatter
 
 from app.log_output import NeverWaiting
 from app.printable import escape
@@ -19,6 +20,9 @@ LONGEST_LINE = 4096
 LONGEST_MEMBER = 512
 _LONGEST_TRACEBACK = 2048
 _ELLIPSIS = "…"
+
+_BRIEF = (NoneType, bool, int, float)
+_encode = JSONEncoder(default=str).encode
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -38,22 +42,40 @@ class RequestIdFilter(logging.Filter):
         return True
 
 
-class JsonLines(JsonFormatter):
+class JsonLines(logging.Formatter):
     """Lines for programs: one JSON object each."""
 
-    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+    def format(self, record: logging.LogRecord) -> str:
         """Return the object, with its members cut until it is short enough."""
-        line: str = super().jsonify_log_record(log_data)
-        most = LONGEST_MEMBER
-        if len(line) <= most:  # most lines: then no member can be longer either
+        members = {
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "request_id": getattr(record, "request_id", None),
+        }
+        if record.exc_info:
+            members["exc_info"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            members["stack_info"] = self.formatStack(record.stack_info)
+        for name, value in vars(record).items():
+            if name not in _STANDARD_ATTRIBUTES and name not in members:
+                members[name] = value
+        members["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat()
+        line = _encode(members)
+        texts = [value for value in members.values() if not isinstance(value, _BRIEF)]
+        is_short = len(line) < LONGEST_LINE and max(map(len, map(str, texts))) <= LONGEST_MEMBER
+        return line if is_short else _cut_line(members)
+
+
+def _cut_line(members: Mapping[str, object]) -> str:
+    most, line = LONGEST_MEMBER, ""
+    while most:
+        shorter = {name: _cut_value(name, value, most) for name, value in members.items()}
+        line = _encode(shorter)
+        if len(line) < LONGEST_LINE:  # all of it is ASCII
             return line
-        while most:
-            shorter = {name: _cut_value(name, value, most) for name, value in log_data.items()}
-            line = super().jsonify_log_record(shorter)
-            if len(line) < LONGEST_LINE:  # all of it is ASCII
-                return line
-            most = most * 3 // 4
-        return line
+        most = most * 3 // 4
+    return line
 
 
 class TextFormatter(logging.Formatter):
@@ -86,7 +108,7 @@ class TextFormatter(logging.Formatter):
 
 
 def _cut_value(name: str, value: object, most: int) -> object:
-    if value is None or isinstance(value, bool | int | float | datetime):
+    if isinstance(value, _BRIEF):
         return value
     if name in {"exc_info", "stack_info"}:
         return _cut_middle(str(value), _LONGEST_TRACEBACK * most // LONGEST_MEMBER)
@@ -115,12 +137,7 @@ def log_config(level: str, line_format: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "filters": {"request_id": {"()": RequestIdFilter}},
         "formatters": {
-            "json": {
-                "()": JsonLines,
-                "fmt": ["levelname", "name", "message", "request_id"],
-                "rename_fields": {"levelname": "level", "name": "logger"},
-                "timestamp": True,
-            },
+            "json": {"()": JsonLines},
             "text": {"()": TextFormatter},
         },
         "handlers": {
