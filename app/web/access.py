@@ -6,13 +6,13 @@ A route that declares nothing refuses every token, so none is left open by mista
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, request
+from flask import Request, current_app, request
 
 from app.auth import bearer
 from app.auth.tokens import Token, TokenKind
 from app.errors import Forbidden
 from app.web.header_bytes import header_bytes
-from app.web.request_context import current_request, current_services
+from app.web.request_context import RequestContext, current_services
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -74,17 +74,15 @@ def is_page(endpoint: str) -> bool:
     return getattr(current_app.view_functions[endpoint], _PAGE, False)
 
 
-def register(app: Flask) -> None:
-    """Require a token for every route of `app` that isn't public, for every method."""
-    app.before_request(_require_token)
+def require_token(context: RequestContext, current: Request) -> None:
+    """Require a token for every route that isn't public, for every method.
 
-
-def _require_token() -> None:
-    context = current_request()
+    Raises Unauthorized, Forbidden.
+    """
     # Without a route there is nothing to protect: 404 or 405 follows.
-    if request.url_rule is None or context.is_public:
+    if current.url_rule is None or context.is_public:
         return
-    view = current_app.view_functions[request.url_rule.endpoint]
+    view = current_app.view_functions[current.url_rule.endpoint]
     authenticate: Authenticate = getattr(view, _AUTHENTICATE, _authorized)
     token = context.token = authenticate()
     if token is not None and token.kind is not context.needed_kind:

@@ -1,12 +1,12 @@
 """Which route a request is for, as matched by the router; nothing else compares paths."""
 
-from flask import current_app, request
+from flask import Request, current_app
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import Rule
 
 
-def matched_route() -> Rule | None:
-    """Return the route whose path the current request has, whatever its method.
+def matched_route(request: Request) -> Rule | None:
+    """Return the route whose path a request has, whatever its method.
 
     None when no route has this path.
     """

@@ -2,11 +2,11 @@
 
 from urllib.parse import unquote_to_bytes
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Response, request
 
 from app.auth.tokens import TokenKind
 from app.errors import BadRequest
-from app.web.request_context import current_request
+from app.web.request_context import RequestContext
 
 _WITHOUT_BODY = {"GET", "HEAD", "DELETE"}
 
@@ -16,11 +16,6 @@ def private_blueprint(name: str) -> Blueprint:
     blueprint = Blueprint(name, __name__)
     blueprint.before_request(check_request)
     return blueprint
-
-
-def register(app: Flask) -> None:
-    """Forbid shared caches to store the API's answers; let the client's own revalidate them."""
-    app.after_request(_keep_private)  # not on a blueprint: also when no method matches
 
 
 def refuse_body() -> None:
@@ -41,7 +36,10 @@ def check_request() -> None:
         refuse_body()
 
 
-def _keep_private(answer: Response) -> Response:
-    if current_request().needed_kind is TokenKind.API:
+def keep_private(context: RequestContext, answer: Response) -> None:
+    """Forbid shared caches to store the API's answers; let the client's own revalidate them.
+
+    Not on a blueprint, so that it includes answers when no method matches.
+    """
+    if context.needed_kind is TokenKind.API:
         answer.headers["Cache-Control"] = "private, no-cache"
-    return answer

@@ -51,7 +51,10 @@ def problem(code: str, detail: str, faults: Sequence[FieldFault] = ()) -> Respon
 
 def _answer_error(error: GoMailError) -> Response:
     if ERRORS[error.code].status >= 500 and not isinstance(error, ShuttingDown):
-        _log.error("%s", error, exc_info=error, extra={"code": error.code})
+        # The reason is also in the traceback, of which a line has only the two ends.
+        reason = None if error.__cause__ is None else str(error.__cause__)
+        members = {"code": error.code, "reason": reason}
+        _log.error("%s", error, exc_info=error, extra=members)
     if error.code == "internal_error":
         return problem(error.code, ERRORS[error.code].meaning)
     faults = error.faults if isinstance(error, BadRequest) else ()

@@ -4,33 +4,29 @@ import logging
 import time
 from collections.abc import Mapping
 
-from flask import Flask, Response, request
+from flask import Request, Response
 
 from app.intake.receive import Received
 from app.web.hooks.rate_limit import client_of_request
 from app.web.inbound import RULES, partial_message
-from app.web.request_context import RequestContext, current_request
+from app.web.request_context import RequestContext
 
 MOST_FAULTS = 10
 
 _log = logging.getLogger(__name__)
 
 
-def register(app: Flask) -> None:
-    """Log each request of `app`, with its message if one was received."""
-    app.after_request(_log_request)
-
-
-def _log_request(answer: Response) -> Response:
-    context, environ = current_request(), request.environ
-    level = _level(context, answer.status_code)
+def log_request(context: RequestContext, request: Request, answer: Response) -> None:
+    """Log the request that `answer` is for, with its message if one was received."""
+    status, environ = answer.status_code, request.environ
+    level = _level(context, status)
     if not _log.isEnabledFor(level):
-        return answer
+        return
     method, path = environ["REQUEST_METHOD"], request.path
     members = {
         "method": method,
         "path": path,
-        "status": answer.status_code,
+        "status": status,
         "code": context.code,
         "detail": context.detail,
         "peer": environ.get("REMOTE_ADDR"),
@@ -41,9 +37,8 @@ def _log_request(answer: Response) -> Response:
     if context.received is not None:
         members |= _of_message(context.received)
     elif context.rule in RULES:
-        members |= _of_refusal(context)
-    _log.log(level, "%s %s %s", method, path, answer.status_code, extra=members)
-    return answer
+        members |= _of_refusal(context, request)
+    _log.log(level, "%s %s %s", method, path, status, extra=members)
 
 
 def _level(context: RequestContext, status: int) -> int:
@@ -66,7 +61,7 @@ def _of_message(received: Received) -> Mapping[str, object]:
     }
 
 
-def _of_refusal(context: RequestContext) -> Mapping[str, object]:
+def _of_refusal(context: RequestContext, request: Request) -> Mapping[str, object]:
     """Return what is known of a message that didn't get in, however early it was refused."""
     partial = context.partial or partial_message(request.environ)
     faults = [f"{fault.field}: {fault.message}" for fault in context.faults[:MOST_FAULTS]]

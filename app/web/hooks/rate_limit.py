@@ -3,31 +3,29 @@
 import math
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, request
+from flask import Response
 
 from app.auth.tokens import TokenKind
 from app.errors import RateLimited
 from app.ratelimit.client import Claims, client_of
 from app.ratelimit.limit import Limit
+from app.services import Services
 from app.web.inbound import RULES
-from app.web.request_context import current_request, current_services
+from app.web.request_context import RequestContext, current_request, current_services
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
-def register(app: Flask) -> None:
-    """Limit every request of `app` except those for public routes; unknown paths count too."""
-    app.before_request(_take_token)
-    app.after_request(_add_headers)
+def take_token(context: RequestContext, environ: "WSGIEnvironment", services: Services) -> None:
+    """Limit every request except those for public routes; unknown paths count too.
 
-
-def _take_token() -> None:
-    context = current_request()
+    Raises RateLimited.
+    """
     if context.is_public:
         return
-    client = context.client = client_of_request(request.environ)
-    limit = _limit()
+    client = context.client = _client(context, environ, services)
+    limit = _limit(context, services)
     if limit is None:
         return
     context.decision = limit.take(client)
@@ -35,34 +33,34 @@ def _take_token() -> None:
         raise RateLimited(context.decision.retry_after_us / 1_000_000)
 
 
-def _limit() -> Limit | None:
+def _limit(context: RequestContext, services: Services) -> Limit | None:
     # The route decides, not the token: while the bucket is empty, the right guess of a token must
     # look like any other guess.
-    services, context = current_services(), current_request()
     return services.api_limit if context.needed_kind is TokenKind.API else services.limit
 
 
 def client_of_request(environ: "WSGIEnvironment") -> str:
     """Return whose bucket the request takes its token from."""
-    peer, trusted = environ.get("REMOTE_ADDR", ""), current_services().trusted_proxies
-    return client_of(peer, _claims(environ), trusted)
+    return _client(current_request(), environ, current_services())
 
 
-def _claims(environ: "WSGIEnvironment") -> Claims:
+def _client(context: RequestContext, environ: "WSGIEnvironment", services: Services) -> str:
     # Only a relay may name its client: others could choose their bucket that way.
-    is_of_relay = current_request().rule in RULES
-    return Claims(
+    is_of_relay = context.rule in RULES
+    claims = Claims(
         environ.get("HTTP_X_ORIGINAL_CLIENT_ADDRESS") if is_of_relay else None,
         environ.get("HTTP_X_FORWARDED_FOR"),
         environ.get("HTTP_X_REAL_IP"),
     )
+    return client_of(environ.get("REMOTE_ADDR", ""), claims, services.trusted_proxies)
 
 
-def _add_headers(answer: Response) -> Response:
-    decision, limit = current_request().decision, _limit()
+def add_headers(context: RequestContext, services: Services, answer: Response) -> None:
+    """Tell the client what is left in its bucket, unless the route is public."""
+    decision, limit = context.decision, _limit(context, services)
     if decision is None or limit is None:
-        return answer
-    services, add = current_services(), answer.headers.add  # faster than setting, which searches
+        return
+    add = answer.headers.add  # faster than setting, which searches
     full_after = decision.full_after_us / 1_000_000
     add("X-RateLimit-Limit", str(limit.per_minute))
     add("X-RateLimit-Remaining", str(decision.remaining))
@@ -70,4 +68,3 @@ def _add_headers(answer: Response) -> Response:
     # draft-ietf-httpapi-ratelimit-headers-10
     add("RateLimit-Policy", f'"minute";q={limit.per_minute};w=60;burst={limit.burst}')
     add("RateLimit", f'"minute";r={decision.remaining};t={math.ceil(full_after)}')
-    return answer

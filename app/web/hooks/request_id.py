@@ -1,9 +1,9 @@
-"""The id of each request: on its answer, in its log lines, in the context of its other hooks."""
+"""Begins each request: its context, with its id, which is on its answer and in its log lines."""
 
 import random
 import re
 
-from flask import Flask, Response, request
+from flask import Request, Response
 
 from app import logs
 from app.web import request_context
@@ -14,32 +14,28 @@ from app.web.request_context import RequestContext, current_request
 _SANE_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 
 
-def register(app: Flask) -> None:
-    """Give each request of `app` its id; this hook runs first, and last."""
-    app.before_request(_begin)
-    app.after_request(_add_header)
-    app.teardown_request(_end)
-
-
-def _begin() -> None:
+def begin(request: Request) -> RequestContext:
+    """Return the request's context, which knows its route and its id."""
     if not request_context.is_set():
         request_context.set_current(RequestContext())
     context = current_request()
-    route = matched_route()
+    route = matched_route(request)
     if route is not None:
         context.rule, context.is_public = route.rule, is_public(route.endpoint)
         context.needed_kind = needed_kind(route.endpoint)
         context.is_page = is_page(route.endpoint)
     context.request_id = _request_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
     logs.request_id.set(context.request_id)
+    return context
 
 
-def _add_header(answer: Response) -> Response:
-    answer.headers["X-Request-ID"] = current_request().request_id
-    return answer
+def add_header(context: RequestContext, answer: Response) -> None:
+    """Tell the client the id of its request."""
+    answer.headers["X-Request-ID"] = context.request_id
 
 
-def _end(_error: BaseException | None) -> None:
+def end(_error: BaseException | None) -> None:
+    """Drop the context, last of all."""
     logs.request_id.set(None)
     request_context.clear_current()
 

@@ -1,8 +1,8 @@
 """Headers that keep other sites away from the inbox page, on each of its answers."""
 
-from flask import Flask, Response, request
+from flask import Request, Response
 
-from app.web.request_context import current_request
+from app.web.request_context import RequestContext
 
 PAGE_POLICY = "; ".join(
     [
@@ -28,21 +28,15 @@ _HEADERS = {
 }
 
 
-def register(app: Flask) -> None:
-    """Add these headers to the answers of `app` that are about the inbox page.
+def add_page_headers(context: RequestContext, request: Request, answer: Response) -> None:
+    """Add them to an answer that is about the inbox page.
 
     Not on the blueprint, so that it includes answers when no method matches.
     """
-    app.after_request(_add_headers)
-
-
-def _add_headers(answer: Response) -> Response:
-    context = current_request()
     if not context.is_page and request.blueprint != "inbox":
-        return answer
+        return
     answer.headers.setdefault("Content-Security-Policy", PAGE_POLICY)
     for name, value in _HEADERS.items():
         answer.headers.setdefault(name, value)
     if not context.is_public:
         answer.headers["Cache-Control"] = "no-store"  # else Back shows mail after a logout
-    return answer
