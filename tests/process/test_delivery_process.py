@@ -75,6 +75,7 @@ def counted(server: Server, count: int) -> Samples | None:
     return found if value == count else None
 
 
+@pytest.mark.thorough
 @pytest.mark.alone
 @pytest.mark.promise("an idle server delivers at once")
 def test_an_idle_server_delivers_at_once(
@@ -141,6 +142,7 @@ def test_a_drain_does_not_wait_for_ever(new_server: NewServer, hook: Webhook) ->
     assert any("cut off" in line["message"] for line in server.log())
 
 
+@pytest.mark.thorough
 @pytest.mark.promise("a message reaches its endpoint at least once, whatever is killed")
 def test_a_killed_process_is_replaced_and_repeats(new_server: NewServer, hook: Webhook) -> None:
     """What it had under way arrives again within 90 seconds; what comes later is not held up."""

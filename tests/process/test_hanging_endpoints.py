@@ -21,7 +21,7 @@ RATE = 200
 SECONDS = rounds(30, 10)
 CLIENTS = 4
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.thorough]
 
 
 @pytest.fixture

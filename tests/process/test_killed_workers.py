@@ -28,6 +28,8 @@ PAUSE_SECONDS = 0.05
 MIB = 1024 * 1024
 KILLS_AT_LEAST = rounds(5, 2)
 
+pytestmark = pytest.mark.thorough
+
 
 def message(number: int) -> bytes:
     """Return a message of its own for each number; one in 25 is larger than 1 MiB."""

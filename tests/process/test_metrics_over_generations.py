@@ -14,6 +14,7 @@ from support.server import CHECKOUT, GUNICORN, NewServer, Server, wait_for
 from support.upload import MESSAGE
 
 pytestmark = [
+    pytest.mark.thorough,
     pytest.mark.alone,
     pytest.mark.promise("counters equal what the clients have counted"),
 ]

@@ -23,6 +23,8 @@ ARRIVAL_SECONDS = 120
 BEFORE = 50
 TOKEN = "token-" + "t" * 40
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def hook() -> Iterator[Webhook]:

@@ -22,6 +22,8 @@ from app.storage.sqlite.store import SQLiteStore
 OVERDUE, IN_TIME = b"overdueword", b"intimeword"
 KILLS = 5
 
+pytestmark = pytest.mark.thorough
+
 
 def stored(server: Server) -> list[str]:
     """Return the ids of what is stored, in order."""

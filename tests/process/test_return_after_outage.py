@@ -26,7 +26,7 @@ PROBE_SECONDS = 60  # the first is after 30
 ARRIVAL_SECONDS = 600
 MOST_GROWTH = 8 * 1024**2
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.thorough]
 
 
 class Begin(NamedTuple):

@@ -23,6 +23,7 @@ from app.settings.model import WAITING_THREADS
 from app.state.shutdowns import read_shutdowns
 
 pytestmark = [
+    pytest.mark.thorough,
     pytest.mark.alone,
     pytest.mark.promise("slow clients keep nobody waiting"),
 ]

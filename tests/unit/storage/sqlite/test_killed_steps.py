@@ -31,6 +31,8 @@ RAWS = {
 }
 BEFORE = {f"before{number}": f"stored mail {number} ".encode() * 50 for number in range(6)}
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def ids(data_dir: Path) -> dict[str, str]:
