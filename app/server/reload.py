@@ -14,6 +14,8 @@ from app.settings.sources import is_missing
 
 _log = logging.getLogger("gomail")
 
+_ONLY_RESTART = "can only be changed by a restart, not by a reload"
+
 
 def accept_new_settings() -> bool:
     """In the master: read the settings and put them in force; return False if they are refused.
@@ -66,17 +68,23 @@ def _file_lost(old: Inspection, new: Inspection) -> Iterator[Fault]:
 
 def _needing_restart(old: Settings, new: Settings) -> Iterator[Fault]:
     # Gunicorn would close the old port before it knows whether it can open the new one, and nothing
-    # would prepare a new data directory.
+    # would prepare a new data directory or database, or find the messages in another bucket.
     pairs = {
         "mode": (old.server.mode, new.server.mode),
         "host": (old.server.host, new.server.host),
         "port": (old.server.port, new.server.port),
         "data_dir": (old.storage.data_dir, new.storage.data_dir),
+        "object_store_url": (_bucket(old), _bucket(new)),
     }
     for key, (before, after) in pairs.items():
         if before != after:
-            changed = f"can only be changed by a restart, not by a reload ({before} to {after})"
-            yield Fault(key, changed)
+            yield Fault(key, f"{_ONLY_RESTART} ({before} to {after})")
+    if old.storage.database_url != new.storage.database_url:  # not shown: it may have a password
+        yield Fault("database_url", _ONLY_RESTART)
+
+
+def _bucket(settings: Settings) -> str | None:
+    return settings.storage.objects.url if settings.storage.objects else None
 
 
 def _missing_tokens(new: Settings) -> Iterator[Fault]:

@@ -16,6 +16,7 @@ from app.settings.fault import Fault, InvalidSettings
 from app.settings.masking import masked
 from app.settings.model import (
     Mail,
+    ObjectStore,
     RateLimit,
     Server,
     Settings,
@@ -41,6 +42,7 @@ __all__ = [
     "Inspection",
     "InvalidSettings",
     "Mail",
+    "ObjectStore",
     "RateLimit",
     "Server",
     "Settings",

@@ -9,6 +9,7 @@ from app.settings.endpoint_advice import endpoint_warnings
 from app.settings.fault import Fault
 from app.settings.rules import tokens_in
 from app.settings.schema import is_secret, properties
+from app.settings.storage_advice import storage_warnings
 
 GOOD_TOKEN_LENGTH = 32
 _QUOTES = frozenset("\"'")
@@ -27,6 +28,7 @@ def warnings(
         for problem in _unwise(token)
     ]
     found += endpoint_warnings(values)
+    found += storage_warnings(values)
     secrets = [key for key in properties() if key in file_keys and is_secret(key)]
     if file is not None and secrets:
         found += _file_warnings(file, secrets[0])

@@ -17,6 +17,7 @@ from app.settings.masking import flat, may_be_quoted
 from app.settings.names import nearest
 from app.settings.rules import faults_between_keys
 from app.settings.schema import Property, allowed, is_object_list, members, properties, required
+from app.settings.storage_rules import storage_faults
 
 _KINDS = {
     bool: "a boolean",
@@ -43,6 +44,7 @@ def errors(values: Mapping[str, Any], others: Iterable[Fault] = ()) -> list[Faul
     found += others
     found += faults_between_keys(values, faulty={fault.key for fault in found})
     found += endpoint_faults(values, faulty={fault.key for fault in found})
+    found += storage_faults(values, faulty={fault.key for fault in found})
     return sorted(found, key=_place)
 
 

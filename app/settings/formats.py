@@ -12,7 +12,9 @@ from jsonschema import FormatChecker
 
 from app.address import is_address
 from app.domains import comparable
+from app.settings.database_url import check_database_url
 from app.settings.files import from_home, real_path
+from app.settings.object_store_url import check_object_store_endpoint, check_object_store_url
 from app.settings.webhook_secret import check_webhook_secret
 from app.settings.webhook_url import check_webhook_url
 
@@ -131,6 +133,9 @@ def _register(name: str, check: Callable[[str], None]) -> None:
 
 _register("gomail-token", check_token)
 _register("gomail-data-directory", check_data_directory)
+_register("gomail-database-url", check_database_url)
+_register("gomail-object-store-url", check_object_store_url)
+_register("gomail-object-store-endpoint", check_object_store_endpoint)
 _register("gomail-domain", check_domain)
 _register("gomail-host", check_host)
 _register("gomail-network", check_network)

@@ -1,15 +1,22 @@
 """Hides secrets in the values of a configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.settings.endpoints import with_defaults
+from app.settings.object_store_url import shown_object_store_url
 from app.settings.schema import Property, is_object_list, properties
 from app.settings.webhook_secret import holds_secret
 from app.settings.webhook_url import shown_url
 
 HIDDEN = "***"
 _LARGEST_NUMBER = 10**18
+# URLs that may contain a password, in the wrong place, and how they are shown.
+_SHOWN: Mapping[str, Callable[[str], str]] = {
+    "gomail-webhook-url": shown_url,
+    "gomail-object-store-endpoint": shown_url,
+    "gomail-object-store-url": shown_object_store_url,
+}
 
 
 def flat(value: object) -> bool:
@@ -24,7 +31,7 @@ def masked(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def may_be_quoted(known: Property, value: object) -> bool:
     """Return whether a fault may quote the wrong value of a key."""
-    if known.get("writeOnly") or known.get("format") == "gomail-webhook-url":
+    if known.get("writeOnly") or known.get("format") in _SHOWN:
         return False
     texts = value if isinstance(value, list) else [value]
     return not any(isinstance(text, str) and holds_secret(text) for text in texts)
@@ -41,8 +48,9 @@ def _masked(known: Property, value: Any) -> Any:
 
 
 def _masked_scalar(known: Property, value: Any) -> Any:
-    if known.get("format") == "gomail-webhook-url" and isinstance(value, str):
-        return shown_url(value)
+    show = _SHOWN.get(known.get("format", ""))
+    if show and isinstance(value, str):
+        return show(value)
     return value if may_be_quoted(known, value) else HIDDEN
 
 

@@ -62,10 +62,32 @@ class Timeouts:
 
 
 @dataclass(frozen=True)
+class ObjectStore:
+    """The S3 bucket for messages of `from_bytes` bytes and more; without keys nothing is signed."""
+
+    url: str = field(metadata=_from("object_store_url"))
+    endpoint: str | None = field(metadata=_from("object_store_endpoint"))
+    region: str = field(metadata=_from("object_store_region"))
+    access_key_id: str | None = field(metadata=_from("object_store_access_key_id"))
+    secret_access_key: str | None = field(
+        metadata=_from("object_store_secret_access_key"), repr=False
+    )
+    from_bytes: int = field(metadata=_from("object_store_from_bytes"))
+
+
+@dataclass(frozen=True)
 class Storage:
-    """Where messages are kept; `data_dir` is absolute and may not exist yet."""
+    """Where messages are kept; `data_dir` is absolute and may not exist yet.
+
+    With `database_url` they are in PostgreSQL, without it in `data_dir`. `timeout` is for one
+    request to the database or the object store, in seconds, and `pool_size` for one process.
+    """
 
     data_dir: Path = field(metadata=_from("data_dir", real_path))
+    database_url: str | None = field(default=None, metadata=_from("database_url"), repr=False)
+    pool_size: int = field(default=4, metadata=_from("database_pool_size"))
+    timeout: int = field(default=10, metadata=_from("storage_timeout"))
+    objects: ObjectStore | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +190,7 @@ def assemble(values: Mapping[str, Any], secrets: Secrets | None = None) -> Setti
     return Settings(
         server=_part(Server, values),
         timeouts=_part(Timeouts, values),
-        storage=_part(Storage, values),
+        storage=_storage(values),
         retention=_part(Retention, values),
         authentication=_part(Authentication, values),
         mail=_part(Mail, values),
@@ -180,6 +202,11 @@ def assemble(values: Mapping[str, Any], secrets: Secrets | None = None) -> Setti
         metrics=_part(Metrics, values),
         logging=_part(Logging, values),
     )
+
+
+def _storage(values: Mapping[str, Any]) -> Storage:
+    objects = _part(ObjectStore, values) if values["object_store_url"] else None
+    return _part(Storage, {**values, "objects": objects})
 
 
 def _part(kind: type[Part], values: Mapping[str, Any]) -> Part:

@@ -1,19 +1,15 @@
 """Checks the URLs of endpoints, and hides their secret parts."""
 
 import re
-from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from app.domains import comparable
 from app.networks import ANY, PUBLIC, refusal
+from app.settings.hosts import is_ip_address, is_local_host
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"  # names of containers may have underscores
 # A name that ends with a number would be looked up as an IPv4 address.
 _NAME = re.compile(rf"(?:{_LABEL}\.)*(?!(?:[0-9]+|0x[0-9a-f]*)\Z){_LABEL}", re.ASCII)
-# RFC 6761, RFC 6762 (with its appendix G), RFC 8375, and the top level that ICANN keeps private.
-_LOCAL_DOMAINS = re.compile(
-    r"(?:.*\.)?(?:localhost|test|local|intranet|internal|private|corp|home|lan|home\.arpa)"
-)
 
 
 def check_webhook_url(url: str) -> None:
@@ -71,15 +67,12 @@ def is_encrypted(url: str) -> bool:
 def is_private(url: str) -> bool:
     """Return whether the host of a valid `url` is a private address or localhost."""
     host = host_of(url)
-    return host == "localhost" if not _is_address(host) else refusal(host, PUBLIC) is not None
+    return host == "localhost" if not is_ip_address(host) else refusal(host, PUBLIC) is not None
 
 
 def is_local(url: str) -> bool:
     """Return whether the host of a valid `url` seems not to be on the Internet, by its form."""
-    host = host_of(url)
-    if _is_address(host):
-        return refusal(host, PUBLIC) is not None
-    return "." not in host or _LOCAL_DOMAINS.fullmatch(host) is not None
+    return is_local_host(host_of(url))
 
 
 def _split(url: str) -> SplitResult:
@@ -102,16 +95,8 @@ def _check_host(parts: SplitResult) -> None:
     host = comparable(parts.hostname or "")
     if not host:
         raise ValueError("has no host")
-    if "%" in host or not _is_address(host):
+    if "%" in host or not is_ip_address(host):
         if "[" in parts.netloc or len(host) > 253 or not _NAME.fullmatch(host):
             raise ValueError("has a host that is neither a name nor an IP address")
     elif refusal(host, ANY):
         raise ValueError("has an address that GoMail never connects to")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -184,6 +184,17 @@ def test_what_needs_a_restart_is_refused(configured: Configured) -> None:
     assert [deliver(server, token).status for token in (OLD, NEW)] == [200, 401]
 
 
+def test_another_database_needs_a_restart(configured: Configured) -> None:
+    """Nothing would prepare it. The refusal quotes no URL, since there may be a password in it."""
+    server, write = configured
+    database = {"database_url": "postgresql://a:Pl4nted@127.0.0.1:9/a", "api_token": [OTHER]}
+    write(bearer_token=[NEW], rate_limit_per_minute=0, **database)
+    [refusal] = refused_reload(server, 1)
+    assert refusal == "database_url: can only be changed by a restart, not by a reload"
+    assert [deliver(server, token).status for token in (OLD, NEW)] == [200, 401]
+    assert "Pl4nted" not in server.output_file.read_text()
+
+
 @pytest.mark.parametrize("text", [None, "", "# all of it is commented out\n"])
 @pytest.mark.promise("an invalid configuration is never put in force")
 def test_a_file_that_is_lost_is_refused(
