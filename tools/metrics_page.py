@@ -8,7 +8,13 @@ from app.errors import ERRORS
 from app.metrics.catalog import CATALOG
 from app.metrics.delivery_families import ENDPOINT_STATES, STATES
 from app.metrics.delivery_recorder import OUTCOMES
-from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED
+from app.metrics.recorder import (
+    CONNECTION_STATES,
+    METHODS,
+    OBJECT_OPERATIONS,
+    OTHER_METHOD,
+    UNMATCHED,
+)
 
 MEASURED_ON = "2026-11-24"
 FIGURES = {
@@ -69,13 +75,18 @@ transactions as what they are about, over all servers that share the data direct
 anew from the segments, `messages_deleted_total` begins at 0 again, as other counters do after a
 restart. While the database can't be read within half a second, these five are left out.
 
+With `database_url`, all hosts share these five and the figures about deliveries: take the value of
+one host, not the sum. The metrics whose names begin with `database_` are there only with
+`database_url`, and `object_store_operations_total` only with `object_store_url`. They count what
+the workers do.
+
 `deliveries`, `delivery_oldest_pending_seconds` and paused endpoints are read from the store. The
 delivery process counts attempts, and records which endpoints are open, in files of its own. The
 attempts of `flask gomail deliver`, which has no metrics port, aren't counted.
 
 The files are in shared memory, in a directory `gomail-metrics-…` in `/dev/shm`, which is removed at
 the end. They are not in the data directory, because the kernel kills a process that writes to a
-mapped file on a full or broken disk: counting mail must not cost mail. Each slot takes 1088 KiB.
+mapped file on a full or broken disk: counting mail must not cost mail. Each slot takes 1152 KiB.
 
 Some metrics are worked out only when Prometheus asks, so they cost requests nothing:
 `http_requests_total`, `emails_processed_total{{status="success"}}`,
@@ -140,8 +151,10 @@ def _labels() -> str:
         "status": "of a request: the HTTP status; of a message: `success`, `duplicate`, "
         "`rejected`, or `error`; of an operation: `success` or `failure`",
         "outcome": _codes(OUTCOMES),
-        "state": f"of deliveries: {_codes(STATES)}; of an endpoint: {_codes(ENDPOINT_STATES)}",
-        "operation": "`add` or `check`",
+        "state": f"of deliveries: {_codes(STATES)}; of an endpoint: {_codes(ENDPOINT_STATES)}; of "
+        f"connections: {_codes(CONNECTION_STATES)}",
+        "operation": "of the store: `add` or `check`; of the object store: "
+        f"{_codes(OBJECT_OPERATIONS)}",
         "reason": "of a deletion: `request` or `retention`",
         "action": "`allowed` or `denied`",
         "type": f"of a shutdown: `graceful` or `forced`; of an error: {_codes(ERRORS)}",

@@ -5,6 +5,9 @@ from typing import Literal
 
 from app.state.shutdowns import BUCKET_SECONDS
 
+ObjectOperation = Literal["put", "get", "delete", "list", "check"]
+"""The values of the label `operation` of object_store_operations_total."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -184,6 +187,35 @@ DELIVERY_ENDPOINT_STATE = Metric(
     "open: it keeps failing, and gets only probes; paused: it gets nothing until it is resumed, or"
     " added to the configuration again.",
     ("endpoint", "state"),
+)
+DATABASE_CONNECTIONS = Metric(
+    "database_pool_connections",
+    "gauge",
+    "Connections of the workers to the database",
+    "in_use: more requests at once, or a slower database. Each worker has database_pool_size at"
+    " most.",
+    ("state",),
+)
+DATABASE_WAIT = Metric(
+    "database_pool_wait_seconds",
+    "histogram",
+    "How long each use of the database waited for a connection",
+    "The database is slow, or database_pool_size is too small.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+)
+DATABASE_CONNECT_ERRORS = Metric(
+    "database_connect_errors_total",
+    "counter",
+    "Attempts to connect to the database that failed",
+    "The database is down, is failing over, has no connection left, or refuses the password; the"
+    " log has the reason.",
+)
+OBJECT_STORE_OPERATIONS = Metric(
+    "object_store_operations_total",
+    "counter",
+    "Requests to the object store",
+    "failure: it is down, slow or full, or refuses the access key; the log has the reason.",
+    ("operation", "status"),
 )
 RATE_LIMIT_HITS = Metric(
     "rate_limit_hits_total",

@@ -20,7 +20,7 @@ from app.metrics.families import family, labelled, single
 from app.metrics.limits import limits
 from app.metrics.runtime import runtime_families
 from app.metrics.stored import Figures, stored_families
-from app.settings import Settings
+from app.settings import Settings, Storage
 from app.state.processes import Processes
 from app.state.shutdowns import read_shutdowns
 from app.state.slots import Slots
@@ -42,6 +42,11 @@ _RECORDED = (
     catalog.DELIVERY_ATTEMPTS,
     catalog.DELIVERY_ATTEMPT_DURATION,
 )
+_OF_DATABASE = (
+    catalog.DATABASE_CONNECTIONS,
+    catalog.DATABASE_WAIT,
+    catalog.DATABASE_CONNECT_ERRORS,
+)
 
 
 class Exposition:
@@ -61,6 +66,7 @@ class Exposition:
         """
         self._files = MultiProcessCollector(None, str(directory))
         self._data_dir = settings.storage.data_dir
+        self._recorded = _recorded_with(settings.storage)
         self._limits = limits(settings)
         self._endpoints = [endpoint.name for endpoint in settings.deliveries.endpoints]
         self._slots = slots
@@ -75,7 +81,7 @@ class Exposition:
     def collect(self) -> Iterator[Family]:
         """Yield each metric as it is now."""
         found = {each.name: each for each in self._files.collect()}
-        yield from _recorded(found)
+        yield from _recorded(self._recorded, found)
         yield single(catalog.ACTIVE_REQUESTS, self._slots.in_flight())
         yield single(catalog.DRAINING, self._slots.draining)
         yield from self._disk()
@@ -112,8 +118,14 @@ class Exposition:
         yield durations
 
 
-def _recorded(found: Mapping[str, Family]) -> Iterable[Family]:
-    empty = map(family, _RECORDED)
+def _recorded_with(storage: Storage) -> Iterable[Metric]:
+    of_database = _OF_DATABASE if storage.database_url else ()
+    of_objects = (catalog.OBJECT_STORE_OPERATIONS,) if storage.objects else ()
+    return (*_RECORDED, *of_database, *of_objects)
+
+
+def _recorded(metrics: Iterable[Metric], found: Mapping[str, Family]) -> Iterable[Family]:
+    empty = map(family, metrics)
     families = {each.name: found.get(each.name, each) for each in empty}
     _add_derived(families)
     return families.values()

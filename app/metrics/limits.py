@@ -2,14 +2,15 @@
 
 import resource
 
-from app.settings import Settings
+from app.settings import Settings, Storage
 from app.settings.model import WAITING_THREADS
 
 
 def limits(settings: Settings) -> dict[str, float]:
     """Return each limit by name: the name of its setting, except for two.
 
-    requests_at_once is for all workers together, open_files for each process.
+    requests_at_once is for all workers together, open_files for each process. Those of the database
+    are there only with one.
     """
     server, timeouts, retention = settings.server, settings.timeouts, settings.retention
     return {
@@ -30,4 +31,11 @@ def limits(settings: Settings) -> dict[str, float]:
         "delivery_threads": settings.deliveries.threads,
         "requests_at_once": server.workers * (server.threads + WAITING_THREADS),
         "open_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        **_of_database(settings.storage),
     }
+
+
+def _of_database(storage: Storage) -> dict[str, float]:
+    if storage.database_url is None:
+        return {}
+    return {"database_pool_size": storage.pool_size, "storage_timeout": storage.timeout}

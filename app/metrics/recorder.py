@@ -4,13 +4,13 @@ What can be derived when Prometheus asks isn't counted here (see app.metrics.exp
 """
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from app.errors import ERRORS
 from app.metrics import catalog
-from app.metrics.catalog import Metric
+from app.metrics.catalog import Metric, ObjectOperation
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER_METHOD = "other"
@@ -18,6 +18,8 @@ UNMATCHED = "unmatched"
 """The endpoint of a request that no route matches."""
 
 NotStored = Literal["duplicate", "rejected", "error"]
+OBJECT_OPERATIONS: tuple[ObjectOperation, ...] = get_args(ObjectOperation)
+CONNECTION_STATES = ("in_use", "idle")
 
 
 class Recorder:
@@ -42,6 +44,17 @@ class Recorder:
         self._checks = operations.labels("check", "success")
         self._failed_checks = operations.labels("check", "failure")
         self._batch_size = _histogram(catalog.COMMIT_BATCH_SIZE)
+        self._database_connect_errors = _counter(catalog.DATABASE_CONNECT_ERRORS)
+        self._database_wait = _histogram(catalog.DATABASE_WAIT)
+        connections = _gauge_of_the_living(catalog.DATABASE_CONNECTIONS)
+        self._connections = [connections.labels(state) for state in CONNECTION_STATES]
+        self.database_pool(in_use=0, idle=0)  # a predecessor in the slot may have been killed
+        requests = _counter(catalog.OBJECT_STORE_OPERATIONS)
+        self._object_requests = {
+            (operation, succeeded): requests.labels(operation, status)
+            for operation in OBJECT_OPERATIONS
+            for succeeded, status in ((True, "success"), (False, "failure"))
+        }
         hits = _counter(catalog.RATE_LIMIT_HITS)
         self._allow = hits.labels("allowed")._value.inc  # without inc's own checks
         self._deny = hits.labels("denied")._value.inc
@@ -92,6 +105,23 @@ class Recorder:
         """Count a check of the store."""
         (self._checks if succeeded else self._failed_checks).inc()
 
+    def database_pool(self, *, in_use: int, idle: int) -> None:
+        """Note how many connections to the database this process has."""
+        for gauge, count in zip(self._connections, (in_use, idle), strict=True):
+            gauge.set(count)
+
+    def database_pool_wait(self, seconds: float) -> None:
+        """Count a request for a connection that was answered after `seconds`, or failed then."""
+        self._database_wait.observe(seconds)
+
+    def database_connect_error(self) -> None:
+        """Count a connection to the database that couldn't be made."""
+        self._database_connect_errors.inc()
+
+    def object_store_operation(self, operation: ObjectOperation, *, succeeded: bool) -> None:
+        """Count a request to the object store."""
+        self._object_requests[operation, succeeded].inc()
+
     def rate_limit(self, *, allowed: bool) -> None:
         """Count a decision of the rate limit."""
         (self._allow if allowed else self._deny)(1)
@@ -120,6 +150,12 @@ class Recorder:
 
 def _counter(metric: Metric) -> Counter:
     return Counter(metric.name, metric.help, metric.labels, registry=None)
+
+
+def _gauge_of_the_living(metric: Metric) -> Gauge:
+    return Gauge(
+        metric.name, metric.help, metric.labels, registry=None, multiprocess_mode="livesum"
+    )
 
 
 def _histogram(metric: Metric) -> Histogram:

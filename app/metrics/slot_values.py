@@ -17,6 +17,7 @@ from prometheus_client.values import MultiProcessValue
 from app.state.slots import SLOTS
 
 _FILE_BYTES = {"histogram": 1024 * 1024, "counter": 64 * 1024}
+_WORKER_FILE_BYTES = {**_FILE_BYTES, "gauge_livesum": 64 * 1024}
 _DELIVERY_FILE_BYTES = {**_FILE_BYTES, "gauge_mostrecent": 64 * 1024}
 
 
@@ -25,7 +26,12 @@ def keep_in_slot(directory: Path, slot: int) -> None:
 
     They continue where the slot's last process ended. Raises OSError.
     """
-    _keep(directory, slot, _FILE_BYTES)
+    _keep(directory, slot, _WORKER_FILE_BYTES)
+
+
+def forget_gauges(directory: Path, slot: int) -> None:
+    """Remove what the process in `slot` had when it ended, such as connections."""
+    (directory / f"gauge_livesum_{slot}.db").unlink(missing_ok=True)
 
 
 def keep_for_deliveries(directory: Path) -> None:

@@ -18,7 +18,12 @@ from app.server.parent_death import signal_when_parent_ends
 from app.server.processors import own_processor
 from app.server.reload import accept_new_settings, announce_reload
 from app.server.retention_process import retention_process
-from app.server.worker_metrics import begin_recording, metrics_directory, remove_metrics_directory
+from app.server.worker_metrics import (
+    begin_recording,
+    end_recording,
+    metrics_directory,
+    remove_metrics_directory,
+)
 from app.settings import Settings
 from app.state.processes import MASTER
 from app.web.request_context import current_request
@@ -104,6 +109,7 @@ def release_slot(_server: Any, worker: Any) -> None:
     _slots.release(worker.slot)
     shared_state.ended_workers.note()
     _processes.end(worker.slot)
+    end_recording(worker.slot)
 
 
 def begin_request(_worker: Any, request: Any) -> None:

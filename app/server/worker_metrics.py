@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.metrics.directory import make_directory
 from app.metrics.recorder import Recorder
-from app.metrics.slot_values import keep_in_slot
+from app.metrics.slot_values import forget_gauges, keep_in_slot
 
 _log = logging.getLogger("gomail")
 
@@ -48,6 +48,12 @@ def begin_recording(slot: int) -> None:
         _log.error("This worker can't record metrics: %s", error.strerror)
         return
     _recorder = Recorder()
+
+
+def end_recording(slot: int) -> None:
+    """In the master, when the worker in `slot` has ended."""
+    if _directory is not None:
+        forget_gauges(_directory, slot)
 
 
 def current_recorder() -> Recorder | None:

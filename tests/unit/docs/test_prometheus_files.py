@@ -22,7 +22,13 @@ from app.metrics.catalog import CATALOG
 from app.metrics.delivery_families import ENDPOINT_STATES, STATES
 from app.metrics.delivery_recorder import OUTCOMES
 from app.metrics.limits import limits
-from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED
+from app.metrics.recorder import (
+    CONNECTION_STATES,
+    METHODS,
+    OBJECT_OPERATIONS,
+    OTHER_METHOD,
+    UNMATCHED,
+)
 from app.settings import load
 from app.storage.message import Reason
 from app.web.inbound import RULES
@@ -37,11 +43,19 @@ SERIES = {
     *(name + end for name in HISTOGRAMS for end in HISTOGRAM_ENDS),
 }
 TARGET = {"job", "instance"}
+SEVERAL_HOSTS = {
+    "MAIL_DATABASE_URL": "postgresql:///gomail",
+    "MAIL_BEARER_TOKEN": "k7" * 16,
+    "MAIL_API_TOKEN": "a7" * 16,
+}
 
 SHUTDOWNS = {"graceful", "forced"}
 VALUES: dict[tuple[str, str], Set[str]] = {
     ("emails_processed_total", "status"): {"success", "duplicate", "rejected", "error"},
     ("storage_operations_total", "operation"): {"add", "check"},
+    ("object_store_operations_total", "operation"): set(OBJECT_OPERATIONS),
+    ("object_store_operations_total", "status"): {"success", "failure"},
+    ("database_pool_connections", "state"): set(CONNECTION_STATES),
     ("storage_operations_total", "status"): {"success", "failure"},
     ("rate_limit_hits_total", "action"): {"allowed", "denied"},
     ("messages_deleted_total", "reason"): set(Reason),
@@ -52,7 +66,7 @@ VALUES: dict[tuple[str, str], Set[str]] = {
     ("shutdowns_total", "type"): SHUTDOWNS,
     ("shutdown_duration_seconds", "type"): SHUTDOWNS,
     ("errors_total", "type"): set(ERRORS),
-    ("config_limit", "name"): set(limits(load({}, {}))),
+    ("config_limit", "name"): set(limits(load({}, SEVERAL_HOSTS))),
 }
 VALUES_EVERYWHERE: dict[str, Set[str]] = {
     "method": METHODS | {OTHER_METHOD},

@@ -14,8 +14,9 @@ from app.metrics.delivery_recorder import DeliveryRecorder
 from app.metrics.exposition import Exposition
 from app.metrics.limits import limits
 from app.metrics.recorder import Recorder
+from app.metrics.slot_values import forget_gauges
 from app.metrics.stored import Figures
-from app.settings import Settings
+from app.settings import Settings, Storage
 from app.settings.model import WAITING_THREADS, assemble
 from app.settings.schema import defaults
 from app.state.processes import MASTER
@@ -56,11 +57,12 @@ def stored() -> Stored:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Return the default settings, with a data directory that exists."""
+    """Return the default settings, with a data directory that exists, a database and a bucket."""
     data_dir = tmp_path / "data"
     data_dir.mkdir()
     given = {"workers": 3, "threads": 4, "webhook_url": "https://app.example.com/mail"}
-    return assemble(defaults() | {"data_dir": str(data_dir)} | given)
+    shared = {"database_url": "postgresql:///gomail", "object_store_url": "s3://gomail"}
+    return assemble(defaults() | {"data_dir": str(data_dir)} | given | shared)
 
 
 @pytest.fixture
@@ -129,6 +131,7 @@ def test_the_samples_have_the_labels_of_the_catalogue(
     recorder.stored(10, 0.1)
     recorder.commit(1)
     recorder.without_endpoint()
+    recorder.database_pool_wait(0.1)
     DeliveryRecorder(["webhook"]).attempt("webhook", "delivered", 0.1)
     shared.processes.begin(MASTER)
     labels = {metric.name.removesuffix("_total"): set(metric.labels) for metric in CATALOG}
@@ -205,6 +208,48 @@ def test_limits_are_those_of_the_settings(scrape: Read, settings: Settings) -> N
     assert told["requests_at_once"] == 3 * (4 + WAITING_THREADS)
     mail = dataclasses.replace(settings.mail, max_message_size=99)
     assert limits(dataclasses.replace(settings, mail=mail))["max_message_size"] == 99
+
+
+def test_the_database_is_told_of_only_where_there_is_one(
+    in_slot: Callable[[int], None], tmp_path: Path, settings: Settings, shared: SharedState
+) -> None:
+    """Without these settings their metrics and limits would be noise on every dashboard."""
+    in_slot(0)
+    recorder = Recorder()
+    recorder.database_connect_error()
+    recorder.object_store_operation("put", succeeded=True)
+
+    def told(storage: Storage) -> set[str]:
+        changed = dataclasses.replace(settings, storage=storage)
+        exposition = Exposition(tmp_path, changed, shared.slots, shared.processes, Stored())
+        found = values_of(exposition.collect())
+        names = {key[0] for key in found} | {key[1] for key in found if key[0] == "config_limit"}
+        return {name for name in names if name.startswith(("database_", "object_", "storage_t"))}
+
+    of_database = {
+        *("database_connect_errors_total", "database_pool_connections", "database_pool_size"),
+        *(f"database_pool_wait_seconds_{end}" for end in ("bucket", "count", "sum")),
+        "storage_timeout",
+    }
+    assert told(settings.storage) == of_database | {"object_store_operations_total"}
+    assert told(dataclasses.replace(settings.storage, objects=None)) == of_database
+    assert told(Storage(settings.storage.data_dir)) == set()
+
+
+def test_connections_of_the_living_are_added_up(
+    in_slot: Callable[[int], None], tmp_path: Path, scrape: Read
+) -> None:
+    """Those of a worker that has ended are closed, and its successor begins with none."""
+    for slot in (0, 1):
+        in_slot(slot)
+        Recorder().database_pool(in_use=slot + 1, idle=3)
+    name = "database_pool_connections"
+    assert (scrape()[name, "in_use"], scrape()[name, "idle"]) == (3, 6)
+    forget_gauges(tmp_path, 1)
+    assert (scrape()[name, "in_use"], scrape()[name, "idle"]) == (1, 3)
+    in_slot(0)
+    Recorder()
+    assert (scrape()[name, "in_use"], scrape()[name, "idle"]) == (0, 0)
 
 
 def test_processes_are_told_by_their_place(scrape: Read, shared: SharedState) -> None:

@@ -5,7 +5,14 @@ import pytest
 from support.metrics_files import Read
 
 from app.errors import ERRORS
-from app.metrics.recorder import METHODS, OTHER_METHOD, UNMATCHED, NotStored, Recorder
+from app.metrics.recorder import (
+    METHODS,
+    OBJECT_OPERATIONS,
+    OTHER_METHOD,
+    UNMATCHED,
+    NotStored,
+    Recorder,
+)
 
 MAIL_RULES = ("/mail/inbound", "/email")
 PROBE_RULES = ("/health", "/ready", "/metrics")
@@ -91,6 +98,29 @@ def test_the_store_is_counted(recorder: Recorder, read: Read) -> None:
     }
     assert rows(read, "storage_commit_batch_size_sum") == {(): 4}
     assert rows(read, "storage_commit_batch_size_count") == {(): 2}
+
+
+def test_the_database_is_counted(recorder: Recorder, read: Read) -> None:
+    """Waits for a connection with their seconds, and failures, which begin at 0."""
+    assert read()["database_connect_errors_total",] == 0
+    recorder.database_connect_error()
+    recorder.database_pool_wait(0.5)
+    recorder.database_pool_wait(2)
+    assert rows(read, "database_connect_errors_total") == {(): 1}
+    assert rows(read, "database_pool_wait_seconds_sum") == {(): 2.5}
+    assert rows(read, "database_pool_wait_seconds_count") == {(): 2}
+
+
+def test_the_object_store_is_counted(recorder: Recorder, read: Read) -> None:
+    """Each operation by how it went; each begins at 0, so that the first failure is a rise."""
+    begun = [key for key in read() if key[0] == "object_store_operations_total"]
+    assert len(begun) == 2 * len(OBJECT_OPERATIONS)
+    recorder.object_store_operation("put", succeeded=True)
+    recorder.object_store_operation("get", succeeded=False)
+    assert rows(read, "object_store_operations_total") == {
+        ("put", "success"): 1,
+        ("get", "failure"): 1,
+    }
 
 
 def test_decisions_are_counted(recorder: Recorder, read: Read) -> None:

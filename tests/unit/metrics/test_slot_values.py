@@ -109,6 +109,7 @@ def test_what_can_be_read_is_whole_from_the_first_moment(
     in_slot(0)
     assert {file.name: file.stat().st_size for file in tmp_path.iterdir()} == {
         "counter_0.db": 64 * 1024,
+        "gauge_livesum_0.db": 64 * 1024,
         "histogram_0.db": 1024 * 1024,
     }
     assert all(file.stat().st_blocks * 512 >= file.stat().st_size for file in tmp_path.iterdir())
