@@ -13,7 +13,7 @@ from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import token_bucket
 from app.services import InboxServices
 from app.state.bucket_table import BucketTable
-from app.state.ended_sessions import EndedSessions, ended_sessions_file
+from app.state.ended_sessions import EndedSessionsFile, ended_sessions_file
 
 FROM_THE_PAGE = {"Sec-Fetch-Site": "same-origin"}
 
@@ -21,7 +21,7 @@ FROM_THE_PAGE = {"Sec-Fetch-Site": "same-origin"}
 def inbox_services(data_dir: Path, *hosts: str) -> InboxServices:
     """Return services with a bucket of their own for failed logins."""
     limit = Limit(SharedLimiter(BucketTable(), token_bucket(10, 10)), 10, 10, "login:")
-    ended = EndedSessions(ended_sessions_file(data_dir))
+    ended = EndedSessionsFile(ended_sessions_file(data_dir))
     return InboxServices(allowed_hosts(hosts), limit, ended, data_dir)
 
 
