@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from support.rounds import rounds
+from support.seaweedfs_server import SeaweedFSServer
 from support.server import NewServer, Server
 from support.small_disk import mounted_small_disk
 
@@ -16,7 +17,7 @@ from app.storage.memory import MemoryStore
 from app.storage.sqlite.creation import create_store
 from app.storage.sqlite.store import SQLiteStore
 
-pytest_plugins = ("support.promises",)
+pytest_plugins = ("support.promises", "support.postgresql_databases")
 
 # A busy machine isn't a fault; tests that are about time measure it themselves.
 settings.register_profile("gomail", deadline=None, max_examples=rounds(100, 30))
@@ -31,6 +32,16 @@ for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(_number, lambda *_: None)
 
 
+SERVERS = {"databases", "pgbouncer", "seaweedfs"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses a server that a fixture starts."""
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.server)
+
+
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     """Return where a data directory may be made."""
@@ -42,6 +53,13 @@ def store(request: pytest.FixtureRequest, data_dir: Path) -> Iterator[MessageSto
     """Return each kind of store in turn, with nothing in it."""
     with closing(MemoryStore() if request.param is MemoryStore else create_store(data_dir)) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def seaweedfs() -> Iterator[SeaweedFSServer]:
+    """Return a running object store, one for all tests: each uses a prefix of its own."""
+    with SeaweedFSServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from app.metrics.catalog import ObjectOperation
 from app.storage.body import Body
 from app.storage.delivery_queue import DeliveryQueue
 from app.storage.message import Message, Reason, Receipt, Statistics, StoredMessage
@@ -80,6 +81,30 @@ class StoreRecorder(Protocol):
         ...
 
 
+class ObjectRecorder(Protocol):
+    """What an object store reports about its work."""
+
+    def object_store_operation(self, operation: ObjectOperation, *, succeeded: bool) -> None:
+        """Count a request to the object store."""
+        ...
+
+
+class DatabaseRecorder(StoreRecorder, ObjectRecorder, Protocol):
+    """What a store in a database reports about its work."""
+
+    def database_pool(self, *, in_use: int, idle: int) -> None:
+        """Note how many connections to the database this process has."""
+        ...
+
+    def database_pool_wait(self, seconds: float) -> None:
+        """Note how long a connection from the pool has taken."""
+        ...
+
+    def database_connect_error(self) -> None:
+        """Count a connection to the database that couldn't be made."""
+        ...
+
+
 class MessageStore(Protocol):
     """Durable, idempotent storage. Every method may be called from any thread."""
 
@@ -145,6 +170,14 @@ class MessageStore(Protocol):
         """Recognize repeats of messages no more that were deleted before then.
 
         Raises StorageUnavailable.
+        """
+        ...
+
+    def retention_turn(self) -> AbstractContextManager[bool]:
+        """Return whether this process may do retention, until the context ends.
+
+        Of several hosts that share the store, one at a time may: two would delete the oldest twice,
+        and so too much. Entering and leaving the context raises StorageUnavailable.
         """
         ...
 

@@ -5,7 +5,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -103,6 +103,10 @@ class MemoryStore:
         with self._lock:
             for key in [key for key, at in self._deleted_at.items() if at < before]:
                 del self._deleted_at[key], self._receipts[key]
+
+    def retention_turn(self) -> AbstractContextManager[bool]:
+        """See MessageStore.retention_turn."""
+        return nullcontext(True)
 
     def note_retention(self, at: datetime, kept_for_delivery: int) -> None:
         """See MessageStore.note_retention."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.deliveries import add_for, at, attempt, dead, delivered, failed, released
+from support.postgresql_host import Host
 from support.rounds import rounds
 
 from app.storage.delivery import Claim, Delivery, DeliveryQuery, Replay, Result, State
@@ -149,19 +150,21 @@ WAYS = [add, add, take, take, take, finish, finish, renew, decide, remove, add_r
 
 
 @pytest.fixture
-def twins(data_dir: Path) -> Iterator[tuple[Twin, Twin]]:
-    with closing(create_store(data_dir)) as store:
-        yield Twin(MemoryStore()), Twin(store)
+def twins(data_dir: Path, database_url: str) -> Iterator[tuple[Twin, ...]]:
+    with closing(create_store(data_dir)) as sqlite, closing(Host(database_url)) as postgresql:
+        yield Twin(MemoryStore()), Twin(sqlite), Twin(postgresql)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("seed", range(rounds(8, 2)))
-def test_all_queues_do_the_same(twins: tuple[Twin, Twin], seed: int) -> None:
+def test_all_queues_do_the_same(twins: tuple[Twin, ...], seed: int) -> None:
     """After each step the same deliveries are in the same states, and the same can be claimed."""
     draw, now = random.Random(seed), 0.0
     for step in range(STEPS):
         way = draw.choice([*WAYS, forget, forgive, clamp] if step % 20 == 0 else WAYS)
         own = draw.random()
-        done = [way(twin, random.Random(own), now) for twin in twins]
-        assert done[0] == done[1], (step, way)
-        assert twins[0].view() == twins[1].view(), (step, way)
+        first, *others = [way(twin, random.Random(own), now) for twin in twins]
+        assert others == [first, first], (step, way)
+        first, *others = [twin.view() for twin in twins]
+        assert others == [first, first], (step, way)
         now += draw.choice([0, 1, 5, 61])

@@ -3,7 +3,7 @@
 import errno
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -146,6 +146,10 @@ class SQLiteStore:
         with failures_as_unavailable():
             self._erasing.forget(milliseconds_since_epoch(before))
         self._deliveries.forget_settlements()
+
+    def retention_turn(self) -> AbstractContextManager[bool]:
+        """See MessageStore.retention_turn; the data directory has one retention process."""
+        return nullcontext(True)
 
     def note_retention(self, at: datetime, kept_for_delivery: int) -> None:
         """See MessageStore.note_retention."""
