@@ -44,10 +44,15 @@ class Expiry:
         self._pause = pause
 
     def run(self) -> None:
-        """Delete and erase what has to go.
+        """Delete and erase what has to go, unless another host is doing that.
 
         Raises StorageUnavailable; what was done until then is kept.
         """
+        with self._store.retention_turn() as is_ours:
+            if is_ours:
+                self._run()
+
+    def _run(self) -> None:
         count, began = 0, self._timer()
         due, removed = self._remove_piece(began, None)
         while due:

@@ -1,6 +1,7 @@
 """The process that deletes what has to go, and erases what anybody has deleted.
 
-One for each data directory, however many servers share it: the others wait for its lock.
+One for each data directory, however many servers share it: the others wait for its lock. Of those
+of several hosts, one at a time deletes by age and size; see MessageStore.retention_turn.
 """
 
 import time
