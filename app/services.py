@@ -20,8 +20,8 @@ from app.ratelimit.limit import Limit
 from app.ratelimit.redis import RedisLimiter
 from app.ratelimit.shared_memory import SharedLimiter
 from app.ratelimit.token_bucket import Limiter, TokenBucket, token_bucket
-from app.settings import Endpoint, RateLimit, Settings
-from app.state.ended_sessions import EndedSessions, ended_sessions_file
+from app.settings import Endpoint, RateLimit, Settings, Storage
+from app.state.ended_sessions import EndedSessions, EndedSessionsFile, ended_sessions_file
 from app.state.shared import SharedState
 from app.state.shutdowns import shutdowns_file
 from app.state.slots import Slots
@@ -92,6 +92,8 @@ class Services:
     def close(self) -> None:
         """Release files and connections."""
         self.store.close()
+        if self.inbox is not None:
+            self.inbox.ended_sessions.close()
 
 
 def build(
@@ -130,9 +132,18 @@ def _inbox(settings: Settings, shared: SharedState) -> InboxServices | None:
     return InboxServices(
         hosts=allowed_hosts((settings.server.host, *settings.inbox.allowed_hosts)),
         login_limit=Limit(limiter, rate, rate, prefix="login:"),
-        ended_sessions=EndedSessions(ended_sessions_file(settings.storage.data_dir)),
+        ended_sessions=_ended_sessions(settings.storage),
         data_dir=settings.storage.data_dir,
     )
+
+
+def _ended_sessions(settings: Storage) -> EndedSessions:
+    if settings.database_url is None:
+        return EndedSessionsFile(ended_sessions_file(settings.data_dir))
+    # Imported here, since whoever has no database needn't wait for its driver.
+    from app.storage.postgresql.ended_sessions import EndedSessionsTable  # noqa: PLC0415
+
+    return EndedSessionsTable(settings)
 
 
 def _receiver(settings: Settings, store: MessageStore) -> Receiver:

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from app.errors import StorageUnavailable
 from app.state.small_files import locked_directory, write_whole
@@ -17,8 +18,27 @@ def ended_sessions_file(data_dir: Path) -> Path:
     return data_dir / "ended-sessions.json"
 
 
-class EndedSessions:
-    """The ids of ended sessions, in a file that all processes share; safe for threads."""
+class EndedSessions(Protocol):
+    """The ids of ended sessions, which all processes share; safe for threads."""
+
+    def end(self, session_id: str, expires: int, now: float) -> None:
+        """End a session; durable. Both times are in seconds since the epoch.
+
+        Raises StorageUnavailable.
+        """
+        ...
+
+    def __contains__(self, session_id: str) -> bool:
+        """Return whether a session was ended, by any process; raises StorageUnavailable."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+class EndedSessionsFile:
+    """The ids of ended sessions, in a file that the processes of one host share."""
 
     def __init__(self, path: Path) -> None:
         """The file may be absent; its directory may be, too, until the first `end`."""
@@ -28,10 +48,7 @@ class EndedSessions:
         self._known: Mapping[str, int] = {}
 
     def end(self, session_id: str, expires: int, now: float) -> None:
-        """End a session; durable. Both times are in seconds since the epoch.
-
-        Raises StorageUnavailable.
-        """
+        """See EndedSessions.end."""
         try:
             with locked_directory(self._path.parent):
                 kept = {each: at for each, at in self._read().items() if at > now}
@@ -41,7 +58,7 @@ class EndedSessions:
             raise StorageUnavailable("The end of the session can't be stored.") from error
 
     def __contains__(self, session_id: str) -> bool:
-        """Return whether a session was ended, by any process; raises StorageUnavailable."""
+        """See EndedSessions.__contains__."""
         try:
             version = _version_of(self._path)
             with self._lock:
@@ -50,6 +67,9 @@ class EndedSessions:
                 return session_id in self._known
         except OSError as error:
             raise StorageUnavailable("The ended sessions can't be read.") from error
+
+    def close(self) -> None:
+        """See EndedSessions.close: there is nothing to release."""
 
     def _read(self) -> Mapping[str, int]:
         try:

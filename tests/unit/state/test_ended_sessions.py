@@ -1,13 +1,12 @@
-"""Sessions that were ended, as all processes see them."""
+"""The file of ended sessions; what else they have in common is in tests/contract."""
 
 import stat
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from app.errors import StorageUnavailable
-from app.state.ended_sessions import MOST_KEPT, EndedSessions, ended_sessions_file
+from app.state.ended_sessions import MOST_KEPT, EndedSessionsFile, ended_sessions_file
 
 NOW = 1_000.0
 LATER = 2_000
@@ -18,32 +17,17 @@ def path(tmp_path: Path) -> Path:
     return ended_sessions_file(tmp_path)
 
 
-def test_an_ended_session_is_known_to_all(path: Path) -> None:
-    """To an object that has looked before, as another worker has, and to one after a restart."""
-    here, elsewhere = EndedSessions(path), EndedSessions(path)
-    assert "a" not in elsewhere
-    here.end("a", LATER, NOW)
-    assert "a" in here
-    assert "a" in elsewhere
-    assert "b" not in elsewhere
-    elsewhere.end("b", LATER, NOW)
-    assert "a" in EndedSessions(path)
-    assert "b" in here
-
-
-def test_sessions_that_have_expired_are_forgotten(path: Path) -> None:
-    """With the next end, so that the file doesn't grow."""
-    ended = EndedSessions(path)
+def test_sessions_that_have_expired_leave_the_file(path: Path) -> None:
+    """With the next end, so that it doesn't grow."""
+    ended = EndedSessionsFile(path)
     ended.end("a", LATER, NOW)
     ended.end("b", LATER + 10, LATER)
-    assert "a" not in ended
-    assert "b" in ended
     assert '"a"' not in path.read_text()
 
 
 def test_the_file_has_a_bound(path: Path) -> None:
     """Beyond it those go that expire first."""
-    ended = EndedSessions(path)
+    ended = EndedSessionsFile(path)
     path.write_text(str({f"s{n}": LATER + n for n in range(MOST_KEPT)}).replace("'", '"'))
     ended.end("last", LATER + MOST_KEPT, NOW)
     assert "s0" not in ended
@@ -51,17 +35,9 @@ def test_the_file_has_a_bound(path: Path) -> None:
     assert "last" in ended
 
 
-def test_ends_at_the_same_moment_are_all_kept(path: Path) -> None:
-    """Whichever process writes last."""
-    with ThreadPoolExecutor(8) as pool:
-        for each in pool.map(lambda n: EndedSessions(path).end(f"s{n}", LATER, NOW), range(40)):
-            assert each is None
-    assert all(f"s{n}" in EndedSessions(path) for n in range(40))
-
-
 def test_only_the_owner_can_read_the_file(path: Path) -> None:
     """As all files of the data directory."""
-    EndedSessions(path).end("a", LATER, NOW)
+    EndedSessionsFile(path).end("a", LATER, NOW)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -69,7 +45,7 @@ def test_only_the_owner_can_read_the_file(path: Path) -> None:
 def test_a_damaged_file_keeps_nobody_out(path: Path, text: bytes) -> None:
     """Its ends are lost, and the next one is kept again."""
     path.write_bytes(text)
-    ended = EndedSessions(path)
+    ended = EndedSessionsFile(path)
     assert "a" not in ended
     ended.end("a", LATER, NOW)
     assert "a" in ended
@@ -77,7 +53,7 @@ def test_a_damaged_file_keeps_nobody_out(path: Path, text: bytes) -> None:
 
 def test_what_cannot_be_stored_is_said(tmp_path: Path) -> None:
     """A logout that wouldn't last is not confirmed."""
-    ended = EndedSessions(ended_sessions_file(tmp_path / "nowhere"))
+    ended = EndedSessionsFile(ended_sessions_file(tmp_path / "nowhere"))
     assert "a" not in ended
     with pytest.raises(StorageUnavailable):
         ended.end("a", LATER, NOW)
@@ -87,4 +63,4 @@ def test_what_cannot_be_read_opens_nothing(path: Path) -> None:
     """An error, rather than a session that may have ended."""
     path.mkdir()
     with pytest.raises(StorageUnavailable):
-        assert "a" in EndedSessions(path)
+        assert "a" in EndedSessionsFile(path)
