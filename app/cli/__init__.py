@@ -13,6 +13,7 @@ from app.cli.lazy_group import LazyGroup
         "deliveries": "app.cli.deliveries:deliveries",
         "endpoints": "app.cli.endpoints:endpoints",
         "messages": "app.cli.messages:messages",
+        "objects": "app.cli.objects:objects",
         "postfix-config": "app.cli.postfix_config:postfix_config",
         "server": "app.cli.server:server",
         "store": "app.cli.store:store",

@@ -22,8 +22,8 @@ from app.relay.canary import (
 )
 from app.relay.postfix import received_domains, size_limit_warning
 from app.services import tokens_of_kind
-from app.settings import Settings
-from app.storage.factory import has_store, open_store
+from app.settings import Settings, Storage
+from app.storage.factory import has_store, open_store, place_of
 
 
 class ExitCode(IntEnum):
@@ -105,18 +105,22 @@ def _check_smtp(settings: Settings, smtp: tuple[str, int], timeout: int) -> None
 
 
 def _find_store(settings: Settings) -> None:
-    data_dir = settings.storage.data_dir
     try:
         exists = has_store(settings.storage)
     except GoMailError as error:
-        raise BrokenLink(
-            f"{data_dir} can't be read. Run this as the user of the server."
-        ) from error
+        raise BrokenLink(_why_unreadable(settings.storage, error)) from error
     if not exists:
+        key = "data_dir" if settings.storage.database_url is None else "database_url"
         raise BrokenLink(
-            f"data_dir ({data_dir}) has no store: no server was ever started with this"
-            " configuration, or it stores elsewhere."
+            f"{key} ({place_of(settings.storage)}) has no store: no server was ever started with"
+            " this configuration, or it stores elsewhere."
         )
+
+
+def _why_unreadable(settings: Storage, error: GoMailError) -> str:
+    if settings.database_url is None:
+        return f"{settings.data_dir} can't be read. Run this as the user of the server."
+    return f"{place_of(settings)} can't be used: {error.__cause__ or error}"
 
 
 def _token(settings: Settings) -> bytes:

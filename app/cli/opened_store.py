@@ -9,7 +9,7 @@ from pathlib import Path
 from app.cli.options import inspect_and_name_file
 from app.errors import GoMailError, StorageUnavailable
 from app.settings import Settings, Storage
-from app.storage.factory import has_store, open_store
+from app.storage.factory import has_store, open_store, place_of
 from app.storage.interface import MessageStore
 from app.storage.preparation import has_index, prepare_store
 
@@ -47,7 +47,8 @@ def completed_store(config: Path | None) -> Iterator[MessageStore]:
     with failures_end_the_command(settings):
         exit_if_empty(settings)
         exit_if_root_would_own(settings)
-        prepare_store(settings)
+        if settings.database_url is None:
+            prepare_store(settings)
         with closing(open_store(settings)) as store:
             yield store
 
@@ -71,6 +72,8 @@ def failures_end_the_command(settings: Storage) -> Iterator[None]:
     try:
         yield
     except StorageUnavailable as error:
+        if settings.database_url is not None:
+            sys.exit(f"The store in {place_of(settings)} can't be used: {error.__cause__ or error}")
         if error.__cause__ is None or isinstance(error.__cause__, BlockingIOError):
             reason = getattr(error.__cause__, "strerror", None) or error
             sys.exit(f"The store in {settings.data_dir} can't be used: {reason}")
@@ -87,11 +90,13 @@ def failures_end_the_command(settings: Storage) -> Iterator[None]:
 def exit_if_empty(settings: Storage) -> None:
     """End with 1 when nothing was ever stored; raises OSError, StorageUnavailable."""
     if not has_store(settings):
-        sys.exit(f"Nothing is stored in {settings.data_dir} yet.")
+        sys.exit(f"Nothing is stored in {place_of(settings)} yet.")
 
 
 def exit_if_root_would_own(settings: Storage) -> None:
     """End with 1 when root would leave files that the server can't read; raises OSError."""
+    if settings.database_url is not None:
+        return
     owner = (settings.data_dir / "segments").stat().st_uid
     if os.geteuid() == 0 and owner != 0:
         sys.exit(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from app.cli.lazy_group import LazyGroup
 from app.cli.opened_store import (
     exit_if_empty,
     exit_if_root_would_own,
@@ -14,14 +15,14 @@ from app.cli.opened_store import (
 )
 from app.cli.options import config_option
 from app.settings import Storage
-from app.storage.factory import open_store
+from app.storage.factory import open_store, place_of
 from app.storage.preparation import reindex as make_anew
 from app.storage.preparation import segments
 
 
-@click.group()
+@click.group(cls=LazyGroup, places={"copy": "app.cli.store_copy:copy"})
 def store() -> None:
-    """Make the index of the stored messages anew."""
+    """Copy all that is stored to another place, or make its index anew."""
 
 
 @store.command()
@@ -33,6 +34,11 @@ def reindex(config: Path | None) -> None:
     gomail.db is missing, damaged or a copy.
     """
     settings = storage_settings(config)
+    if settings.database_url is not None:
+        sys.exit(
+            f"There is nothing to reindex: the messages are in {place_of(settings)}, which is no"
+            " index of files."
+        )
     with failures_end_the_command(settings):
         exit_if_empty(settings)
         exit_if_root_would_own(settings)

@@ -20,6 +20,7 @@ from app.server.ports import port_faults
 from app.services import configured_tokens, prepare
 from app.settings import InvalidSettings, Settings, inspect
 from app.settings.url import address, base_url
+from app.storage.factory import place_of
 from app.version import __version__
 
 _log = logging.getLogger("gomail")
@@ -54,7 +55,8 @@ def prepare_or_exit(settings: Settings) -> None:
         current_tokens()
     except GoMailError as error:
         reason = error.__cause__ or error
-        sys.exit(f"data_dir: {settings.storage.data_dir} can't be used: {reason}")
+        key = "data_dir" if settings.storage.database_url is None else "database_url"
+        sys.exit(f"{key}: {place_of(settings.storage)} can't be used: {reason}")
 
 
 def announce(settings: Settings) -> None:

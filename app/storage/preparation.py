@@ -28,8 +28,11 @@ _log = logging.getLogger("gomail")
 def complete_store(settings: Storage) -> None:
     """Index what a process that has ended had stored, and remove what it was still receiving.
 
-    Raises StorageUnavailable. Safe while others serve from the same store.
+    Raises StorageUnavailable. Safe while others serve from the same store. A database has nothing
+    of that kind.
     """
+    if settings.database_url is not None:
+        return
     with closing(SQLiteStore(settings.data_dir)) as store:
         log_completed(store.complete(), settings.data_dir)
 
@@ -39,6 +42,12 @@ def prepare_store(settings: Storage) -> None:
 
     Raises StorageUnavailable, also when it could be read but not written.
     """
+    if settings.database_url is not None:
+        # Imported here, since commands that read files would take twice as long to start.
+        from app.storage.postgresql.preparation import prepare  # noqa: PLC0415
+
+        prepare(settings)
+        return
     data_dir = settings.data_dir
     with closing(create_store(data_dir)) as store:
         _check_permissions(data_dir)
@@ -75,11 +84,15 @@ def _check_permissions(data_dir: Path) -> None:
 
 def leftovers(settings: Storage) -> list[Leftover]:
     """Return what earlier starts have kept of bytes without a record; raises OSError."""
+    if settings.database_url is not None:
+        return []
     return kept_leftovers(settings.data_dir / "segments")
 
 
 def has_index(settings: Storage) -> bool:
     """Return whether there is a database; raises StorageUnavailable."""
+    if settings.database_url is not None:
+        return True
     with failures_as_unavailable():
         return has_database(settings.data_dir)
 
@@ -87,7 +100,8 @@ def has_index(settings: Storage) -> bool:
 def segments(settings: Storage) -> list[Path]:
     """Return the files with the records of messages and deletions; raises OSError."""
     directory = settings.data_dir / "segments"
-    return Segments(directory).paths() if directory.is_dir() else []
+    has_segments = settings.database_url is None and directory.is_dir()
+    return Segments(directory).paths() if has_segments else []
 
 
 def damaged_parts(segment: Path) -> list[PassedOver]:

@@ -18,7 +18,10 @@ from app.cli.messages import messages
 from app.storage.sqlite.creation import create_store
 
 # Modules whose import takes more than 20 ms, and which these commands don't need.
-HEAVY = ("alembic", "redis", "marshmallow", "prometheus_client", "gunicorn", "app.services")
+HEAVY = (
+    *("alembic", "redis", "marshmallow", "prometheus_client", "gunicorn", "app.services"),
+    *("psycopg", "obstore"),
+)
 READING = ("lxml", "mailparser_reply")
 MODULES_OF = """
 import json, sys
