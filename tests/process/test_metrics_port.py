@@ -133,7 +133,7 @@ def test_what_is_on_has_one_directory(server: Server) -> None:
     assert directory.stat().st_mode & 0o777 == 0o700
     assert directory.stat().st_uid == os.geteuid()
     assert {file.name for file in directory.iterdir()} == {
-        f"{kind}_{slot}.db" for kind in ("counter", "histogram") for slot in (0, 1)
+        f"{kind}_{slot}.db" for kind in ("counter", "gauge_livesum", "histogram") for slot in (0, 1)
     }
 
 

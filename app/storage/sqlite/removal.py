@@ -136,7 +136,7 @@ class Removal:
         by_id = {each.message_id: each for each in deletions}
         with connection.begin():
             _check_done(connection, deletions)
-            rows = connection.exec_driver_sql(_REMOVE, (json.dumps(list(by_id)),)).all()
+            rows = remove_with_ids(connection, list(by_id))
             note_erasures(connection, extents_of(connection, rows))
             add_deletions(connection, [by_id[row.id] for row in rows])
             note_read_to(connection, {last.segment: (last.end, deletions[-1].number)})
@@ -157,6 +157,11 @@ def _check_done(connection: Connection, deletions: Sequence[Deletion]) -> None:
     ids = [each.message_id for each in deletions if each.reason is Reason.RETENTION]
     if ids and connection.exec_driver_sql(_IS_ANY_UNDONE, (json.dumps(ids),)).first():
         raise _UndoneError
+
+
+def remove_with_ids(connection: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
+    """Delete the rows of messages, and return them: their bytes have to be erased."""
+    return connection.exec_driver_sql(_REMOVE, (json.dumps(ids),)).all()
 
 
 def remove_rows(connection: Connection, rows: Sequence[Row[Any]]) -> None:

@@ -17,8 +17,9 @@ from app.storage.sqlite.removal import LOG_HAS_DELETED
 
 _ADD = """
 INSERT INTO replay (endpoint, since_ms, until_ms, recipient, rate, position, last)
-VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(number), 0) FROM message)) RETURNING number
+VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING number
 """
+_LAST = "SELECT coalesce(max(number), 0) FROM message"
 _ALL = "SELECT * FROM replay ORDER BY number"
 _ONE = "SELECT * FROM replay WHERE number = ?"
 _KEEP_POSITION = "UPDATE replay SET position = ? WHERE number = ?"
@@ -37,20 +38,26 @@ FROM json_each(:made)
 
 def add_replay(connection: Connection, replay: Replay) -> int:
     """See DeliveryQueue.add_replay."""
-    values = (
-        replay.endpoint,
-        None if replay.since is None else milliseconds_since_epoch(replay.since),
-        None if replay.until is None else milliseconds_since_epoch(replay.until),
-        replay.recipient,
-        replay.rate,
-        replay.position,
-    )
-    return int(connection.exec_driver_sql(_ADD, values).scalar_one())
+    last = connection.exec_driver_sql(_LAST).scalar_one()
+    return int(connection.exec_driver_sql(_ADD, _values(replay, last)).scalar_one())
 
 
 def replays(connection: Connection) -> list[Replay]:
     """See DeliveryQueue.replays."""
     return [_replay(row) for row in connection.exec_driver_sql(_ALL)]
+
+
+def replays_with_extent(connection: Connection) -> list[tuple[Replay, int]]:
+    """Return the replays, each with the number of the last message that it is about."""
+    return [(_replay(row), row.last) for row in connection.exec_driver_sql(_ALL)]
+
+
+def replace_replays(connection: Connection, replays: Sequence[tuple[Replay, int]]) -> None:
+    """Replace all replays by some as from `replays_with_extent`, with numbers of this store."""
+    for row in connection.exec_driver_sql(_ALL).all():
+        _remove(connection, row.number)
+    for replay, last in replays:
+        connection.exec_driver_sql(_ADD, _values(replay, last))
 
 
 def advance_replay(
@@ -95,6 +102,18 @@ def _following(connection: Connection, replay: Replay, last: int, most: int) -> 
 def _remove(connection: Connection, number: int) -> None:
     connection.exec_driver_sql(_REMOVE, (number,))
     set_to(connection, LOG_HAS_DELETED, 1)  # the replay's recipient may belong to erased messages
+
+
+def _values(replay: Replay, last: int) -> tuple[object, ...]:
+    return (
+        replay.endpoint,
+        None if replay.since is None else milliseconds_since_epoch(replay.since),
+        None if replay.until is None else milliseconds_since_epoch(replay.until),
+        replay.recipient,
+        replay.rate,
+        replay.position,
+        last,
+    )
 
 
 def _replay(row: Row[Any]) -> Replay:
