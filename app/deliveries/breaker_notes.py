@@ -1,4 +1,4 @@
-"""Notes in the store which circuit breakers are open: for people, and for the next process."""
+"""Notes in the store which circuit breakers are open: for people, and for other processes."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ class BreakerNotes:
     """The notes of one dispatcher; methods that use the queue raise StorageUnavailable.
 
     Notes outlive the process, so that a restart or a reload doesn't send many requests to an
-    endpoint that is down.
+    endpoint that is down; and other hosts, too, open their breakers with a probe.
     """
 
     def __init__(
@@ -45,9 +45,7 @@ class BreakerNotes:
         if self._are_recalled:
             return
         for name in self._queue.open_breakers().keys() & self._lanes.keys():
-            lane = self._lanes[name]
-            lane.breaker.begin_open()
-            self._log.note_breaker(lane, lane.breaker.state)
+            self._open(self._lanes[name])
         self._are_recalled = True
 
     def note(self, lane: Lane, outcome: Outcome, before: BreakerState) -> None:
@@ -71,10 +69,17 @@ class BreakerNotes:
             del self._changes[name]
 
     def _compare(self) -> None:
-        # Another process may have noted one as open, and have ended before a probe succeeded.
-        if not self._answered or self._timer() < self._compare_at:
+        if self._timer() < self._compare_at:
             return
-        for name in self._queue.open_breakers().keys() & self._answered:
-            self._changes.setdefault(name, None)
+        for name in self._queue.open_breakers().keys() & self._lanes.keys():
+            lane = self._lanes[name]
+            if name in self._answered:  # whoever noted it may have ended, or can't reach it
+                self._changes.setdefault(name, None)
+            elif name not in self._changes and lane.breaker.state is BreakerState.CLOSED:
+                self._open(lane)
         self._answered.clear()
         self._compare_at = self._timer() + COMPARE_SECONDS
+
+    def _open(self, lane: Lane) -> None:
+        lane.breaker.begin_open()
+        self._log.note_breaker(lane, lane.breaker.state)

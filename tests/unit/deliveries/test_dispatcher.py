@@ -642,3 +642,22 @@ def test_a_note_of_a_process_that_has_ended_is_corrected() -> None:
     rig.end_all()
     rig.run(6)
     assert rig.queue.open_breakers() == {}
+
+
+def test_what_another_process_has_found_to_be_down_gets_a_probe() -> None:
+    """One failure is enough then, and the answer to the next probe closes the breaker for all."""
+    rig = Rig(endpoint())
+    rig.run()
+    rig.queue.open_breaker("one", "timeout", rig.clock.now)
+    rig.run(10)
+    rig.post(100)
+    rig.run(0.1)
+    assert len(rig.workers.begun) == 1
+    rig.end_all(Reason.TIMEOUT)
+    rig.run(10)
+    assert len(rig.workers.begun) == 1
+    rig.run(60)
+    rig.end_all()
+    rig.run(0.1)
+    assert rig.queue.open_breakers() == {}
+    assert len(rig.workers.begun) > 2
