@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +18,12 @@ def require(available: object, reason: str) -> None:
 
 
 def require_program(name: str) -> str:
-    """Skip or fail unless the program `name` is installed; return its path."""
-    path = shutil.which(name)
+    """Skip or fail unless the program `name` is installed; return its path.
+
+    A package that Python has installed may have it, beside the interpreter.
+    """
+    own = str(Path(sys.executable).parent)
+    path = shutil.which(name) or shutil.which(name, path=own)
     require(path, f"the program {name} is missing")
     assert path is not None
     return path
