@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from support.hosts import start_hosts
 from support.plain_mail import plain_mail
 from support.prometheus_server import PrometheusServer
 from support.promql import expressions, metric, metric_names, recorded
 from support.requirement import require_program
+from support.seaweedfs_server import SeaweedFSServer
 from support.server import Answer, NewServer, Server, wait_for
 from support.webhook import webhook
 
@@ -110,9 +112,25 @@ def test_promtool_has_nothing_to_say_against_the_metrics(delivering: Server) -> 
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
-def test_whatever_is_asked_about_is_exported(delivering: Server) -> None:
-    """Each metric in a dashboard, a rule or an alert is one that a server really tells."""
-    exported = {metric(name) for name, _ in delivering.scrape().values}
+def test_whatever_is_asked_about_is_exported(
+    delivering: Server, new_server: NewServer, database_url: str, seaweedfs: SeaweedFSServer
+) -> None:
+    """Each metric in a dashboard, a rule or an alert is one that a server really tells.
+
+    Some are only told by one with a database and an object store.
+    """
+    objects = seaweedfs.settings("metrics")
+    hosts = start_hosts(
+        new_server,
+        database_url,
+        count=1,
+        object_store_url=objects.url,
+        object_store_endpoint=objects.endpoint,
+        object_store_access_key_id=objects.access_key_id,
+        object_store_secret_access_key=objects.secret_access_key,
+    )
+    servers = (delivering, *hosts)
+    exported = {metric(name) for server in servers for name, _ in server.scrape().values}
     asked = {name for text in expressions().values() for name in metric_names(text)}
     assert "http_requests_total" in asked
     assert asked - recorded() - {"up"} <= exported
