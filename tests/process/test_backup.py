@@ -26,6 +26,8 @@ from app.storage.sqlite.store import SQLiteStore
 COPY_SECONDS = 2
 PAGE = CHECKOUT / "docs" / "storage.md"
 
+pytestmark = pytest.mark.thorough
+
 
 def commands(section: str) -> list[str]:
     """Return the blocks of shell commands in `section` of the page."""

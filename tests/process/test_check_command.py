@@ -29,6 +29,8 @@ OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WRONG_USAGE = 2
 CHECKS_AT_ONCE = 4
 
+pytestmark = pytest.mark.thorough
+
 
 def run(server: Server, *arguments: object, **settings: object) -> tuple[int, str]:
     """Run the command with the server's settings but for `settings`; see that no token shows."""

@@ -20,6 +20,8 @@ WARM_UP_REQUESTS = 400
 RECYCLED_WORKERS = 30
 REQUESTS_OF_A_WORKER = 10
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def configured(new_server: NewServer, tmp_path: Path) -> Configured:

@@ -17,7 +17,10 @@ from schemathesis.specs.openapi.checks import (
 from support.rounds import rounds
 from support.server import CHECKOUT, Server
 
-pytestmark = pytest.mark.promise("the API does what its description says")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.promise("the API does what its description says"),
+]
 
 CHECKS = [
     not_a_server_error,

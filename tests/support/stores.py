@@ -15,12 +15,11 @@ from app.storage.memory import MemoryStore
 from app.storage.postgresql.store import PostgreSQLStore
 from app.storage.sqlite.creation import create_store
 
+_LONG = (pytest.mark.server, pytest.mark.thorough)
 STORES = (
     *("memory", "sqlite"),
-    *(
-        pytest.param(kind, marks=pytest.mark.server)
-        for kind in ("postgresql", "pgbouncer", "objects")
-    ),
+    pytest.param("postgresql", marks=pytest.mark.server),
+    *(pytest.param(kind, marks=_LONG) for kind in ("pgbouncer", "objects")),
 )
 """The last one is PostgreSQL with an object store that has the bytes of every message."""
 
