@@ -20,6 +20,7 @@ from subject import CHECKOUT, HERE, TOKEN, Subject, subjects
 
 WARM_UP, COUNTED = 200, 1000
 ALLOWED_RISE = 1.03
+WRITE_SECONDS = 10
 PAGE = CHECKOUT / "docs" / "benchmarks.md"
 KNOWN = re.compile(r"^\| all \| \d+ \+ \d+ \| (\d+) \+ \d+ \|$", re.MULTILINE)
 SECTION = re.compile(r"^## Calls a request\n.*?(?=^## )", re.MULTILINE | re.DOTALL)
@@ -85,7 +86,10 @@ def calls(subject: Subject) -> Calls:
     with subject as running:
         send(running.port)
         file = running.directory / "calls.json"
+        until = time.monotonic() + WRITE_SECONDS  # it is written after the last answer
         while not file.exists():
+            if time.monotonic() > until:
+                raise SystemExit(f"{subject.name} has counted nothing")
             time.sleep(0.01)
         found: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(KINDS, 0.0))
         for part, kind, number in json.loads(file.read_text(encoding="utf-8")):

@@ -40,7 +40,7 @@ def sweep_command(config: Path | None, delete: bool) -> None:
     """
     settings = storage_settings(config)
     if settings.objects is None:
-        sys.exit("object_store_url is not set: there are no objects.")
+        sys.exit("object_store_url is not set, so there is no object store to sweep.")
     stored = Objects(settings.objects, settings.timeout)
     try:
         with _connection(settings) as connection:
@@ -55,7 +55,7 @@ def run_sweep(stored: Objects, connection: Connection, now: datetime, *, delete:
     `now` is the time by the object store's clock.
     """
     if not has_messages(connection):
-        sys.exit("There is no message in the database, so nothing is known about the objects.")
+        sys.exit("The database has no messages, so no object can be compared with them.")
     with sweep(stored, partial(named_among, connection)) as started:
         findings = started.search(now)
         _show(findings)

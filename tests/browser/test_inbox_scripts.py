@@ -23,7 +23,7 @@ def evil(name: str) -> str:
 
 
 def shown(name: str) -> str:
-    """Return how the end of `evil(name)` is shown if it isn't taken for HTML."""
+    """Return the end of `evil(name)` as a page shows it when it is escaped."""
     return f"{{{{7*191}}}}-{name}"
 
 

@@ -287,7 +287,7 @@ def delete(server: Server, message_id: str) -> None:
 
 
 def begin_interval(server: Server) -> None:
-    """Let the next interval of erasing begin now, where there is no time to wait for it."""
+    """Start the next interval of erasing now instead of waiting for it."""
     pid = wait_for(server.retention_pid)
     if rounds(many=False, few=True):
         kill_process(pid)  # its successor erases at once

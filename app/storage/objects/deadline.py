@@ -17,7 +17,7 @@ class Deadline:
 
     @property
     def has_passed(self) -> bool:
-        """Whether there is no time left."""
+        """Whether the deadline has passed."""
         return time.monotonic() >= self._at
 
     def call(

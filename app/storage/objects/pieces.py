@@ -41,7 +41,7 @@ def _emptied(taken: deque[Piece]) -> Iterator[Piece]:
 
 
 def until(deadline: Deadline, rest: Iterable[Piece]) -> Iterator[Piece]:
-    """Yield pieces until there is no time left, then raise TimeoutError."""
+    """Yield pieces until the deadline has passed, then raise TimeoutError."""
     for piece in rest:
         if deadline.has_passed:
             raise TimeoutError

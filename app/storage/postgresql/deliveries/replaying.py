@@ -91,7 +91,7 @@ class Piece:
 
 
 def next_piece(connection: Connection, number: int, most: int) -> Piece | None:
-    """Return the next messages, up to `most`; None if there is no such replay."""
+    """Return the next messages, up to `most`, or None if the replay doesn't exist."""
     row = connection.exec_driver_sql(_ONE, (number,)).first()
     if row is None:
         return None

@@ -184,7 +184,7 @@ def test_an_empty_table_is_the_wrong_one(
 ) -> None:
     """Nothing is even searched."""
     names = put(objects, 2)
-    with pytest.raises(SystemExit, match="no message in the database"):
+    with pytest.raises(SystemExit, match="The database has no messages"):
         run_sweep(objects, connection, tomorrow(), delete=True)
     assert stored(objects) == names
 

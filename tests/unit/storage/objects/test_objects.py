@@ -88,7 +88,7 @@ def test_a_missing_object_is_a_failure_of_the_store(objects: Objects) -> None:
 
 
 def test_what_is_removed_is_gone(objects: Objects) -> None:
-    """Those that are named, and a missing one among them is no fault."""
+    """Only the named objects are removed, and a missing one is not an error."""
     names = [new_name(objects) for _ in range(4)]
     for name in names:
         objects.put(name, [b"mail"])

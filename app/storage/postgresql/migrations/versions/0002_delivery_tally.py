@@ -51,6 +51,6 @@ _TRIGGERS = (
 
 
 def upgrade() -> None:
-    """Add the triggers; there are no deliveries yet."""
+    """Add the triggers, before the first delivery exists."""
     for statement in (_ADDED, _CHANGED, _REMOVED, *_TRIGGERS):
         op.execute(statement)
