@@ -72,6 +72,7 @@ class SeaweedFSServer(Started):
         )
         wait_for(self._answers, START_SECONDS)
         wait_for(self._has_bucket, START_SECONDS)
+        self._write_first_object()
         return self
 
     def unfinished_uploads(self) -> list[str]:
@@ -97,6 +98,16 @@ class SeaweedFSServer(Started):
             # A kill would leave these in /tmp.
             *(f"-filer.localSocket={self.directory}/filer", f"-s3.localSocket={self.directory}/s3"),
         ]
+
+    def _write_first_object(self) -> None:
+        """Let it make the bucket's volumes now: the first object waits for them, up to seconds."""
+        path = f"/buckets/{BUCKET}/first"
+        with closing(HTTPConnection("127.0.0.1", self._filer, timeout=START_SECONDS)) as connection:
+            for method, content in (("PUT", b"first"), ("DELETE", None)):
+                connection.request(method, path, content)
+                answer = connection.getresponse()
+                answer.read()
+                assert answer.status < 300, (method, answer.status)
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, "SeaweedFS has ended"
