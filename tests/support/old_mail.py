@@ -29,7 +29,8 @@ def store_old_mail(
     first = datetime.now(UTC) - timedelta(days=days_old)
     made = (_addition(segments, first, number, content, endpoints) for number in range(count))
     ids = []
-    with closing(segments), closing(Writer(engine, segments, data_dir / "commit.lock")) as writer:
+    writer = Writer(engine, segments, data_dir / "commit.lock", note_failure=print)
+    with closing(segments), closing(writer):
         while group := list(islice(made, _A_COMMIT)):
             writer.commit(group)
             assert all(each.receipt for each in group)

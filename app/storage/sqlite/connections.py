@@ -28,6 +28,12 @@ class Connections:
         self.probing = self._engine(1)
         self.impatient = self._engine(0.05)
 
+    def note_failure(self, error: BaseException) -> None:
+        """Let the next start make the database anew if it is damaged; `error` is the driver's."""
+        if is_damage(error):
+            with suppress(OSError):
+                note_generation(generation_file(self._data_dir), DAMAGED)
+
     def close(self) -> None:
         """Close all of them."""
         for engine in (self.impatient, self.probing, self.usual):
@@ -39,7 +45,7 @@ class Connections:
         engine = connect(self._data_dir / "gomail.db", busy_timeout_seconds)
         event.listen(engine, "do_connect", self._hold)
         event.listen(engine, "checkout", self._refuse_of_other_directory)
-        event.listen(engine, "handle_error", self._note_damage)
+        event.listen(engine, "handle_error", self._on_error)
         return engine
 
     def _hold(
@@ -54,8 +60,5 @@ class Connections:
         if self._in_use.hold() != entry.info.get("directory"):
             raise DisconnectionError
 
-    def _note_damage(self, context: ExceptionContext) -> None:
-        """Let the next start make the database anew."""
-        if is_damage(context.original_exception):
-            with suppress(OSError):
-                note_generation(generation_file(self._data_dir), DAMAGED)
+    def _on_error(self, context: ExceptionContext) -> None:
+        self.note_failure(context.original_exception)

@@ -81,7 +81,9 @@ class SQLiteTarget:
         self._engine = self._connections.usual
         self._lock_file = data_dir / "commit.lock"
         self._segments = Segments(data_dir / "segments")
-        self._writer = Writer(self._engine, self._segments, self._lock_file)
+        self._writer = Writer(
+            self._engine, self._segments, self._lock_file, self._connections.note_failure
+        )
         self._segments_of_deletions = Segments(data_dir / "segments")
         self._settlements = SettlementWriter(data_dir / SETTLEMENTS)
 

@@ -156,7 +156,9 @@ class Merge:
             ]
             statement = insert_sql(self._connection.dialect, len(rows))
             self._connection.exec_driver_sql(statement, tuple(chain.from_iterable(rows)))
-            make_deliveries(self._connection, zip(numbers, added, strict=True), of_deliveries)
+            make_deliveries(
+                self._connection.exec_driver_sql, zip(numbers, added, strict=True), of_deliveries
+            )
 
     def _ends_of_deletions(self) -> dict[str, tuple[int, int]]:
         """Return of each segment with deletions where the last of them ends, and its number."""

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
@@ -62,7 +63,9 @@ class SQLiteStore:
         self._engine = self._connections.usual
         self._probe = WriteProbe(data_dir / "segments", self._try_writing_rows)
         self._lock_file = data_dir / "commit.lock"
-        self._writer = Writer(self._engine, self._segments, self._lock_file)
+        self._writer = Writer(
+            self._engine, self._segments, self._lock_file, self._connections.note_failure
+        )
         self._checkpoints = Checkpoints(
             self._connections.impatient,
             self._lock_file,
@@ -300,7 +303,7 @@ class SQLiteStore:
 
 
 def _receipt_of(addition: Addition) -> Receipt:
-    if isinstance(addition.error, OSError | SQLAlchemyError):
+    if isinstance(addition.error, OSError | SQLAlchemyError | sqlite3.Error):
         # The whole group shares this exception, so it isn't raised itself.
         raise StorageUnavailable from cause_of(addition.error)
     if addition.error is not None:

@@ -1,7 +1,7 @@
 """Writes and reads the rows of deliveries."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -44,9 +44,14 @@ def count_of(messages: Iterable[Message]) -> int:
 
 
 def make_deliveries(
-    connection: Connection, stored: Iterable[tuple[int, Message]], numbers: Iterable[int]
+    execute: Callable[[str, tuple[str]], object],
+    stored: Iterable[tuple[int, Message]],
+    numbers: Iterable[int],
 ) -> None:
-    """Create the deliveries of messages, given with their numbers; `numbers` are for deliveries."""
+    """Create the deliveries of messages, given with their numbers; `numbers` are for deliveries.
+
+    `execute` is a connection's, SQLAlchemy's or the driver's.
+    """
     new = iter(numbers)
     rows = [
         (next(new), number, endpoint, milliseconds_since_epoch(message.received_at))
@@ -54,7 +59,7 @@ def make_deliveries(
         for endpoint in message.endpoints
     ]
     if rows:
-        connection.exec_driver_sql(_MAKE, (json.dumps(rows),))
+        execute(_MAKE, (json.dumps(rows),))
 
 
 def chosen(connection: Connection, numbers: Sequence[int]) -> Sequence[Row[Any]]:

@@ -238,7 +238,7 @@ def test_times_come_back_in_utc(store: SQLiteStore) -> None:
 def test_a_failed_commit_leaves_nothing(store: SQLiteStore, data_dir: Path, raw: bytes) -> None:
     """Who was told 503 finds no message after the next start either; others stay as they are."""
     kept = add(store, b"kept", "kept")
-    with failing_commits(), pytest.raises(StorageUnavailable):
+    with failing_inserts(data_dir), pytest.raises(StorageUnavailable):
         add(store, raw)
     assert files_with(data_dir, raw) == []
     after = add(store, b"after", "after")
@@ -259,6 +259,20 @@ def test_a_failed_removal_leaves_the_message(store: SQLiteStore, data_dir: Path)
     store.close()
     with closing(start(data_dir)) as started:
         assert stored(started) == {first: b"1", third: b"3"}
+
+
+@contextmanager
+def failing_inserts(data_dir: Path) -> Iterator[None]:
+    """While it lasts, no message gets a row."""
+    with closing(sqlite3.connect(data_dir / "gomail.db", isolation_level=None)) as connection:
+        connection.execute(
+            "CREATE TRIGGER broken AFTER INSERT ON message"
+            " BEGIN SELECT raise(ABORT, 'disk I/O error'); END"
+        )
+        try:
+            yield
+        finally:
+            connection.execute("DROP TRIGGER broken")
 
 
 @contextmanager

@@ -1,10 +1,12 @@
-from collections.abc import Iterator, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Engine, event
 
 from app.state.lock_file import locked
 from app.storage.ids import new_message_id
@@ -16,6 +18,7 @@ from app.storage.segments.segment_reader import Record, SegmentReader
 from app.storage.segments.spooled_body import LARGE_MESSAGE_BYTES, SpooledBody
 from app.storage.sqlite.completion import Completed
 from app.storage.sqlite.database import connect
+from app.storage.sqlite.deliveries.rows import make_deliveries
 from app.storage.sqlite.numbers import microseconds
 from app.storage.sqlite.store import SQLiteStore
 from app.storage.sqlite.writer import Addition, Writer
@@ -40,9 +43,13 @@ def engine(store: SQLiteStore, data_dir: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def writer(engine: Engine, segments: Segments, data_dir: Path) -> Iterator[Writer]:
-    writer = Writer(engine, segments, data_dir / "commit.lock")
+    writer = Writer(engine, segments, data_dir / "commit.lock", ignore)
     yield writer
     writer.close()
+
+
+def ignore(_error: sqlite3.Error) -> None:
+    """Note nothing."""
 
 
 def addition(segments: Segments, raw: bytes, key: str, subject: str = "") -> Addition:
@@ -110,16 +117,24 @@ def test_what_cannot_be_written_is_refused_before(segments: Segments) -> None:
         addition(segments, b"x", "bad", "\ud800")
 
 
-class Broken:
-    """A commit of rows that fails once, in the way that is told."""
+Break = Callable[[BaseException], None]
 
-    def __init__(self, engine: Engine, error: BaseException) -> None:
-        self._errors = [error]
-        event.listen(engine, "commit", self._fail)
 
-    def _fail(self, _connection: Connection) -> None:
-        if self._errors:
-            raise self._errors.pop()
+@pytest.fixture
+def break_next(monkeypatch: pytest.MonkeyPatch) -> Break:
+    """Return a function that lets the next commit fail when its rows are written."""
+
+    def broken(error: BaseException) -> None:
+        errors = [error]
+
+        def fail_once(*given: Any) -> None:
+            if errors:
+                raise errors.pop()
+            make_deliveries(*given)
+
+        monkeypatch.setattr("app.storage.sqlite.writer.make_deliveries", fail_once)
+
+    return broken
 
 
 def add_empty(store: SQLiteStore, key: str) -> str:
@@ -129,7 +144,7 @@ def add_empty(store: SQLiteStore, key: str) -> str:
 
 @pytest.mark.parametrize("size", [5, LARGE])
 def test_a_group_without_rows_leaves_no_records(
-    engine: Engine, writer: Writer, store: SQLiteStore, data_dir: Path, size: int
+    break_next: Break, writer: Writer, store: SQLiteStore, data_dir: Path, size: int
 ) -> None:
     """All of it is taken back, and nothing follows in a file that was shortened."""
     segments = writer._segments
@@ -138,7 +153,7 @@ def test_a_group_without_rows_leaves_no_records(
     [shortened] = (data_dir / "segments").iterdir()
     before = shortened.read_bytes()
 
-    Broken(engine, OSError(5, "broken"))
+    break_next(OSError(5, "broken"))
     group = [addition(segments, raw * size, raw.decode()) for raw in (b"a", b"b")]
     assert commit(writer, [*group, addition(segments, b"a", "a")]) == [None] * 3
     assert {type(each.error) for each in group} == {OSError}
@@ -150,13 +165,37 @@ def test_a_group_without_rows_leaves_no_records(
     assert stored(store) == contents(data_dir) == [b"a" * size, b"kept"]
 
 
+@pytest.mark.parametrize("size", [5, LARGE])
+def test_a_commit_that_sqlite_refuses_stores_nothing(
+    engine: Engine, segments: Segments, store: SQLiteStore, data_dir: Path, size: int
+) -> None:
+    """Its error is the group's, and is noted; the next group is stored by another connection."""
+    refused = ["COMMIT"]
+    noted: list[sqlite3.Error] = []
+
+    def decide(_action: int, operation: str | None, *_: str | None) -> int:
+        return sqlite3.SQLITE_DENY if operation in refused else sqlite3.SQLITE_OK
+
+    event.listen(engine, "connect", lambda driver, _: driver.set_authorizer(decide))
+    with closing(Writer(engine, segments, data_dir / "commit.lock", noted.append)) as writer:
+        group = [addition(segments, raw * size, raw.decode()) for raw in (b"a", b"b")]
+        assert commit(writer, group) == [None] * 2
+        assert [each.error for each in group] == noted * 2
+        assert {type(error) for error in noted} == {sqlite3.DatabaseError}
+        assert contents(data_dir) == []
+        refused.clear()
+        again = addition(segments, b"a" * size, "a")
+        assert commit(writer, [again]) == [first(again)]
+        assert stored(store) == contents(data_dir) == [b"a" * size]
+
+
 def test_repeats_are_known_though_a_group_fails(
-    engine: Engine, writer: Writer, segments: Segments
+    break_next: Break, writer: Writer, segments: Segments
 ) -> None:
     """What is durable is answered with its receipt, whatever breaks afterwards."""
     old = addition(segments, b"old", "old")
     commit(writer, [old])
-    Broken(engine, OSError(5, "broken"))
+    break_next(OSError(5, "broken"))
     group = [addition(segments, b"old", "old"), addition(segments, b"new", "new")]
     assert commit(writer, group) == [again(old), None]
     assert group[0].error is None
@@ -166,7 +205,7 @@ def test_numbers_rise_over_writers_and_clocks(
     engine: Engine, writer: Writer, segments: Segments, store: SQLiteStore, data_dir: Path
 ) -> None:
     """Those of two processes never meet, also if the last was far ahead of the clock."""
-    other = Writer(engine, Segments(data_dir / "segments"), data_dir / "commit.lock")
+    other = Writer(engine, Segments(data_dir / "segments"), data_dir / "commit.lock", ignore)
     far = microseconds() + 10**12
     with closing(other):
         for number, each in enumerate([writer, other, writer, other]):
@@ -209,7 +248,7 @@ def test_a_lock_that_others_keep_fails_the_group_in_time(
     engine: Engine, segments: Segments, data_dir: Path
 ) -> None:
     """Nothing is stored and no byte is left behind; once the lock is free, all is."""
-    writer = Writer(engine, segments, data_dir / "commit.lock", wait_seconds=0.2)
+    writer = Writer(engine, segments, data_dir / "commit.lock", ignore, wait_seconds=0.2)
     with closing(writer):
         kept = addition(segments, b"kept", "kept")
         commit(writer, [kept])
@@ -223,10 +262,10 @@ def test_a_lock_that_others_keep_fails_the_group_in_time(
 
 
 def test_rows_of_an_interrupted_group_are_never_called_stored(
-    engine: Engine, writer: Writer, segments: Segments, store: SQLiteStore
+    break_next: Break, writer: Writer, segments: Segments, store: SQLiteStore
 ) -> None:
     """After any exception before the commit a repeat is new: it isn't found in the remains."""
-    Broken(engine, MemoryError())
+    break_next(MemoryError())
     with pytest.raises(MemoryError):
         commit(writer, [addition(segments, b"x", "key")])
 
@@ -265,7 +304,7 @@ def test_no_completion_takes_what_is_on_its_way(
     for name in ("_write_records", "_store"):
         and_complete(Writer, name)
     segments = Segments(data_dir / "segments", segment_bytes=1)  # every segment is full at once
-    writer = Writer(engine, segments, data_dir / "commit.lock")
+    writer = Writer(engine, segments, data_dir / "commit.lock", ignore)
     for number in range(3):
         [receipt] = commit(writer, [addition(segments, b"x" * size, f"{number}")])
         assert receipt is not None
