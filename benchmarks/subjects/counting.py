@@ -31,6 +31,7 @@ PARTS = (
     ("floor", "view"),
 )
 OTHER = "other"
+FROM, UNTIL = int(os.environ["COUNTED_FROM"]), int(os.environ["COUNTED_UNTIL"])
 
 counts: Counter[tuple[str, str]] = Counter()
 _known: dict[object, str | None] = {}
@@ -74,9 +75,9 @@ def post_request(worker: object, request: object, environ: object, response: obj
     if "post_request" in _found:
         _found["post_request"](worker, request, environ, response)
     _requests += 1
-    if _requests == int(os.environ["COUNTED_FROM"]):
+    if _requests == FROM:
         counts.clear()
-    elif _requests == int(os.environ["COUNTED_UNTIL"]):
+    elif _requests == UNTIL:
         found = [[part, event, number] for (part, event), number in counts.copy().items()]
         file = Path(os.environ["COUNTED_FILE"])
         file.with_suffix(".new").write_text(json.dumps(found), encoding="utf-8")
