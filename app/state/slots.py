@@ -5,17 +5,15 @@ one gets its slot: the requests in flight are gone, the totals stay.
 """
 
 import mmap
-import struct
 import threading
 from dataclasses import dataclass
 
-from app.state.packed import write_packed
-
 SLOTS = 1024  # up to 256 workers are allowed, and a reload doubles them for a moment
 
-# in flight, messages, bytes, last received (ms since 1970), timeouts
-_SLOT = struct.Struct("=qqqqq")
-_DRAINING_OFFSET = SLOTS * _SLOT.size
+# Where each number is in a slot. Times are in ms since 1970.
+_IN_FLIGHT, _MESSAGES, _BYTES, _LAST_RECEIVED, _TIMEOUTS = range(5)
+_NUMBERS = 5
+_DRAINING = SLOTS * _NUMBERS
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,8 @@ class Slots:
     """Created before the fork. Each worker binds itself to the slot that the master assigned."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _DRAINING_OFFSET + 8)
+        # 64 bits at a time, which nobody sees half written.
+        self._numbers = memoryview(mmap.mmap(-1, (_DRAINING + 1) * 8)).cast("q")
         self._lock = threading.Lock()
         self._own = 0
         self._assigned: set[int] = set()
@@ -45,74 +44,62 @@ class Slots:
 
     def release(self, slot: int) -> None:
         """Take back the slot of a worker that has ended."""
-        _, *done = self._read(slot)
-        self._write(slot, 0, *done)
+        self._numbers[slot * _NUMBERS + _IN_FLIGHT] = 0
         self._assigned.discard(slot)
 
     def bind(self, slot: int) -> None:
         """Let this process write to `slot`."""
-        self._own = slot
+        self._own = slot * _NUMBERS
 
     def enter(self) -> bool:
         """Count a request in, unless the server drains; return whether it was counted."""
         # Count first, then look: either the master sees this request, or this sees the drain.
-        self._add(in_flight=1)
-        if self.draining:
-            self._add(in_flight=-1)
+        with self._lock:
+            self._numbers[self._own + _IN_FLIGHT] += 1
+        if self._numbers[_DRAINING]:
+            self.leave()
             return False
         return True
 
     def leave(self) -> None:
         """Count a request out."""
-        self._add(in_flight=-1)
+        with self._lock:
+            self._numbers[self._own + _IN_FLIGHT] -= 1
 
     def count_message(self, size: int, received_at_ms: int) -> None:
         """Note that a message of `size` bytes was stored."""
-        self._add(messages=1, size=size, received_at_ms=received_at_ms)
+        numbers, own = self._numbers, self._own
+        with self._lock:
+            numbers[own + _MESSAGES] += 1
+            numbers[own + _BYTES] += size
+            numbers[own + _LAST_RECEIVED] = max(numbers[own + _LAST_RECEIVED], received_at_ms)
 
     def count_timeout(self) -> None:
         """Note that a client ran out of time before its request was answered."""
-        self._add(timeouts=1)
+        with self._lock:
+            self._numbers[self._own + _TIMEOUTS] += 1
 
     def in_flight(self) -> int:
         """Return how many requests all workers have in flight."""
-        return sum(self._read(slot)[0] for slot in range(SLOTS))
+        return sum(self._of_all(_IN_FLIGHT))
 
     def totals(self) -> Totals:
         """Return the sums over all workers."""
-        _, messages, size, last, timeouts = zip(*map(self._read, range(SLOTS)), strict=True)
-        return Totals(sum(messages), sum(size), max(last), sum(timeouts))
+        return Totals(
+            sum(self._of_all(_MESSAGES)),
+            sum(self._of_all(_BYTES)),
+            max(self._of_all(_LAST_RECEIVED)),
+            sum(self._of_all(_TIMEOUTS)),
+        )
 
     @property
     def draining(self) -> bool:
         """Whether the server refuses new requests."""
-        return self._memory[_DRAINING_OFFSET] != 0
+        return self._numbers[_DRAINING] != 0
 
     def drain(self) -> None:
         """Refuse new requests from now on."""
-        self._memory[_DRAINING_OFFSET] = 1
+        self._numbers[_DRAINING] = 1
 
-    def _add(
-        self,
-        in_flight: int = 0,
-        messages: int = 0,
-        size: int = 0,
-        received_at_ms: int = 0,
-        timeouts: int = 0,
-    ) -> None:
-        with self._lock:
-            old = self._read(self._own)
-            self._write(
-                self._own,
-                old[0] + in_flight,
-                old[1] + messages,
-                old[2] + size,
-                max(old[3], received_at_ms),
-                old[4] + timeouts,
-            )
-
-    def _read(self, slot: int) -> tuple[int, int, int, int, int]:
-        return _SLOT.unpack_from(self._memory, slot * _SLOT.size)
-
-    def _write(self, slot: int, *values: int) -> None:
-        write_packed(self._memory, slot * _SLOT.size, _SLOT, *values)
+    def _of_all(self, number: int) -> list[int]:
+        return self._numbers[number:_DRAINING:_NUMBERS].tolist()
