@@ -7,15 +7,19 @@ The format is the library's, whose MultiProcessCollector adds the files up.
 
 import fcntl
 import os
+import struct
+import threading
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import prometheus_client.values
 from prometheus_client.values import MultiProcessValue
 
 from app.state.slots import SLOTS
 
+_VALUE = struct.Struct("=dd")
 _FILE_BYTES = {"histogram": 1024 * 1024, "counter": 64 * 1024}
 _WORKER_FILE_BYTES = {**_FILE_BYTES, "gauge_livesum": 64 * 1024}
 _DELIVERY_FILE_BYTES = {**_FILE_BYTES, "gauge_mostrecent": 64 * 1024}
@@ -58,7 +62,32 @@ def _keep(directory: Path, slot: int, file_bytes: Mapping[str, int]) -> None:
     for kind, size in file_bytes.items():
         _make(directory / f"{kind}_{slot}.db", size)  # as the library would call it
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)  # it looks there for each new value
-    prometheus_client.values.ValueClass = MultiProcessValue(process_identifier=lambda: slot)
+    prometheus_client.values.ValueClass = _value_class(slot)
+
+
+def _value_class(slot: int) -> type:
+    base: Any = MultiProcessValue(process_identifier=lambda: slot)
+    lock = threading.Lock()
+
+    class Value(base):  # type: ignore[misc]
+        """The library's, without its look for another process before each change.
+
+        A request changes eleven of them, which took 55 of its calls.
+        """
+
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            self._place = self._file._positions[self._key]
+
+        def inc(self, amount: float) -> None:
+            """Add `amount`; what is incremented is never set."""
+            with lock:
+                self._value += amount
+                # With its time, which only gauges have. Not by pack_into, see app.state.packed.
+                place = self._place
+                self._file._m[place : place + 16] = _VALUE.pack(self._value, 0.0)
+
+    return Value
 
 
 def _make(path: Path, size: int) -> None:
