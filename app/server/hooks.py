@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from app import logs
 from app.heaps import share_heaps
 from app.server.configuration import current_settings, shared_state
 from app.server.delivery_process import delivery_process
@@ -88,6 +89,7 @@ def begin_worker(_server: Any, worker: Any) -> None:
     # Without a master nobody would replace or stop the worker, and it would keep the port.
     signal_when_parent_ends(signal.SIGTERM, worker.ppid)
     share_heaps()
+    logs.omit_what_no_line_shows()
     if worker.processor is not None:
         with suppress(OSError):  # not permitted, or no longer available: then it runs anywhere
             os.sched_setaffinity(0, {worker.processor})
