@@ -3,16 +3,16 @@
 A route that declares nothing refuses every token, so none is left open by mistake.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from flask import Request, current_app, request
+from flask import Request
 
 from app.auth import bearer
 from app.auth.tokens import Token, TokenKind
 from app.errors import Forbidden
 from app.web.header_bytes import header_bytes
-from app.web.request_context import RequestContext, current_services
+from app.web.request_context import RequestContext
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -47,7 +47,7 @@ def needs(kind: TokenKind, authenticate: Authenticate | None = None) -> Callable
 
     def declare(view: View) -> View:
         setattr(view, _KIND, kind)
-        setattr(view, _AUTHENTICATE, authenticate or _authorized)
+        setattr(view, _AUTHENTICATE, authenticate)
         return view
 
     return declare
@@ -59,36 +59,36 @@ def page(view: View) -> View:
     return view
 
 
-def is_public(endpoint: str) -> bool:
-    """Return whether the view of `endpoint` is public."""
-    return getattr(current_app.view_functions[endpoint], _PUBLIC, False)
+def is_public(view: Callable[..., Any]) -> bool:
+    """Return whether `view` is public."""
+    return getattr(view, _PUBLIC, False)
 
 
-def needed_kind(endpoint: str) -> TokenKind | None:
-    """Return the kind of token that the view of `endpoint` needs, None if it declares none."""
-    return getattr(current_app.view_functions[endpoint], _KIND, None)
+def needed_kind(view: Callable[..., Any]) -> TokenKind | None:
+    """Return the kind of token that `view` needs, None if it declares none."""
+    return getattr(view, _KIND, None)
 
 
-def is_page(endpoint: str) -> bool:
-    """Return whether people read the answers of the view of `endpoint`."""
-    return getattr(current_app.view_functions[endpoint], _PAGE, False)
+def is_page(view: Callable[..., Any]) -> bool:
+    """Return whether people read the answers of `view`."""
+    return getattr(view, _PAGE, False)
 
 
-def require_token(context: RequestContext, current: Request) -> None:
-    """Require a token for every route that isn't public, for every method.
+def require_token(
+    context: RequestContext, request: Request, view: Callable[..., Any], tokens: Sequence[Token]
+) -> None:
+    """Require one of `tokens` for every view that isn't public, for every method.
 
     Raises Unauthorized, Forbidden.
     """
-    # Without a route there is nothing to protect: 404 or 405 follows.
-    if current.url_rule is None or context.is_public:
+    if context.is_public:
         return
-    view = current_app.view_functions[current.url_rule.endpoint]
-    authenticate: Authenticate = getattr(view, _AUTHENTICATE, _authorized)
-    token = context.token = authenticate()
+    authenticate: Authenticate | None = getattr(view, _AUTHENTICATE, None)
+    if authenticate is None:
+        authorization = header_bytes(request.environ, "HTTP_AUTHORIZATION")
+        token: Token | None = bearer.authenticate(authorization, tokens)
+    else:
+        token = authenticate()
+    context.token = token
     if token is not None and token.kind is not context.needed_kind:
         raise Forbidden(_REFUSALS[token.kind])
-
-
-def _authorized() -> Token:
-    authorization = header_bytes(request.environ, "HTTP_AUTHORIZATION")
-    return bearer.authenticate(authorization, current_services().tokens)

@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Request, Response
 
 from app.auth.tokens import TokenKind
 from app.errors import UnsupportedMediaType
@@ -14,8 +14,13 @@ from app.intake.receive import BodyKind, Received, Upload
 from app.storage.ids import milliseconds_since_epoch
 from app.storage.message import SMTPClient
 from app.web.access import needs
-from app.web.header_bytes import header_bytes
-from app.web.request_context import current_request, current_services
+from app.web.plain_answer import PlainAnswer
+from app.web.request_context import (
+    RequestContext,
+    current_request,
+    current_services,
+    flask_request,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -66,9 +71,9 @@ def inbound() -> Response:
     - 503 `shutting_down` while the server drains
     - 503 `storage_unavailable` when nothing can be stored at the moment
     """
-    services, context = current_services(), current_request()
-    context.partial = partial_message(request.environ)
-    upload = _upload(request.environ, context.partial, request.mimetype)
+    services, context, request = current_services(), current_request(), flask_request()
+    context.partial = partial = partial_message(request.environ)
+    upload = _upload(request, context, partial)
     received = context.received = services.receiver.receive(upload)
     if not received.receipt.duplicate:
         stored_at_ms = milliseconds_since_epoch(received.receipt.stored_at)
@@ -76,24 +81,34 @@ def inbound() -> Response:
     return _answer(received, services.clock(), context.request_id)
 
 
-def _upload(environ: "WSGIEnvironment", partial: PartialMessage, mimetype: str) -> Upload:
+def _upload(request: Request, context: RequestContext, partial: PartialMessage) -> Upload:
+    environ = request.environ
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("Content-Encoding is not supported: send the bytes as they are.")
     transfer_encoding = environ.get("HTTP_TRANSFER_ENCODING")
     if transfer_encoding is not None and transfer_encoding.strip().lower() != "chunked":
         raise UnsupportedMediaType("The only supported Transfer-Encoding is chunked.")
-    kind = _KIND_OF_TYPE.get(mimetype)
-    if kind is None:
-        raise UnsupportedMediaType(_ADVICE.get(mimetype, _SUPPORTED).format(mimetype))
+    kind = _KIND_OF_TYPE.get(environ.get("CONTENT_TYPE", "")) or _kind_of(request.mimetype)
     return Upload(
         # Gunicorn's own stream: it ends where the body ends, and reports a truncated chunked body.
         stream=environ["wsgi.input"],
-        content_length=(request.content_length or 0) if transfer_encoding is None else None,
+        content_length=_content_length(environ) if transfer_encoding is None else None,
         kind=kind,
         partial=partial,
         idempotency_key=_header(environ, "HTTP_IDEMPOTENCY_KEY", _AS_SURROGATES) or None,
-        is_late=current_request().is_late,
+        is_late=context.is_late,
     )
+
+
+def _content_length(environ: "WSGIEnvironment") -> int:
+    return int(environ.get("CONTENT_LENGTH") or 0)  # Gunicorn has refused all but digits
+
+
+def _kind_of(mimetype: str) -> BodyKind:
+    kind = _KIND_OF_TYPE.get(mimetype)
+    if kind is None:
+        raise UnsupportedMediaType(_ADVICE.get(mimetype, _SUPPORTED).format(mimetype))
+    return kind
 
 
 def partial_message(environ: "WSGIEnvironment") -> PartialMessage:
@@ -116,9 +131,9 @@ def _envelope(environ: "WSGIEnvironment") -> PartialEnvelope:
 
 
 def _header(environ: "WSGIEnvironment", name: str, errors: str = _AS_BACKSLASHES) -> str | None:
-    value = header_bytes(environ, name)
-    # Internationalized addresses are sent in UTF-8 (RFC 6531).
-    return None if value is None else value.decode("utf-8", errors)
+    value: str | None = environ.get(name)
+    # Internationalized addresses are sent in UTF-8 (RFC 6531), which WSGI decodes otherwise.
+    return None if value is None else value.encode("latin-1").decode("utf-8", errors)
 
 
 def _answer(received: Received, timestamp: datetime, request_id: str) -> Response:
@@ -131,4 +146,4 @@ def _answer(received: Received, timestamp: datetime, request_id: str) -> Respons
         "request_id": request_id,
         "duplicate": received.receipt.duplicate,
     }
-    return Response(json.dumps(answer), content_type="application/json")
+    return PlainAnswer(json.dumps(answer), content_type="application/json")

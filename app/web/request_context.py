@@ -6,7 +6,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from flask import current_app
+from flask import Request, current_app
+from flask.globals import request_ctx
 
 from app.auth.tokens import Token, TokenKind
 from app.errors import FieldFault
@@ -83,6 +84,11 @@ def current_request() -> RequestContext:
     if context is None:
         raise LookupError("This thread handles no request.")
     return context
+
+
+def flask_request() -> Request:
+    """Return Flask's request itself: each look at an attribute of `flask.request` finds it anew."""
+    return request_ctx.request
 
 
 def current_services() -> Services:

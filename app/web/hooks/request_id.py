@@ -2,6 +2,8 @@
 
 import random
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from flask import Request, Response
 
@@ -14,16 +16,20 @@ from app.web.request_context import RequestContext, current_request
 _SANE_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 
 
-def begin(request: Request) -> RequestContext:
-    """Return the request's context, which knows its route and its id."""
+def begin(request: Request, views: Mapping[str, Callable[..., Any]]) -> RequestContext:
+    """Return the request's context, which knows its route and its id.
+
+    `views` are those of the application, by the names of their endpoints.
+    """
     if not request_context.is_set():
         request_context.set_current(RequestContext())
     context = current_request()
     route = matched_route(request)
     if route is not None:
-        context.rule, context.is_public = route.rule, is_public(route.endpoint)
-        context.needed_kind = needed_kind(route.endpoint)
-        context.is_page = is_page(route.endpoint)
+        view = views[route.endpoint]
+        context.rule, context.is_public = route.rule, is_public(view)
+        context.needed_kind = needed_kind(view)
+        context.is_page = is_page(view)
     context.request_id = _request_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
     logs.request_id.set(context.request_id)
     return context
