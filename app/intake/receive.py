@@ -6,12 +6,10 @@ HTTP comes before it (app.web.inbound), durable storage after it (app.storage).
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from itertools import chain
-from queue import SimpleQueue
 
 from app.byte_budget import ByteBudget
 from app.errors import MessageTooLarge
@@ -22,6 +20,7 @@ from app.intake.partial_message import PartialMessage
 from app.intake.policy import check_policy
 from app.intake.read import CHUNK_BYTES, Stream, read_chunks
 from app.intake.submission import Composed, from_json, refuse_joined_lines
+from app.intake.turns import Turns
 from app.mime.head import BOM
 from app.settings.model import Mail
 from app.storage.body import Body
@@ -95,32 +94,31 @@ class Receiver:
         self._clock = clock
         self._endpoints_for = endpoints_for
         self._json_budget = ByteBudget(JSON_AT_ONCE_BYTES)
-        self._free_turns: SimpleQueue[None] = SimpleQueue()  # threading.Semaphore is slow
-        for _ in range(at_once):
-            self._free_turns.put(None)
+        self._turns = Turns(at_once)
 
     def receive(self, upload: Upload) -> Received:
         """Receive one message; raises an error of app.errors, and then nothing was stored."""
-        with ExitStack() as bodies:
-            body = self._new_body(bodies)
+        with self._store.new_body() as body:
             is_json = self._read(upload, body)
             upload.partial.size = body.size
             arrived_at = time.perf_counter()
-            composed = None
-            if is_json:
-                composed, body = self._decode(upload, body, self._new_body(bodies))
-            with self._turn():
-                message = self._check(upload, body, composed)
-            size = body.size
-            receipt = self._store.add(message, body)
+            if not is_json:
+                return self._take(upload, body, None, arrived_at)
+            with self._store.new_body() as decoded:
+                composed = self._decode(upload, body, decoded)
+                return self._take(upload, decoded, composed, arrived_at)
+
+    def _take(
+        self, upload: Upload, body: Body, composed: Composed | None, arrived_at: float
+    ) -> Received:
+        """Check and store the raw message in `body`."""
+        with self._turns:
+            message = self._check(upload, body, composed)
+        size = body.size
+        receipt = self._store.add(message, body)
         seconds = time.perf_counter() - arrived_at
         is_unrouted = self._endpoints_for is not None and not message.endpoints
         return Received(receipt, message.envelope, size, seconds, is_unrouted)
-
-    def _new_body(self, bodies: ExitStack) -> Body:
-        body = self._store.new_body()
-        bodies.callback(body.discard)
-        return body
 
     def _read(self, upload: Upload, body: Body) -> bool:
         """Read a raw message, or JSON, into `body`; return whether it is JSON."""
@@ -140,16 +138,16 @@ class Receiver:
             refuse_joined_lines(body.head)
         return False
 
-    def _decode(self, upload: Upload, json: Body, body: Body) -> tuple[Composed | None, Body]:
-        """Turn `json` into a raw message in `body`; return that, and what identifies it."""
+    def _decode(self, upload: Upload, json: Body, body: Body) -> Composed | None:
+        """Turn `json` into a raw message in `body`; return what identifies it."""
         # While it waits for its turn, a large body is on disk: so memory is bounded, whatever
         # clients send at the same time.
-        with self._json_budget.taken(json.size), self._turn():
+        with self._json_budget.taken(json.size), self._turns:
             hostname, now = self._settings.hostname, self._clock()
             raw, composed = from_json(json.content(), upload.partial, hostname, now)
             json.discard()
             self._fill(body, [raw])
-        return composed, body
+        return composed
 
     def _fill(self, body: Body, chunks: Iterable[bytes]) -> None:
         for chunk in chunks:
@@ -173,14 +171,6 @@ class Receiver:
         message_id, subject = new_message_id(received_at), head.subject
         endpoints = self._endpoints_for(envelope.recipient) if self._endpoints_for else ()
         return Message(message_id, received_at, envelope, subject, key, endpoints)
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        self._free_turns.get()
-        try:
-            yield
-        finally:
-            self._free_turns.put(None)
 
 
 def _beginning(chunks: Iterator[bytes]) -> bytes:

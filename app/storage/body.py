@@ -1,12 +1,13 @@
 """The bytes of one message while they arrive."""
 
 import hashlib
+from typing import Self
 
 HEAD_BYTES = 256 * 1024
 
 
 class Body:
-    """Collects the chunks of a message in memory.
+    """Collects the chunks of a message in memory; a context manager, which discards it at its end.
 
     `size` is in bytes; `head` holds the first HEAD_BYTES. Not thread-safe. A store may keep the
     chunks elsewhere: MessageStore.new_body returns its own kind of body.
@@ -17,6 +18,12 @@ class Body:
         self.head = b""
         self.chunks: list[bytes] = []
         self._hash = hashlib.sha256()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
 
     def write(self, chunk: bytes) -> None:
         """Append `chunk`; raises StorageUnavailable when it can't be stored."""

@@ -6,7 +6,6 @@ once is left to the main loop, up to MOST_UNSENT_BYTES.
 """
 
 import socket
-from contextlib import suppress
 from typing import Any
 
 MOST_UNSENT_BYTES = 256 * 1024
@@ -42,6 +41,9 @@ class AnsweringSocket(socket.socket):
 
     def send_more(self) -> None:
         """Send what the client takes now; raises OSError."""
-        with suppress(BlockingIOError):
-            while self.unsent:
-                self.unsent = self.unsent[self.send(self.unsent, socket.MSG_DONTWAIT) :]
+        while self.unsent:
+            try:
+                sent = self.send(self.unsent, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            self.unsent = self.unsent[sent:]

@@ -2,7 +2,6 @@
 
 import select
 import time
-from contextlib import suppress
 from socket import MSG_DONTWAIT, socket
 from typing import Any
 
@@ -59,9 +58,11 @@ class Connection(TConn):
         if buffered:
             self.arrival.add(buffered)
         until = self.began + milliseconds / 1000
-        with suppress(BlockingIOError):
-            while milliseconds and self._is_worth_waiting() and self._has_more(until):
+        while milliseconds and self._is_worth_waiting() and self._has_more(until):
+            try:
                 self.receive()
+            except BlockingIOError:
+                return
 
     def _is_worth_waiting(self) -> bool:
         arrival = self.arrival
