@@ -62,7 +62,8 @@ class Checkpoints:
 
     def note_commit(self) -> None:
         """Let a checkpoint follow soon; called by one thread at a time."""
-        self._something_committed.set()
+        if not self._something_committed.is_set():
+            self._something_committed.set()
         if self._thread is None or not self._thread.is_alive():
             thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
             try:

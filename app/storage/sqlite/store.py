@@ -99,8 +99,8 @@ class SQLiteStore:
         spooled = cast(SpooledBody, body)  # from new_body
         try:
             addition = Addition(message, spooled)
-            with failures_as_unavailable():
-                if spooled.segment is not None:
+            if spooled.segment is not None:
+                with failures_as_unavailable():
                     spooled.segment.sync()
             self._group.add(addition)
             return _receipt_of(addition)

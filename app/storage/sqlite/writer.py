@@ -106,28 +106,30 @@ class Writer:
 
     def _commit(self, additions: Sequence[Addition]) -> None:
         connection = self._connect()
+        driver = cast(sqlite3.Connection, connection.connection.dbapi_connection)
         with self._lock.held():
             self._refuse_lost_directory()
-            known = self._first_receipts(_driver(connection), additions)
+            known = self._first_receipts(driver, additions)
             firsts: dict[str, Addition] = {}
             for addition in additions:
                 addition.receipt = known.get(addition.key)
                 if addition.receipt is None:
                     firsts.setdefault(addition.key, addition)
             if firsts:
-                self._store(connection, list(firsts.values()))
+                self._store(connection, driver, list(firsts.values()))
         for addition in additions:
             if addition.receipt is None:  # a repeat in one group
                 first = firsts[addition.key].receipt
                 addition.receipt = first and replace(first, duplicate=True)
 
-    def _store(self, connection: Connection, additions: Sequence[Addition]) -> None:
+    def _store(
+        self, connection: Connection, driver: sqlite3.Connection, additions: Sequence[Addition]
+    ) -> None:
         stored = [addition.message for addition in additions]
         count = len(stored) + count_of(stored)
         new_numbers = next_numbers(self._lock, connection, count)
         numbers, of_deliveries = new_numbers[: len(stored)], new_numbers[len(stored) :]
         places = self._write_records(additions, numbers)
-        driver = _driver(connection)
         try:
             self._insert_rows(driver, additions, places, numbers)
             make_deliveries(driver.execute, zip(numbers, stored, strict=True), of_deliveries)
@@ -184,7 +186,7 @@ class Writer:
     def _first_receipts(
         self, driver: sqlite3.Connection, additions: Sequence[Addition]
     ) -> dict[str, Receipt]:
-        keys = tuple(addition.key for addition in additions)
+        keys = tuple([addition.key for addition in additions])
         # All rows are fetched, and nothing was begun: no snapshot stays that is soon an old one.
         rows = driver.execute(_first_sql(self._engine.dialect, len(keys)), keys + keys).fetchall()
         return {
@@ -211,10 +213,6 @@ class Writer:
                 self._connection.invalidate()
         self.close()
         self._engine.dispose()
-
-
-def _driver(connection: Connection) -> sqlite3.Connection:
-    return cast(sqlite3.Connection, connection.connection.dbapi_connection)
 
 
 @cache
