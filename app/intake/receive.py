@@ -6,10 +6,10 @@ HTTP comes before it (app.web.inbound), durable storage after it (app.storage).
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from itertools import chain
+from typing import NamedTuple
 
 from app.byte_budget import ByteBudget
 from app.errors import MessageTooLarge
@@ -41,8 +41,7 @@ class BodyKind(Enum):
     UNDECLARED = "undeclared"
 
 
-@dataclass(frozen=True)
-class Upload:
+class Upload(NamedTuple):
     """One request, reduced to what receiving a message needs.
 
     `content_length` is in bytes, None for a chunked body. `partial` is what the request's head says
@@ -58,8 +57,7 @@ class Upload:
     is_late: Callable[[], bool] = lambda: False
 
 
-@dataclass(frozen=True)
-class Received:
+class Received(NamedTuple):
     """The result of an upload; `processing_seconds` counts from its last byte.
 
     `is_unrouted` is true if endpoints are configured and the message matches none of them.

@@ -10,9 +10,9 @@ address that is known. Another header is never read instead: the client may have
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import NamedTuple
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -24,8 +24,7 @@ _IPV6_PREFIX_BITS = 64
 _PORT = re.compile(r"\[([^\]]*:[^\]]*)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 
 
-@dataclass(frozen=True)
-class Claims:
+class Claims(NamedTuple):
     """What the headers of a request say about its client; None for a header that is absent."""
 
     original_client_address: str | None = None

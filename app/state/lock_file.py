@@ -17,7 +17,7 @@ class LockFile:
 
     def __init__(self, path: Path, wait_seconds: float | None = None) -> None:
         """`wait_seconds` is how long to wait for others, None for as long as it takes."""
-        self._path = path
+        self._path = os.fspath(path)
         self._wait_seconds = wait_seconds
         self._opened: tuple[int, os.stat_result] | None = None
 
@@ -68,7 +68,7 @@ class LockFile:
         Removed files stay open: messages would be written to them, and no start would find those.
         """
         _, opened = self._open()
-        if not os.path.samestat(self._path.stat(), opened):
+        if not os.path.samestat(os.stat(self._path), opened):  # noqa: PTH116 -- for each message
             raise OSError(errno.ESTALE, "the data directory has been replaced")
 
     def close(self) -> None:

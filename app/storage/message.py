@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,7 @@ class Message:
     endpoints: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(NamedTuple):
     """The promise that these bytes survive a power cut from now on.
 
     For a duplicate, `message_id` and `stored_at` are those of the first arrival.

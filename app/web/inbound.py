@@ -1,7 +1,7 @@
 """POST /mail/inbound: where messages come in."""
 
-import json
 from datetime import datetime
+from json import JSONEncoder
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Request, Response
@@ -38,6 +38,8 @@ _KIND_OF_TYPE = {
     "": BodyKind.UNDECLARED,
 }
 
+
+_encode = JSONEncoder().encode
 
 _SUPPORTED = "The type {} is not supported: send message/rfc822 or application/json."
 _ADVICE = {
@@ -146,4 +148,4 @@ def _answer(received: Received, timestamp: datetime, request_id: str) -> Respons
         "request_id": request_id,
         "duplicate": received.receipt.duplicate,
     }
-    return PlainAnswer(json.dumps(answer), content_type="application/json")
+    return PlainAnswer(_encode(answer), content_type="application/json")

@@ -1,7 +1,6 @@
 """Stores messages: small ones a group at a time, each large one in a transaction of its own."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -34,7 +33,7 @@ class Writer:
         for addition in additions:
             addition.receipt = receipts[addition.key]
             # What comes again in the same group is a repeat.
-            receipts[addition.key] = replace(addition.receipt, duplicate=True)
+            receipts[addition.key] = addition.receipt._replace(duplicate=True)
 
     def store_large(self, addition: Addition) -> Receipt:
         """Store a message that is too large for a group; raises as `commit` sets errors.

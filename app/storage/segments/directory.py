@@ -9,8 +9,8 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from app.state.small_files import sync_directory
 from app.storage.segments.erasure import erase
@@ -23,8 +23,7 @@ LEGACY = re.compile(r"[0-9a-f]{32}\.segment")
 NAME = re.compile(r"[0-9a-f]{32}\.records")
 
 
-@dataclass(frozen=True)
-class NewRecord:
+class NewRecord(NamedTuple):
     """A record to be appended; its content is `chunks`."""
 
     kind: int
@@ -38,8 +37,7 @@ class NewRecord:
         return sum(map(len, self.chunks))
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a record is: it begins at `record_start`, its content is `content`."""
 
     record_start: int

@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.storage.ids import milliseconds_since_epoch, moment_of
 from app.storage.message import Envelope, Message, SMTPClient
@@ -36,8 +36,7 @@ _OUTSIDE = rb'[^"}\x00-\x1f]*'
 _BROKEN_OFF = re.compile(rb'(?:\{%b(?:%b"%b)*(?:%b\\?)?)?' % (_OUTSIDE, _STRING, _OUTSIDE, _STRING))
 
 
-@dataclass(frozen=True)
-class MessageRecord:
+class MessageRecord(NamedTuple):
     """A message as its record has it; `number` is the order of arrival when it was written."""
 
     number: int

@@ -4,9 +4,9 @@ import fcntl
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 from app.state.small_files import sync_directory
@@ -16,8 +16,7 @@ SUFFIX = ".records"
 _MOST_BUFFERS_A_WRITE = 512  # well below IOV_MAX, 1024 on Linux
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """Where the bytes of one message are: `length` bytes at `offset` in the file `segment`."""
 
     segment: str
@@ -79,6 +78,14 @@ class SegmentFile:
         """Drop what was appended after the first `size` bytes; raises OSError."""
         os.ftruncate(self._descriptor, size)
         self.size = size
+
+    def forget_pages(self) -> None:
+        """Let the kernel use the memory that keeps the file's synced bytes for other files.
+
+        It is used again for the next large message, while it is still in the processor's caches.
+        """
+        with suppress(OSError):
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
         """Close the file and release its lock."""

@@ -34,10 +34,14 @@ class SpooledBody(Body):
     def discard(self) -> None:
         """Drop the bytes, and their segment unless it is stored; may be called twice."""
         super().discard()
-        if self.segment is not None:
-            end = self.segment.close if self.is_stored else self.segment.discard
-            end()
-            self.segment = None
+        segment, self.segment = self.segment, None
+        if segment is None:
+            return
+        if self.is_stored:
+            segment.forget_pages()
+            segment.close()
+        else:
+            segment.discard()
 
     def _keep(self, chunk: bytes) -> None:
         if self.segment is None:

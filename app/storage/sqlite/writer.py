@@ -9,7 +9,7 @@ same key only one is ever acknowledged.
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -42,10 +42,12 @@ class Addition:
     body: SpooledBody
     receipt: Receipt | None = None
     error: Exception | None = None
+    sha256: bytes = field(init=False)
     description: bytes = field(init=False)
 
     def __post_init__(self) -> None:
-        self.description = description_of(self.message, self.body.sha256())
+        self.sha256 = self.body.sha256()
+        self.description = description_of(self.message, self.sha256)
 
     @property
     def key(self) -> str:
@@ -120,7 +122,7 @@ class Writer:
         for addition in additions:
             if addition.receipt is None:  # a repeat in one group
                 first = firsts[addition.key].receipt
-                addition.receipt = first and replace(first, duplicate=True)
+                addition.receipt = first and first._replace(duplicate=True)
 
     def _store(
         self, connection: Connection, driver: sqlite3.Connection, additions: Sequence[Addition]
@@ -166,7 +168,7 @@ class Writer:
     ) -> None:
         rows = [
             values_of(
-                MessageRecord(number, each.message, each.body.size, each.body.sha256()),
+                MessageRecord(number, each.message, each.body.size, each.sha256),
                 place,
                 number,
             )
