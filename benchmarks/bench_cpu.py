@@ -1,132 +1,119 @@
-"""How many calls a request makes, by part: `python benchmarks/bench_cpu.py`.
+"""How much work a request and a delivery are: `python benchmarks/bench_cpu.py`.
 
-A count, not a time, so that two runs agree whatever else the machine does. A is the floor, a Flask
-view that reads the body and answers; C is GoMail with everything on. Each has one worker, and gets
-one message of 4 KiB after another on one connection.
+Counts the calls of functions, since two runs then agree whatever else the machine does; and
+measures the CPU time. A is the floor, a Flask view that reads the body and answers; C is GoMail
+with everything on.
 """
 
 import argparse
-import http.client
-import json
 import re
+import statistics
 import sys
-import time
-from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Iterable
 
-from subject import CHECKOUT, HERE, TOKEN, Subject, subjects
+from counted_calls import calls, table
+from cpu_operations import Operation, incoming, outgoing
+from subject import CHECKOUT, process_cpu_seconds
 
-WARM_UP, COUNTED = 200, 1000
+ROUNDS, A_ROUND = 5, 1000
 ALLOWED_RISE = 1.03
-WRITE_SECONDS = 10
 PAGE = CHECKOUT / "docs" / "benchmarks.md"
-KNOWN = re.compile(r"^\| all \| \d+ \+ \d+ \| (\d+) \+ \d+ \|$", re.MULTILINE)
-SECTION = re.compile(r"^## Calls a request\n.*?(?=^## )", re.MULTILINE | re.DOTALL)
-TABLE_HEAD = """\
+SECTIONS = re.compile(r"^## Calls a request\n.*?(?=^## \d)", re.MULTILINE | re.DOTALL)
+TOTALS = re.compile(r"^\| all \|.*", re.MULTILINE)
+INCOMING = """\
 ## Calls a request
 
 How many functions a request of 4 KiB calls, Python + C, by part; the same in every run on one
 version of Python. `make bench-cpu` shows it.
 
-| part | A floor | C GoMail |
-|---|---|---|
 """
-HEAD = b"From: ann@example.org\r\nTo: bob@example.com\r\nSubject: Hello\r\n\r\n"
-RAW = HEAD.ljust(4096, b"x")
-KINDS = ("call", "c_call")
+OUTGOING = """
+## Calls of reads and deliveries
 
-Calls = Mapping[str, Mapping[str, float]]
+The same for reading a message of 4 KiB, for a page of 50 such messages, and for a delivery, of
+which one is under way at a time, to an endpoint that answers at once.
+
+"""
+TIMES = f"""
+## CPU time
+
+Of the process that does it, user and system, for one at a time: the median of {ROUNDS} rounds of
+{A_ROUND} and, in parentheses, the smallest and the largest. Unlike the calls, it depends on the
+machine.
+
+| | CPU ms |
+|---|---|
+"""
 
 
 def main() -> int:
     """Print the figures; with --check, return 1 if there are more calls than the page says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help=f"compare with {PAGE.name}")
-    parser.add_argument("--write", action="store_true", help=f"write them to {PAGE.name}")
+    parser.add_argument("--check", action="store_true", help=f"compare calls with {PAGE.name}")
+    parser.add_argument("--write", action="store_true", help=f"write all to {PAGE.name}")
     options = parser.parse_args()
-    found = section()
+    found = calls_section() if options.check else sections()
     print(found)
     page = PAGE.read_text(encoding="utf-8")
     if options.write:
-        PAGE.write_text(SECTION.sub(lambda _: found, page), encoding="utf-8")
+        PAGE.write_text(SECTIONS.sub(lambda _: f"{found}\n", page), encoding="utf-8")
     return is_more(found, page) if options.check else 0
 
 
-def section() -> str:
-    """Return the section of docs/benchmarks.md about calls, measured now."""
-    floor, _, gomail = subjects()
-    a, c = calls(counted(floor)), calls(counted(gomail))
-    parts = sorted(c, key=lambda each: -sum(c[each].values()))
-    rows = [f"| {part} | {shown(a[part])} | {shown(c[part])} |\n" for part in parts]
-    return "".join([TABLE_HEAD, *rows, f"| all | {shown(total(a))} | {shown(total(c))} |\n\n"])
+def sections() -> str:
+    """Return the sections of docs/benchmarks.md about calls and CPU time, measured now."""
+    return calls_section() + times_section()
 
 
-def counted(subject: Subject) -> Subject:
-    """Return a subject with one worker and thread that counts its calls."""
-    command = [re.sub(r"^[28]$", "1", part) for part in subject.command]
-    environment = {
-        "COUNTED_FROM": str(WARM_UP),
-        "COUNTED_UNTIL": str(WARM_UP + COUNTED),
-        "COUNTED_FILE": "{BENCHMARK_DIRECTORY}/calls.json",
-    }
-    counting = str(HERE / "subjects" / "counting.py")
-    if "--config" in command:
-        at = command.index("--config") + 1
-        environment |= {"COUNTED_CONFIG": command[at], "MAIL_WORKERS": "1", "MAIL_THREADS": "1"}
-        command[at] = counting
-    else:
-        command = [*command[:-1], "--config", counting, command[-1]]
-    return replace(subject, command=command, environment=subject.environment | environment)
+def calls_section() -> str:
+    """Return the sections about calls."""
+    with outgoing() as others:
+        return INCOMING + calls_table(incoming()) + OUTGOING + calls_table(others)
 
 
-def calls(subject: Subject) -> Calls:
-    """Return how often each part is called in a request."""
-    with subject as running:
-        send(running.port)
-        file = running.directory / "calls.json"
-        until = time.monotonic() + WRITE_SECONDS  # it is written after the last answer
-        while not file.exists():
-            if time.monotonic() > until:
-                raise SystemExit(f"{subject.name} has counted nothing")
-            time.sleep(0.01)
-        found: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(KINDS, 0.0))
-        for part, kind, number in json.loads(file.read_text(encoding="utf-8")):
-            found[part][kind] = number / COUNTED
+def calls_table(operations: Iterable[Operation]) -> str:
+    return table({each.name: calls(each) for each in operations})
+
+
+def times_section() -> str:
+    """Return the section about CPU time."""
+    with outgoing() as others:
+        names = [f"`POST /mail/inbound`, {each.name}" for each in incoming()]
+        names += [each.name for each in others]
+        rows = [milliseconds(each) for each in (*incoming(), *others)]
+    return TIMES + "".join(
+        f"| {name} | {statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f}) |\n"
+        for name, each in zip(names, rows, strict=True)
+    )
+
+
+def milliseconds(operation: Operation) -> list[float]:
+    """Return the CPU time of one operation, in each round."""
+    with operation.subject as running:
+        operation.carry_out(running, A_ROUND)
+        pid, found = operation.process(running), []
+        for _ in range(ROUNDS):
+            before = process_cpu_seconds(pid)
+            number = operation.carry_out(running, A_ROUND)
+            found.append((process_cpu_seconds(pid) - before) / number * 1000)
         return found
 
 
-def send(port: int) -> None:
-    """Send the messages; ends the program unless each one is taken."""
-    fixed = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "message/rfc822"}
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
-        for number in range(WARM_UP + COUNTED):
-            headers = fixed | {"Idempotency-Key": f"message-{number:05}"}
-            connection.request("POST", "/mail/inbound", RAW, headers)
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status != 200:
-                raise SystemExit(f"{answer.status} answered: the figures are worthless.")
-
-
-def total(found: Calls) -> Mapping[str, float]:
-    return {kind: sum(each[kind] for each in found.values()) for kind in KINDS}
-
-
-def shown(calls: Mapping[str, float]) -> str:
-    return " + ".join(f"{calls[kind]:.0f}" for kind in KINDS)
-
-
 def is_more(found: str, page: str) -> int:
-    """Return 1, and say so, if GoMail makes more calls in Python than `page` says."""
-    known, now = KNOWN.search(page), KNOWN.search(found)
-    if not known or not now:
-        raise SystemExit(f"{PAGE.name} doesn't say how many calls a request makes")
-    if int(now[1]) <= int(known[1]) * ALLOWED_RISE:
-        return 0
-    print(f"That is more than 3 % over the {known[1]} of {PAGE.name}", file=sys.stderr)
-    return 1
+    """Return 1, and say so, if anything makes more calls in Python than `page` says."""
+    known, now = python_calls(page), python_calls(found)
+    if len(known) != len(now):
+        raise SystemExit(f"{PAGE.name} doesn't say how many calls each of them makes")
+    for before, after in zip(known, now, strict=True):
+        if after > before * ALLOWED_RISE:
+            print(f"{after} is more than 3 % over the {before} of {PAGE.name}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def python_calls(text: str) -> list[int]:
+    """Return how many calls in Python each operation makes."""
+    return [int(number) for row in TOTALS.findall(text) for number in re.findall(r"(\d+) \+", row)]
 
 
 if __name__ == "__main__":

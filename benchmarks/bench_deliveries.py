@@ -4,26 +4,22 @@ Measures the rate of incoming mail with and without an endpoint, whether a backl
 time of a delivery, and the requests to an endpoint after an outage. All parts share the machine.
 """
 
-import http.client
-import json
 import shutil
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from bench_delivery import SIZES, run
+from endpoint import figures_of, requests_to, sink
 from filled_store import fill
-from subject import HERE, TOKEN, Subject, free_port, process_cpu_seconds, subjects
+from subject import TOKEN, Subject, free_port, process_cpu_seconds, subjects
 
 from app.storage.delivery import State
 from app.storage.sqlite.store import SQLiteStore
@@ -112,26 +108,6 @@ def gomail(port: int | None = None, data_dir: Path | None = None) -> Subject:
     return replace(subject, environment=subject.environment | given)
 
 
-@contextmanager
-def sink(port: int, milliseconds: int) -> Iterator[None]:
-    """Run an endpoint that answers after `milliseconds`."""
-    command = [sys.executable, str(HERE / "sink.py"), str(port), str(milliseconds)]
-    with subprocess.Popen(command) as process:
-        try:
-            wait_for_port(port)
-            yield
-        finally:
-            process.terminate()
-
-
-def wait_for_port(port: int) -> None:
-    while True:
-        with socket.socket() as connection:
-            if connection.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.01)
-
-
 def post_steadily(server: Subject, seconds: int) -> None:
     """Post RATE messages per second, with as little CPU as possible: it shares the machine."""
     began, numbers = time.monotonic(), count()
@@ -156,18 +132,6 @@ def wait_until_delivered(server: Subject) -> None:
     with closing(SQLiteStore(data_dir)) as store:
         while any(each.state is State.PENDING for each in store.deliveries.figures()):
             time.sleep(0.05)
-
-
-def requests_to(port: int) -> int:
-    found: int = figures_of(port)["requests"]
-    return found
-
-
-def figures_of(port: int) -> dict[str, Any]:
-    with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
-        connection.request("GET", "/")
-        found: dict[str, Any] = json.loads(connection.getresponse().read())
-        return found
 
 
 def resident(pid: int) -> int:

@@ -73,7 +73,7 @@ def main() -> None:
     """Measure each size and number of connections; print the tables, and write them if asked to."""
     options = arguments()
     wrk = shutil.which("wrk") or sys.exit("wrk isn't installed")
-    parts = [head(options), bench_cpu.section()]
+    parts = [head(options), bench_cpu.sections()]
     for size in options.sizes:
         for connections in options.connections:
             found = measure(wrk, size, connections, options)

@@ -26,7 +26,7 @@ from urllib.parse import urlencode
 
 from bench_delivery import SIZES, run
 from filled_store import FIRST, RECIPIENTS, fill, renumber
-from subject import CHECKOUT, TOKEN, Subject, subjects
+from subject import API_TOKEN, CHECKOUT, TOKEN, Subject, subjects
 
 from app.reading.cursor import make_cursor
 from app.storage.sqlite.store_id import store_id
@@ -36,7 +36,6 @@ PAGES = 500
 LOOK_UPS = 7
 CONNECTIONS, ROUNDS, SECONDS = 16, 7, 4
 WAITERS = 64
-API_TOKEN = "the-api-token-of-this-benchmark"
 HEADERS = {"Authorization": f"Bearer {API_TOKEN}"}
 HOUR = timedelta(hours=1)
 

@@ -19,16 +19,19 @@ RECIPIENTS = 1000
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def fill(data_dir: Path, count: int, endpoints: tuple[str, ...] = ()) -> None:
-    """Store `count` small messages for RECIPIENTS in `data_dir`, one a second since FIRST.
+def fill(
+    data_dir: Path, count: int, endpoints: tuple[str, ...] = (), rest: bytes = b"\r\n"
+) -> None:
+    """Store `count` messages for RECIPIENTS in `data_dir`, one a second since FIRST.
 
-    Each message gets a delivery to each of `endpoints`.
+    Each message gets a delivery to each of `endpoints`; `rest` follows its subject, which is a
+    number.
     """
     create_store(data_dir).close()
     segments = Segments(data_dir / "segments")
-    writer = Writer(connect(data_dir / "gomail.db"), segments, data_dir / "commit.lock")
+    writer = Writer(connect(data_dir / "gomail.db"), segments, data_dir / "commit.lock", print)
     with closing(writer):
-        additions = (addition(segments, number, endpoints) for number in range(count))
+        additions = (addition(segments, number, endpoints, rest) for number in range(count))
         while group := list(islice(additions, A_COMMIT)):
             writer.commit(group)
             assert all(each.receipt for each in group)
@@ -42,9 +45,9 @@ def renumber(data_dir: Path) -> None:
     engine.dispose()
 
 
-def addition(segments: Segments, number: int, endpoints: tuple[str, ...]) -> Addition:
+def addition(segments: Segments, number: int, endpoints: tuple[str, ...], rest: bytes) -> Addition:
     body = SpooledBody(segments.open_large)
-    body.write(b"Subject: %d\r\n\r\n" % number)
+    body.write(b"Subject: %d\r\n" % number + rest)
     received_at = FIRST + timedelta(seconds=number)
     envelope = Envelope("a@example.com", f"b{number % RECIPIENTS}@example.com")
     key = hashlib.sha256(b"%d" % number).hexdigest()

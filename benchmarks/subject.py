@@ -18,6 +18,7 @@ WORKERS, THREADS = 2, 8
 START_SECONDS = 20
 TICKS = os.sysconf("SC_CLK_TCK")
 TOKEN = "the-token-of-this-benchmark"
+API_TOKEN = "the-api-token-of-this-benchmark"
 
 
 @dataclass
@@ -69,11 +70,16 @@ class Subject:
         """Return what all its processes have in RAM of their own, and their share of the rest."""
         return sum(map(proportional_memory, self._tree()))
 
+    def worker(self) -> int:
+        """Return the process id of the only worker, which has the name of the master."""
+        [pid] = [each for each in self._tree()[1:] if name_of(each) == name_of(self._process.pid)]
+        return pid
+
     def child(self, name: str) -> int:
         """Return the process id of the child with this name, once there is one."""
         while True:
             for pid in self._tree():
-                if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                if name_of(pid) == name:
                     return pid
             time.sleep(0.01)
 
@@ -128,6 +134,11 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
+
+
+def name_of(pid: int) -> str:
+    """Return the name of a process, as `ps` shows it."""
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 def process_cpu_seconds(pid: int) -> float:

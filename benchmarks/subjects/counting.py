@@ -1,8 +1,8 @@
-"""A Gunicorn configuration that counts the calls of each request; see bench_cpu.py.
+"""Counts the calls of the program it runs in, by part; see counted_calls.py.
 
-It adds itself to the configuration that COUNTED_CONFIG names, if any. Of the requests from
-COUNTED_FROM on and before COUNTED_UNTIL, a file COUNTED_FILE gets how often each part of the
-program was called, as JSON.
+From the COUNTED_FROM-th to the COUNTED_UNTIL-th thing that the process has done, a request for
+example, and then writes to the file COUNTED_FILE, as JSON, how often each part was called for one
+of them.
 """
 
 import json
@@ -11,74 +11,75 @@ import runpy
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
-PARTS = (
-    ("app.server.gunicorn_internals", "Gunicorn"),
-    ("gunicorn", "Gunicorn"),
-    ("flask", "Flask, Werkzeug"),
-    ("werkzeug", "Flask, Werkzeug"),
-    ("app.logs", "log line"),
-    ("app.web.hooks", "hooks"),
-    ("app.server", "hooks"),
-    ("app.ratelimit", "hooks"),
-    ("app.metrics", "hooks"),
-    ("app.state", "hooks"),
-    ("app.storage", "store"),
-    ("app.intake", "receive"),
-    ("app", "view"),
-    ("floor", "view"),
-)
 OTHER = "other"
 FROM, UNTIL = int(os.environ["COUNTED_FROM"]), int(os.environ["COUNTED_UNTIL"])
 
-counts: Counter[tuple[str, str]] = Counter()
-_known: dict[object, str | None] = {}
-_requests = 0
-_found = runpy.run_path(os.environ["COUNTED_CONFIG"]) if "COUNTED_CONFIG" in os.environ else {}
-globals().update({name: value for name, value in _found.items() if not name.startswith("_")})
+Key = tuple[str, str]
 
 
-def part_of(frame: FrameType | None) -> str:
-    """Return the part that a frame belongs to: that of the nearest caller which has one."""
-    while frame is not None:
-        code = frame.f_code
-        if code not in _known:
-            module = f"{frame.f_globals.get('__name__', '')}."
-            names = (part for name, part in PARTS if module.startswith(f"{name}."))
-            _known[code] = next(names, None)
-        part = _known[code]
-        if part is not None:
-            return part
-        frame = frame.f_back
-    return OTHER
+class Counting:
+    """Counts in all threads that are started after `begin`, and in the one that calls it."""
+
+    def __init__(
+        self, parts: Sequence[tuple[str, str]], average: Callable[[Iterable[float]], float]
+    ) -> None:
+        """`parts` are the names of modules and packages, each with its part; the first counts.
+
+        `average` makes one number of those of a part: the median, if only few of them have what is
+        done by the clock, or takes longer on a busy machine; the mean, if some do work for others.
+        """
+        self._average = average
+        self._parts = parts
+        self._counts: Counter[Key] = Counter()
+        self._each: list[Counter[Key]] = []
+        self._known: dict[object, str | None] = {}
+        self._done = 0
+
+    def begin(self) -> None:
+        """Begin to count."""
+        threading.setprofile(self._count)
+        sys.setprofile(self._count)
+
+    def note_one(self) -> None:
+        """Begin anew after those that fill caches, and write the figures after the last one."""
+        self._done += 1
+        counted, self._counts = self._counts, Counter()
+        if self._done > FROM:
+            self._each.append(counted)
+        if self._done == UNTIL:
+            keys = set().union(*self._each)
+            found = [[*key, self._average([each[key] for each in self._each])] for key in keys]
+            file = Path(os.environ["COUNTED_FILE"])
+            file.with_suffix(".new").write_text(json.dumps(found), encoding="utf-8")
+            file.with_suffix(".new").rename(file)
+
+    def _count(self, frame: FrameType, event: str, _argument: object) -> None:
+        """Count a call of a function in Python ("call") or in C ("c_call")."""
+        if event in {"call", "c_call"}:
+            self._counts[self._part_of(frame), event] += 1
+
+    def _part_of(self, frame: FrameType | None) -> str:
+        """Return the part that a frame belongs to: that of the nearest caller which has one."""
+        while frame is not None:
+            code = frame.f_code
+            if code not in self._known:
+                module = f"{frame.f_globals.get('__name__', '')}."
+                names = (part for name, part in self._parts if module.startswith(f"{name}."))
+                self._known[code] = next(names, None)
+            part = self._known[code]
+            if part is not None:
+                return part
+            frame = frame.f_back
+        return OTHER
 
 
-def count(frame: FrameType, event: str, _argument: object) -> None:
-    """Count a call of a function in Python ("call") or in C ("c_call")."""
-    if event in {"call", "c_call"}:
-        counts[part_of(frame), event] += 1
-
-
-def post_fork(server: object, worker: object) -> None:
-    """Begin to count, in all threads, before the worker starts one."""
-    if "post_fork" in _found:
-        _found["post_fork"](server, worker)
-    threading.setprofile(count)
-    sys.setprofile(count)
-
-
-def post_request(worker: object, request: object, environ: object, response: object) -> None:
-    """Begin anew after the requests that fill caches, and write the figures after the last one."""
-    global _requests  # noqa: PLW0603 -- Gunicorn's hooks are functions
-    if "post_request" in _found:
-        _found["post_request"](worker, request, environ, response)
-    _requests += 1
-    if _requests == FROM:
-        counts.clear()
-    elif _requests == UNTIL:
-        found = [[part, event, number] for (part, event), number in counts.copy().items()]
-        file = Path(os.environ["COUNTED_FILE"])
-        file.with_suffix(".new").write_text(json.dumps(found), encoding="utf-8")
-        file.with_suffix(".new").rename(file)
+def counted_configuration() -> Mapping[str, Any]:
+    """Return the names in the Gunicorn configuration that COUNTED_CONFIG names, if any."""
+    file = os.environ.get("COUNTED_CONFIG")
+    found = runpy.run_path(file) if file else {}
+    return {name: value for name, value in found.items() if not name.startswith("_")}
