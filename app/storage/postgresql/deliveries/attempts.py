@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row
 
 from app.storage.delivery import KEPT_ATTEMPTS, MOST_ANSWER_BYTES, Attempt
 from app.storage.ids import milliseconds_since_epoch, moment_of
+from app.storage.postgresql.deliveries.passing_over import limit_waits
 from app.storage.postgresql.texts import original_text, stored_text
 
 FORGOTTEN_AT_ONCE = 1000
@@ -64,6 +65,7 @@ def forget_some(connection: Connection, before_ms: int) -> bool:
 
     Those that another transaction has locked stay: it replaces or deletes them.
     """
+    limit_waits(connection)
     given = {"before": before_ms, "most": FORGOTTEN_AT_ONCE}
     return connection.exec_driver_sql(FORGET, given).rowcount == FORGOTTEN_AT_ONCE
 

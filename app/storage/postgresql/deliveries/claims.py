@@ -1,6 +1,7 @@
 """Claims deliveries; each function is part of a caller's transaction.
 
-No claim waits for a row: what another transaction has locked is passed over.
+No claim waits for a row: what another transaction has locked is passed over; see
+app.storage.postgresql.deliveries.passing_over.
 """
 
 import secrets
@@ -14,6 +15,7 @@ from app.storage.delivery import POISON, Claim, State
 from app.storage.delivery_queue import MOST_CLAIMS, MOST_LAPSES
 from app.storage.ids import milliseconds_since_epoch, moment_of
 from app.storage.postgresql.deliveries.locks import lock_claims, lock_last_chance
+from app.storage.postgresql.deliveries.passing_over import limit_waits
 from app.storage.postgresql.deliveries.rows import OF_MESSAGES, delivery_of
 from app.storage.postgresql.numbers import VISIBLE_BELOW
 
@@ -150,6 +152,8 @@ def claim(  # noqa: PLR0913 -- see DeliveryQueue.claim
     has_suspects = connection.exec_driver_sql(HAS_SUSPECTS, given).scalar_one()
     if has_suspects:
         lock_last_chance(connection)
+    limit_waits(connection)  # these locks are waited for, but no row
+    if has_suspects:
         connection.exec_driver_sql(BURY, given)
     if limit <= 0:
         return []

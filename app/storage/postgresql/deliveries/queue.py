@@ -29,6 +29,7 @@ from app.storage.postgresql.deliveries import (
 )
 from app.storage.postgresql.deliveries.attempts import forget_some
 from app.storage.postgresql.deliveries.figures import counts, merge_counts
+from app.storage.postgresql.deliveries.passing_over import passing_over
 from app.storage.postgresql.failures import failures_as_unavailable
 
 MANY_COUNT_ROWS = 1000
@@ -57,10 +58,14 @@ class PostgreSQLDeliveries:
         with self._reading() as connection:  # first, since there is often nothing
             if not claims.is_due(connection, endpoint, now, replays=replays, in_order=in_order):
                 return []
-        with self._noting() as connection:
-            return claims.claim(
-                connection, endpoint, limit, now, until, replays=replays, in_order=in_order
-            )
+
+        def claimed() -> list[Claim]:
+            with self._noting() as connection:
+                return claims.claim(
+                    connection, endpoint, limit, now, until, replays=replays, in_order=in_order
+                )
+
+        return passing_over(claimed)
 
     def renew(self, claimed: Sequence[Claim], until: datetime) -> list[Claim]:
         """See DeliveryQueue.renew."""
@@ -171,10 +176,13 @@ class PostgreSQLDeliveries:
 
     def forget_attempts(self, before: datetime) -> None:
         """See DeliveryQueue.forget_attempts."""
-        has_more = True
-        while has_more:
+
+        def has_more() -> bool:
             with self._noting() as connection:
-                has_more = forget_some(connection, milliseconds_since_epoch(before))
+                return forget_some(connection, milliseconds_since_epoch(before))
+
+        while passing_over(has_more):
+            pass
 
     def _next_piece(self, number: int, most: int) -> replaying.Piece | None:
         if most <= 0:

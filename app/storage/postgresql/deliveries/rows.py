@@ -17,7 +17,8 @@ SELECT delivery.number, message.id AS message_id, delivery.message_number, deliv
 FROM {deliveries} AS delivery JOIN message ON message.number = delivery.message_number
 """
 """Joins the messages to the rows of `deliveries`, a table or a statement in parentheses."""
-# All who lock several deliveries lock them in this order, and so never wait for each other.
+# All who wait for the locks of several deliveries take them in this order, and so never wait in a
+# circle.
 LOCK = """
 SELECT number, lease, attempts, state FROM delivery
 WHERE number = ANY(%(numbers)s::bigint[]) ORDER BY number FOR UPDATE

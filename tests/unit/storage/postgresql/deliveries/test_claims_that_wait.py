@@ -4,11 +4,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import pytest
+from psycopg.errors import DeadlockDetected
 from support.deliveries import add_for, at, claim, delivered
 from support.postgresql_host import Host
 from support.server import wait_for
 
-from app.storage.delivery import Claim, Replay
+from app.errors import StorageUnavailable
+from app.storage.delivery import Claim, DeliveryQuery, Replay, State
 from app.storage.postgresql.deliveries import claims
 
 Hosts = tuple[Host, Host]
@@ -16,6 +18,14 @@ WAITING = """
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
+
+
+WAITING_FOR_A_ROW = "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
+LOCK = "SELECT FROM delivery WHERE number = %s FOR UPDATE"
+# Which transactions wait for the table of deliveries.
+STOPPED = (
+    "SELECT virtualtransaction FROM pg_locks WHERE relation = 'delivery'::regclass AND NOT granted"
+)
 
 
 def claimed_beside_each_other(
@@ -83,3 +93,39 @@ def test_a_last_chance_waits_for_another(hosts: Hosts, second_in_order: bool) ->
         partial(claim, hosts[1].deliveries, "log", 120, in_order=second_in_order),
     )
     assert (len(first), second) == (1, [])
+
+
+def test_a_claim_that_has_to_wait_begins_anew(hosts: Hosts) -> None:
+    """What it has locked by then is free meanwhile: so it never waits in a circle."""
+    add_for(hosts[0], "app")
+    stopped = set[str]()
+    with ThreadPoolExecutor(1) as pool:
+        with hosts[0].engine.begin() as connection:
+            connection.exec_driver_sql("LOCK TABLE delivery IN EXCLUSIVE MODE")
+            result = pool.submit(claim, hosts[1].deliveries)
+
+            def has_begun_anew() -> bool:
+                stopped.update(connection.exec_driver_sql(STOPPED).scalars())
+                return len(stopped) > 2
+
+            wait_for(has_begun_anew)
+        assert len(result.result()) == 1
+
+
+def test_a_circle_leaves_nothing_half_done(hosts: Hosts) -> None:
+    """Should the server find one all the same: whoever is sent away can ask again."""
+    queue = hosts[0].deliveries
+    for _ in range(2):
+        add_for(hosts[0], "app")
+    first, second = sorted(each.number for each in queue.find(DeliveryQuery()).deliveries)
+    with ThreadPoolExecutor(1) as pool, hosts[1].engine.begin() as other:
+        other.exec_driver_sql("SET LOCAL deadlock_timeout = '1min'")  # the server chooses `queue`
+        other.exec_driver_sql(LOCK, (second,))
+        result = pool.submit(queue.discard, [first, second])
+        wait_for(lambda: other.exec_driver_sql(WAITING_FOR_A_ROW).scalar())
+        other.exec_driver_sql(LOCK, (first,))
+        with pytest.raises(StorageUnavailable) as failure:
+            result.result()
+        assert isinstance(failure.value.__cause__, DeadlockDetected)
+    assert {each.state for each in queue.find(DeliveryQuery()).deliveries} == {State.PENDING}
+    assert queue.discard([first, second]) == [first, second]
