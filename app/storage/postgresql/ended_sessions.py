@@ -12,7 +12,8 @@ _END = """
 INSERT INTO ended_session (id, expires_at) VALUES (%b, %b)
 ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at
 """
-# Others may be forgetting the same ones: these are skipped instead of waited for.
+# Others may be forgetting the same ones: these are skipped instead of waited for. All lock them in
+# one order, since even SKIP LOCKED may wait for a row that changes at that moment.
 _FORGET = """
 DELETE FROM ended_session WHERE id IN (
     SELECT id FROM ended_session
@@ -20,7 +21,7 @@ DELETE FROM ended_session WHERE id IN (
         SELECT expires_at FROM ended_session
         ORDER BY expires_at DESC OFFSET %b LIMIT 1
     )
-    FOR UPDATE SKIP LOCKED
+    ORDER BY id FOR UPDATE SKIP LOCKED
 )
 """
 

@@ -56,12 +56,21 @@ FROM (SELECT count(*) AS messages, sum(size)::bigint AS bytes FROM removed) AS g
         AS change (name, change)
 """
 _ERASURES = "SELECT object_key FROM erasure ORDER BY object_key LIMIT %b"
-_ERASED = "DELETE FROM erasure WHERE object_key = ANY(%b::text[])"
+# Several hosts may have erased the same ones: so all lock these in one order.
+_ERASED = """
+DELETE FROM erasure WHERE object_key = ANY(ARRAY(
+    SELECT object_key FROM erasure WHERE object_key = ANY(%b::text[])
+    ORDER BY object_key FOR UPDATE
+))
+"""
+# In the order of others too, since even SKIP LOCKED may wait for a row that changes at that moment.
 _FORGET = """
-DELETE FROM message WHERE number IN (
-    SELECT number FROM message WHERE deleted_at_ms < %b
-    ORDER BY deleted_at_ms LIMIT %b FOR UPDATE SKIP LOCKED
-)
+DELETE FROM message WHERE number = ANY(ARRAY(
+    SELECT number FROM message WHERE number = ANY(ARRAY(
+        SELECT number FROM message WHERE deleted_at_ms < %b ORDER BY deleted_at_ms LIMIT %b
+    ))
+    ORDER BY idempotency_key FOR UPDATE SKIP LOCKED
+))
 """
 
 
@@ -101,7 +110,7 @@ class Removal:
         """See MessageStore.forget_deleted."""
         parameters = (milliseconds_since_epoch(before), _MOST_FORGOTTEN)
         with self._connections.statements() as connection:
-            while connection.exec_driver_sql(_FORGET, parameters).rowcount == _MOST_FORGOTTEN:
+            while connection.exec_driver_sql(_FORGET, parameters).rowcount:
                 pass
 
     def remove_on(self, connection: Connection, ids: Sequence[str], reason: str) -> list[str]:

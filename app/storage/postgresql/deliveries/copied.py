@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from app.storage.copying.interface import DeliveryChange, DeliveryKey, KeptDelivery, Progress
 from app.storage.delivery import KEPT_ATTEMPTS, Attempt, State
 from app.storage.postgresql.deliveries.attempts import attempt_of, keep_attempts
+from app.storage.postgresql.deliveries.rows import locked
 from app.storage.postgresql.numbers import NEXT
 from app.storage.postgresql.texts import original_text, stored_text
 
@@ -85,6 +86,7 @@ def change_deliveries(connection: Connection, changes: Sequence[DeliveryChange])
         known = {each.key: each.number for each in kept_deliveries(connection, ids)}
     if old:
         numbers = [known[each.key] for each in old]
+        locked(connection, numbers)
         connection.exec_driver_sql(_CHANGE, (numbers, *_progress(old)))
     # A message may have been deleted a moment ago, with its deliveries.
     there = [each for each in changes if each.key in known]
