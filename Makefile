@@ -28,7 +28,7 @@ FAST := tests/unit tests/contract tests/web --numprocesses=2 --dist=worksteal -m
 # since MAIL_LOG_FORMAT would outrank the configuration file.
 run: export GOMAIL_DEFAULT_LOG_FORMAT ?= text
 
-.PHONY: help run test test-all test-fast test-pythons coverage image-test soak reliability bench bench-cpu bench-bounds bench-rate-limit bench-databases bench-deliveries bench-metrics bench-reading check format docs lock clean
+.PHONY: help run test test-all test-fast test-pythons coverage image-test soak reliability bench bench-cpu bench-peers bench-bounds bench-rate-limit bench-databases bench-deliveries bench-metrics bench-reading check format docs lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,11 +73,14 @@ reliability: $(BIN)/dev-installed ## Run all that proves a promise, and write do
 	GOMAIL_ALL_ROUNDS=1 $(BIN)/python -m pytest -m promise \
 		--reliability=docs/reliability.md
 
-bench: $(BIN)/runtime-installed ## Measure how fast mail is taken, and write docs/benchmarks.md
-	$(BIN)/python benchmarks/bench_delivery.py --write docs/benchmarks.md
+bench: $(BIN)/dev-installed ## Measure how fast mail is taken, and write docs/benchmarks.md; needs root
+	PYTHONPATH=tests $(BIN)/python benchmarks/bench_delivery.py --write docs/benchmarks.md
 
 bench-cpu: $(BIN)/runtime-installed ## Count the calls of a request; fails at 3 % over docs/benchmarks.md
 	$(BIN)/python benchmarks/bench_cpu.py --check
+
+bench-peers: $(BIN)/dev-installed ## Measure GoMail beside scripts in Postfix; needs root
+	PYTHONPATH=tests $(BIN)/python benchmarks/bench_peers.py
 
 bench-bounds: $(BIN)/runtime-installed ## Measure memory, start, /health and a full store under load
 	$(BIN)/python benchmarks/bench_bounds.py

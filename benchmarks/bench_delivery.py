@@ -35,7 +35,7 @@ HEAD = """\
 # Benchmarks
 
 How fast GoMail is, compared with a bare Flask view and with storing each message in a file.
-`make bench` writes this page in about ten minutes; don't edit it.
+`make bench` writes this page in about fifteen minutes; don't edit it. It needs root and Postfix.
 
 The three take turns in one run on one machine; the figures are medians of {rounds} rounds of
 {seconds} seconds each. Compare the ratios, since the figures depend on the machine. The load
@@ -74,13 +74,23 @@ def main() -> None:
     options = arguments()
     wrk = shutil.which("wrk") or sys.exit("wrk isn't installed")
     parts = [head(options), bench_cpu.sections()]
+    if options.write:
+        parts.append(peers())
     for size in options.sizes:
         for connections in options.connections:
             found = measure(wrk, size, connections, options)
             parts.append(table(size, connections, found))
             print(parts[-1], flush=True)
     if options.write:
-        options.write.write_text("\n".join(parts), encoding="utf-8")
+        page = "\n".join(part.rstrip("\n") + "\n" for part in parts)
+        options.write.write_text(page, encoding="utf-8")
+
+
+def peers() -> str:
+    """Return the section about scripts in Postfix; needs root and tests/ on the path."""
+    import bench_peers  # noqa: PLC0415
+
+    return bench_peers.section()
 
 
 def head(options: argparse.Namespace) -> str:

@@ -8,14 +8,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from support.requirement import require_program, require_root
-from support.server import CHECKOUT, FLASK, Server, free_port, wait_for
+from support.server import CHECKOUT, FLASK, free_port, wait_for
 
 START_SECONDS = 10
 QUEUE_SECONDS = 60
@@ -83,17 +83,32 @@ class Outcome:
     text: str
 
 
+class Receiver(Protocol):
+    """What gets the mail: a GoMail server's address without a path, token and MAIL_* variables."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+    @property
+    def environment(self) -> Mapping[str, str]: ...
+
+
 class PostfixServer:
     """One instance; a context manager, which ends what it started and removes its files.
 
     Deferred mail waits until `flush`: no clock of Postfix's own takes part in a test.
     """
 
-    def __init__(self, server: Server, url: str | None = None) -> None:
-        """`server` is the GoMail server that gets the mail for its own domains, at `url`."""
+    def __init__(self, server: Receiver, url: str | None = None, *, quiet: bool = False) -> None:
+        """`server` gets the mail for its own domains, at `url`.
+
+        Unless `quiet`, the log is printed at the end, for the report of a failed test.
+        """
         require_program("postfix")
         require_root()
         self._server = server
+        self._quiet = quiet
         self._url = url or f"{server.url}/mail/inbound"
         self.port = free_port()
         # Not in pytest's own directory, which Postfix's users can't pass through.
@@ -111,7 +126,8 @@ class PostfixServer:
 
     def __exit__(self, *_: object) -> None:
         subprocess.run(self._command("postfix", "stop"), capture_output=True, check=False)
-        print(f"--- mail.log\n{self.log()}")
+        if not self._quiet:
+            print(f"--- mail.log\n{self.log()}")
         shutil.rmtree(self.home)
 
     @property
