@@ -1,5 +1,7 @@
 """A Gunicorn configuration that counts the calls of each delivery; see counting.py."""
 
+from dataclasses import replace
+from functools import partial, partialmethod
 from statistics import fmean
 
 from counting import Counting, counted_configuration
@@ -29,6 +31,11 @@ _counting = Counting(
     ),
     fmean,
 )
+# How often the store is asked and written to depends on time. Here each delivery takes as long as
+# any other, however slow the machine is, so that the counts are the same.
+_SECONDS = 0.002
+_passed = [0.0]
+
 globals().update(counted_configuration())
 _run, _end = Dispatcher.run, Endings.end
 
@@ -41,9 +48,12 @@ def _counted_run(dispatcher: Dispatcher) -> None:
 
 def _counted_end(endings: Endings, sent: Sent) -> None:
     """Note the end of a delivery."""
-    _end(endings, sent)
+    _passed[0] += _SECONDS
+    _end(endings, replace(sent, seconds=_SECONDS))
     _counting.note_one()
 
 
+_begin = partialmethod(Dispatcher.__init__, timer=partial(_passed.__getitem__, 0))
+Dispatcher.__init__ = _begin  # type: ignore[assignment, method-assign]
 Dispatcher.run = _counted_run  # type: ignore[assignment, method-assign]
 Endings.end = _counted_end  # type: ignore[assignment, method-assign]
