@@ -7,6 +7,7 @@ ID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{1
 """Matches a complete message id (UUIDv7)."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _VERSION_7 = 0x7 << 76
 _VARIANT_RFC = 0b10 << 62
 _FIXED_BITS = 0xF << 76 | 0b11 << 62
@@ -22,7 +23,7 @@ def new_message_id(received_at: datetime) -> str:
 
 def milliseconds_since_epoch(moment: datetime) -> int:
     """Return `moment` (aware) in whole milliseconds, cut to the range that a UUIDv7 can hold."""
-    return min(max((moment - _EPOCH) // timedelta(milliseconds=1), 0), (1 << 48) - 1)
+    return min(max((moment - _EPOCH) // _MILLISECOND, 0), (1 << 48) - 1)
 
 
 def moment_of(milliseconds: int) -> datetime:
