@@ -47,7 +47,7 @@ def list_messages(config: Path | None, filters: Filters, limit: int, as_json: bo
 
 
 def _as_json(store: MessageStore, found: Sequence[StoredMessage]) -> str:
-    from app.reading.describe import summarize  # noqa: PLC0415 -- marshmallow and lxml take 100 ms
+    from app.reading.describe import summarize  # noqa: PLC0415 -- lxml takes 50 ms
 
     identity = store.identity()
     summaries = [summarize(each, make_cursor(identity, each.number)) for each in found]

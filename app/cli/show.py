@@ -11,6 +11,7 @@ from app.cli.opened_store import opened_store
 from app.cli.options import config_option
 from app.cli.view import view
 from app.mime.message import parse
+from app.reading.describe import describe
 
 
 @click.command()
@@ -32,8 +33,6 @@ def show(config: Path | None, message_id: str, raw: bool, as_json: bool) -> None
     if raw:
         sys.stdout.buffer.write(content)
     elif as_json:
-        from app.reading.describe import describe  # noqa: PLC0415 -- marshmallow takes 50 ms
-
         click.echo(json.dumps(describe(stored, parse(content)), indent=2))
     else:
         click.echo("\n".join(view(stored, parse(content))))

@@ -13,9 +13,9 @@ from support.corpus import read_corpus
 from support.reading import WITH_PARTS
 
 from app.mime.message import parse
-from app.reading.describe import describe
-from app.reading.schemas import MessageSchema
-from app.storage.message import Envelope, StoredMessage
+from app.reading.describe import describe, summarize
+from app.reading.schemas import MessageSchema, MessageSummarySchema
+from app.storage.message import Envelope, SMTPClient, StoredMessage
 
 SCHEMA = json.loads((files("app.reading") / "message.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA, format_checker=FormatChecker())
@@ -52,6 +52,20 @@ def test_each_member_is_described() -> None:
     assert list(found) == SCHEMA["required"] == list(SCHEMA["properties"])
     assert len(found) == len(MessageSchema().fields)
     assert found["received_at"] == "2026-03-01T12:00:00.123000+00:00"
+
+
+def test_objects_are_what_the_schemas_make_of_them() -> None:
+    """Members, their order and their types are those of the schemas, as the docs say."""
+    client = SMTPClient("192.0.2.1", "mail.example", "helo.example")
+    envelope = Envelope("a@example.com", "b@example.com", client, "c@example.com", "4X")
+    stored = StoredMessage(1, ID, AT, envelope, "Hello", 5, bytes(32))
+    for found, schema in (
+        (describe(stored, parse(WITH_PARTS)), MessageSchema()),
+        (describe(stored, parse(b"")), MessageSchema()),
+        (summarize(stored, "the-cursor"), MessageSummarySchema()),
+    ):
+        written = json.dumps(found)
+        assert json.dumps(schema.dump(schema.load(json.loads(written)))) == written
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=5), max_size=40).map(b"".join))
