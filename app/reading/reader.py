@@ -82,10 +82,19 @@ class Reader:
         with self._room(stored):
             yield self._store.read(stored.message_id)
 
-    def parsed(self, message_id: str) -> ParsedMessage:
-        """Return the message decoded, waiting for its turn; raises as MessageStore.read does."""
-        with self._turns:
-            return parse(self._store.read(message_id))
+    def found(self, message_id: str) -> tuple[StoredMessage, Callable[[], ParsedMessage]]:
+        """Return what `stored` does, and a function that returns the message decoded.
+
+        The function waits for its turn, and raises as MessageStore.read does. That costs one
+        look-up for both.
+        """
+        stored, read = self._store.find(message_id)
+
+        def parsed() -> ParsedMessage:
+            with self._turns:
+                return parse(read())
+
+        return stored, parsed
 
     def part(self, stored: StoredMessage, number: str) -> AbstractContextManager[Part | None]:
         """Yield one part decoded, None if no part has this number; otherwise like `content`."""

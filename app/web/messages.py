@@ -65,12 +65,12 @@ def show_message(id: str) -> Response:  # noqa: A002 -- the name in the rule, me
     - 500 `internal_error` if the bytes of the message are damaged
     """
     load_query(_NO_PARAMETERS, request.args)
-    stored = current_reader().stored(checked_id(id))
+    stored, parsed = current_reader().found(checked_id(id))
     # Another version of GoMail may decode the message differently.
     etag = f'"{stored.sha256.hex()}-{__version__}"'
     if client_has(etag):
         return not_modified(etag)
-    answer = json_answer(describe(stored, current_reader().parsed(stored.message_id)))
+    answer = json_answer(describe(stored, parsed()))
     answer.headers["ETag"] = etag
     return answer
 

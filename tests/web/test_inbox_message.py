@@ -177,10 +177,11 @@ def test_a_damaged_message_says_so(
     log_in(client)
     message_id = add_for(store, "app").message_id
 
-    def fail(_: str) -> None:
+    def fail(*_: str) -> None:
         raise MessageCorrupt
 
     monkeypatch.setattr(store, "read", fail)
+    monkeypatch.setattr(store, "find", lambda each: (store.get(each), fail))
     for tab in TABS:
         text = text_of(page(client, f"/inbox/{message_id}?tab={tab}"))
         assert ("damaged" in text) == (tab != "deliveries")

@@ -60,8 +60,8 @@ def show_message(id: str) -> Response:  # noqa: A002 -- the name in the rule, me
     - 503 `shutting_down`, `storage_unavailable`
     """
     given = load_query(_PARAMETERS, request.args)
-    stored = current_reader().stored(checked_id(id))
-    parsed = _parsed(stored)
+    stored, parse = current_reader().found(checked_id(id))
+    parsed = _unless_corrupt(parse)
     tab = given["tab"]
     more = {} if parsed is None and tab != "deliveries" else _MORE.get(tab, _nothing)(stored)
     return render(
@@ -131,9 +131,9 @@ def delete_message(id: str) -> Response:  # noqa: A002
     return see_other("/inbox?done=deleted")
 
 
-def _parsed(stored: StoredMessage) -> ParsedMessage | None:
+def _unless_corrupt(parse: Callable[[], ParsedMessage]) -> ParsedMessage | None:
     try:
-        return current_reader().parsed(stored.message_id)
+        return parse()
     except MessageCorrupt:
         return None
 
