@@ -9,6 +9,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,8 +33,12 @@ class Subject:
     def __enter__(self) -> "Subject":
         # A new directory each time: deleting many files slows down whoever makes files next.
         self.directory = Path(tempfile.mkdtemp(prefix="gomail-benchmark-"))
-        self.port = free_port()
-        known = {"BENCHMARK_DIRECTORY": str(self.directory), "PORT": str(self.port)}
+        self.port, metrics_port = free_ports(2)
+        known = {
+            "BENCHMARK_DIRECTORY": str(self.directory),
+            "PORT": str(self.port),
+            "METRICS_PORT": str(metrics_port),
+        }
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MAIL_")}
         started_at = time.monotonic()
         with (self.directory / "output").open("wb") as output:
@@ -110,7 +115,7 @@ def subjects() -> list[Subject]:
     settings = {
         "MAIL_PORT": "{PORT}",
         "MAIL_DATA_DIR": "{BENCHMARK_DIRECTORY}/data",
-        "MAIL_METRICS_PORT": str(free_port()),
+        "MAIL_METRICS_PORT": "{METRICS_PORT}",
         "MAIL_WORKERS": str(WORKERS),
         "MAIL_THREADS": str(THREADS),
         "MAIL_BEARER_TOKEN": TOKEN,
@@ -131,9 +136,17 @@ def subjects() -> list[Subject]:
 
 def free_port() -> int:
     """Return a port of loopback that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    [port] = free_ports(1)
+    return port
+
+
+def free_ports(count: int) -> list[int]:
+    """Return different ports of loopback that nothing listens on."""
+    with ExitStack() as stack:
+        listeners = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return [listener.getsockname()[1] for listener in listeners]
 
 
 def name_of(pid: int) -> str:
