@@ -61,11 +61,7 @@ def databases(postgresql: PostgreSQLServer, seaweedfs: SeaweedFSServer) -> list[
 
 def database(gomail: Subject, name: str, url: str, others: dict[str, str]) -> Subject:
     settings = {"MAIL_DATABASE_URL": url, "MAIL_API_TOKEN": API_TOKEN, **others}
-    # A port of its own for metrics.
-    _, _, another = subjects()
-    port = another.environment["MAIL_METRICS_PORT"]
-    environment = gomail.environment | settings | {"MAIL_METRICS_PORT": port}
-    return replace(gomail, name=name, environment=environment)
+    return replace(gomail, name=name, environment=gomail.environment | settings)
 
 
 def measured(wrk: str, running: list[Subject], size: str, options: argparse.Namespace) -> str:
