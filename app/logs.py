@@ -131,7 +131,7 @@ def _cut_middle(text: str, most: int) -> str:
 
 
 def omit_what_no_line_shows() -> None:
-    """Let records have no place in the code, thread or process, as no line of this process does.
+    """Let records have no place in the code, stack, thread or process, of which no line tells.
 
     See "Optimization" in Python's Logging HOWTO.
     """

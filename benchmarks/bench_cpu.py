@@ -18,7 +18,8 @@ from subject import CHECKOUT, process_cpu_seconds
 ROUNDS, A_ROUND = 5, 1000
 ALLOWED_RISE = 1.03
 PAGE = CHECKOUT / "docs" / "benchmarks.md"
-SECTIONS = re.compile(r"^## Calls a request\n.*?(?=^## \d)", re.MULTILINE | re.DOTALL)
+OWN = r"^## (?:Calls|CPU time)[^\n]*\n"
+SECTIONS = re.compile(rf"(?:{OWN}.*?(?=^## ))+", re.MULTILINE | re.DOTALL)
 TOTALS = re.compile(r"^\| all \|.*", re.MULTILINE)
 INCOMING = """\
 ## Calls a request

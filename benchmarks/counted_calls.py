@@ -35,14 +35,12 @@ def calls(operation: Operation) -> Calls:
 def counted(operation: Operation) -> Subject:
     """Return the server of an operation, not started, that counts its calls."""
     subject = operation.subject
-    command, environment = (
-        list(subject.command),
-        {
-            "COUNTED_FROM": str(WARM_UP),
-            "COUNTED_UNTIL": str(WARM_UP + COUNTED),
-            "COUNTED_FILE": "{BENCHMARK_DIRECTORY}/calls.json",
-        },
-    )
+    command = list(subject.command)
+    environment = {
+        "COUNTED_FROM": str(WARM_UP),
+        "COUNTED_UNTIL": str(WARM_UP + COUNTED),
+        "COUNTED_FILE": "{BENCHMARK_DIRECTORY}/calls.json",
+    }
     if "--config" in command:
         at = command.index("--config") + 1
         environment["COUNTED_CONFIG"] = command[at]

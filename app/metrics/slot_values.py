@@ -80,7 +80,7 @@ def _value_class(slot: int) -> type:
             self._place = self._file._positions[self._key]
 
         def inc(self, amount: float) -> None:
-            """Add `amount`; what is incremented is never set."""
+            """Add `amount`. What is incremented may not be set, too, which has another lock."""
             with lock:
                 self._value += amount
                 # With its time, which only gauges have. Not by pack_into, see app.state.packed.

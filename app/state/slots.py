@@ -12,8 +12,8 @@ SLOTS = 1024  # up to 256 workers are allowed, and a reload doubles them for a m
 
 # Where each number is in a slot. Times are in ms since 1970.
 _IN_FLIGHT, _MESSAGES, _BYTES, _LAST_RECEIVED, _TIMEOUTS = range(5)
-_NUMBERS = 5
-_DRAINING = SLOTS * _NUMBERS
+_A_SLOT = 5
+_DRAINING = SLOTS * _A_SLOT
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Slots:
 
     def release(self, slot: int) -> None:
         """Take back the slot of a worker that has ended."""
-        self._numbers[slot * _NUMBERS + _IN_FLIGHT] = 0
+        self._numbers[slot * _A_SLOT + _IN_FLIGHT] = 0
         self._assigned.discard(slot)
 
     def bind(self, slot: int) -> None:
         """Let this process write to `slot`."""
-        self._own = slot * _NUMBERS
+        self._own = slot * _A_SLOT
 
     def enter(self) -> bool:
         """Count a request in, unless the server drains; return whether it was counted."""
@@ -102,4 +102,4 @@ class Slots:
         self._numbers[_DRAINING] = 1
 
     def _of_all(self, number: int) -> list[int]:
-        return self._numbers[number:_DRAINING:_NUMBERS].tolist()
+        return self._numbers[number:_DRAINING:_A_SLOT].tolist()

@@ -35,8 +35,8 @@ class _WithoutSessions(SessionInterface):
 class Application(Flask):
     """Flask, without what GoMail doesn't need and each request would pay for.
 
-    That is a session, a look whether each view is a coroutine, and most of what finds out which
-    host a request is for, which is the same for all routes.
+    There are no sessions and no coroutines, and all hosts have the same routes: Flask's settings
+    TRUSTED_HOSTS and SERVER_NAME have no effect.
     """
 
     session_interface = _WithoutSessions()
@@ -46,7 +46,7 @@ class Application(Flask):
         return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """See Flask; raises SecurityError for a Host that can't be one."""
+        """See Flask; raises BadHost for a name that can't be one (IDNA)."""
         if request is None:
             return super().create_url_adapter(request)
         request.host = get_host(request.environ)

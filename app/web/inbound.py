@@ -38,7 +38,6 @@ _KIND_OF_TYPE = {
     "": BodyKind.UNDECLARED,
 }
 
-
 _encode = JSONEncoder().encode
 
 _SUPPORTED = "The type {} is not supported: send message/rfc822 or application/json."
@@ -103,7 +102,8 @@ def _upload(request: Request, context: RequestContext, partial: PartialMessage) 
 
 
 def _content_length(environ: "WSGIEnvironment") -> int:
-    return int(environ.get("CONTENT_LENGTH") or 0)  # Gunicorn has refused all but digits
+    length = environ.get("CONTENT_LENGTH", "")
+    return int(length) if length.isdecimal() else 0
 
 
 def _kind_of(mimetype: str) -> BodyKind:

@@ -109,3 +109,10 @@ def test_any_message_is_read(client: FlaskClient, raw: bytes) -> None:
         assert answer.status_code == 200 or (rest == "/parts/1" and answer.status_code == 404)
         if rest == "/raw":
             assert answer.data == head + raw
+
+
+def test_a_websocket_is_not_opened(client: FlaskClient, store: MessageStore) -> None:
+    """The request is answered like any other, which RFC 9110 section 7.8 allows."""
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    answer = client.post("/mail/inbound", data=RAW, headers=AUTHORIZATION | upgrade)
+    assert (answer.status_code, store.statistics().messages) == (200, 1)

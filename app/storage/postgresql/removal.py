@@ -64,6 +64,7 @@ DELETE FROM erasure WHERE object_key = ANY(ARRAY(
 ))
 """
 # In the order of others too, since even SKIP LOCKED may wait for a row that changes at that moment.
+# When another host has locked all of these, it forgets them; the rest is left for the next turn.
 _FORGET = """
 DELETE FROM message WHERE number = ANY(ARRAY(
     SELECT number FROM message WHERE number = ANY(ARRAY(

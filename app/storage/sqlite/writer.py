@@ -59,7 +59,8 @@ class Writer:
     """Writes for one process; the caller passes one group at a time.
 
     Its connection is one of the engine's, which checks and replaces them. Statements go to the
-    driver, though: by way of SQLAlchemy they take a tenth of all calls that a request makes.
+    driver, though: by way of SQLAlchemy they would take a tenth of a request's calls. So what
+    SQLAlchemy says about transactions isn't true here.
     """
 
     def __init__(

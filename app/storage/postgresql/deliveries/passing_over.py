@@ -29,7 +29,7 @@ def limit_waits(connection: Connection) -> None:
 
 
 def passing_over(transaction: Callable[[], Value]) -> Value:
-    """Return what a transaction that limits its waits returns, once it has waited for none."""
+    """Run `transaction`, which limits its waits, until none was cut off; return its result."""
     for _ in range(MOST_TRIES - 1):
         try:
             return transaction()
