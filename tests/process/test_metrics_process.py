@@ -17,7 +17,7 @@ from support.upload import MESSAGE, Upload, metrics, uploads_in_flight
 SCRAPES = 100
 HANGING = 60
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.thorough]
 
 
 def slowest_scrape(server: Server) -> float:

@@ -33,6 +33,8 @@ from app.storage.sqlite.erasing import Erasing
 from app.storage.sqlite.page_gaps import PageGaps
 from app.storage.sqlite.store import SQLiteStore
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def made(data_dir: Path) -> tuple[dict[int, str], set[int]]:
