@@ -131,7 +131,7 @@ def _cut_middle(text: str, most: int) -> str:
 
 
 def omit_what_no_line_shows() -> None:
-    """Let records have no place in the code, stack, thread or process, of which no line tells.
+    """Stop recording the place in the code, the thread and the process: no log line shows them.
 
     See "Optimization" in Python's Logging HOWTO.
     """

@@ -49,7 +49,7 @@ mail; "over Postfix" is what that is more than for Postfix alone. Medians of {ro
 TAIL = """
 Starting sh and curl is {part} of the CPU time that a mail for GoMail takes over Postfix:
 {starting} of {relayed} ms, {share} %. GoMail's server takes {server} ms; the rest, {rest} ms, is
-what sh and curl do. The script without fsync is no equal: a power failure can lose mail that
+what sh and curl do. The script without fsync promises less: a power failure can lose mail that
 Postfix has removed from its queue. The tables below have neither Postfix nor scripts.
 
 """

@@ -6,7 +6,7 @@ from queue import SimpleQueue
 class Turns:
     """A context manager in which there are at most `at_once` threads; others wait.
 
-    Like threading.Semaphore, which takes 20 calls for each turn.
+    Like threading.Semaphore, which takes 14 calls for each turn instead of four.
     """
 
     def __init__(self, at_once: int) -> None:

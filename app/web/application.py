@@ -35,8 +35,8 @@ class _WithoutSessions(SessionInterface):
 class Application(Flask):
     """Flask, without what GoMail doesn't need and each request would pay for.
 
-    There are no sessions and no coroutines, and all hosts have the same routes: Flask's settings
-    TRUSTED_HOSTS and SERVER_NAME have no effect.
+    GoMail uses neither its sessions nor coroutines, and has the same routes whatever the Host
+    header says. So the settings TRUSTED_HOSTS and SERVER_NAME have no effect.
     """
 
     session_interface = _WithoutSessions()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class PlainAnswer(Response):
     """An answer with content to a request that isn't HEAD, without Location and `call_on_close`.
 
-    What Werkzeug does for all others takes 53 calls: it copies the headers, and looks through them.
+    Werkzeug copies the headers of all others and looks through them, which takes 100 calls more.
     """
 
     def __call__(
