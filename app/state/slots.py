@@ -11,9 +11,11 @@ from dataclasses import dataclass
 SLOTS = 1024  # up to 256 workers are allowed, and a reload doubles them for a moment
 
 # Where each number is in a slot. Times are in ms since 1970.
-_IN_FLIGHT, _MESSAGES, _BYTES, _LAST_RECEIVED, _TIMEOUTS = range(5)
-_A_SLOT = 5
+# _PLACES is one more than the connections of a worker that accepts, 0 for one that doesn't.
+_IN_FLIGHT, _MESSAGES, _BYTES, _LAST_RECEIVED, _TIMEOUTS, _PLACES = range(6)
+_A_SLOT = 6
 _DRAINING = SLOTS * _A_SLOT
+_USED = _DRAINING + 1  # no slot from this one on was ever assigned
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Slots:
 
     def __init__(self) -> None:
         # 64 bits at a time, which nobody sees half written.
-        self._numbers = memoryview(mmap.mmap(-1, (_DRAINING + 1) * 8)).cast("q")
+        self._numbers = memoryview(mmap.mmap(-1, (_USED + 1) * 8)).cast("q")
         self._lock = threading.Lock()
         self._own = 0
         self._assigned: set[int] = set()
@@ -40,11 +42,13 @@ class Slots:
         """Return a free slot for a worker that is about to be forked."""
         slot = next(number for number in range(SLOTS) if number not in self._assigned)
         self._assigned.add(slot)
+        self._numbers[_USED] = max(self._numbers[_USED], slot + 1)
         return slot
 
     def release(self, slot: int) -> None:
         """Take back the slot of a worker that has ended."""
         self._numbers[slot * _A_SLOT + _IN_FLIGHT] = 0
+        self._numbers[slot * _A_SLOT + _PLACES] = 0
         self._assigned.discard(slot)
 
     def bind(self, slot: int) -> None:
@@ -78,6 +82,16 @@ class Slots:
         """Note that a client ran out of time before its request was answered."""
         with self._lock:
             self._numbers[self._own + _TIMEOUTS] += 1
+
+    def note_connections(self, count: int | None) -> None:
+        """Note how many connections this worker has; None while it accepts no more."""
+        self._numbers[self._own + _PLACES] = 0 if count is None else count + 1
+
+    def fewest_connections(self) -> int:
+        """Return how many that worker has which has the fewest, of those that accept; or 0."""
+        used = self._numbers[_USED] * _A_SLOT
+        accepting = filter(None, self._numbers[_PLACES:used:_A_SLOT].tolist())
+        return min(accepting, default=1) - 1
 
     def in_flight(self) -> int:
         """Return how many requests all workers have in flight."""

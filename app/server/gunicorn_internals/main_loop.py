@@ -17,7 +17,7 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker
 
 from app.metrics.recorder import UNMATCHED
-from app.server.configuration import current_settings
+from app.server.configuration import current_settings, shared_state
 from app.server.descriptors import room_for_connections, uploads_at_once
 from app.server.gunicorn_internals.arrival import Missing
 from app.server.gunicorn_internals.connection import Connection
@@ -31,6 +31,7 @@ from app.server.sweep import sweep_if_due
 from app.settings.model import WAITING_THREADS
 
 TICK_SECONDS = 0.25
+STEP_BACK_SECONDS = 0.002
 BEGINNING_GRACE_SECONDS = 1.0  # once the worker ends
 IDLE_GRACE_SECONDS = 2.0
 _SHORT_OF_SOMETHING = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -54,6 +55,7 @@ class MainLoop(ThreadWorker):
         self._uploads = 0
         self._tick_at = 0.0
         self._accept_at = 0.0
+        self._has_stepped_back = False
         self._stopping_at: float | None = None
 
     def run(self) -> None:
@@ -75,6 +77,9 @@ class MainLoop(ThreadWorker):
 
     def accept(self, listener: Any) -> None:
         """Accept a connection and wait for its first bytes without a thread."""
+        if self._steps_back():
+            self._pause_accepting(STEP_BACK_SECONDS)
+            return
         try:
             client, address = listener.accept()
         except OSError as error:
@@ -94,8 +99,20 @@ class MainLoop(ThreadWorker):
         if oldest is not None:
             self._close(oldest)
         else:
-            self._accept_at = time.monotonic() + TICK_SECONDS
-            self.set_accept_enabled(False)
+            self._pause_accepting(TICK_SECONDS)
+
+    def _steps_back(self) -> bool:
+        """Return whether a worker with fewer connections is given the time to accept this one.
+
+        Not twice in a row: it may be stopped.
+        """
+        fewest = shared_state.slots.fewest_connections()
+        self._has_stepped_back = not self._has_stepped_back and self.nr_conns > fewest
+        return self._has_stepped_back
+
+    def _pause_accepting(self, seconds: float) -> None:
+        self._accept_at = time.monotonic() + seconds
+        self.set_accept_enabled(False)
 
     # Connections without a thread
 
@@ -227,8 +244,11 @@ class MainLoop(ThreadWorker):
 
     def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
         """Wait for something to happen, but never too long to see whose time is up."""
+        shared_state.slots.note_connections(self.nr_conns if self.alive else None)
         is_quiet = not self._crowd and not self._handled and self._accepting
         seconds = timeout or 0
+        if self._has_stepped_back:
+            seconds = min(seconds, STEP_BACK_SECONDS)
         super().wait_for_and_dispatch_events(seconds if is_quiet else min(seconds, TICK_SECONDS))
 
     def murder_pending(self) -> None:

@@ -85,6 +85,25 @@ def test_a_dead_worker_takes_with_it_what_was_in_flight(slots: Slots) -> None:
     assert slots.totals() == Totals(messages=2, bytes=20, last_received_ms=2000, timeouts=0)
 
 
+def test_the_fewest_connections_are_those_of_a_worker_that_accepts(slots: Slots) -> None:
+    """Workers that accept nothing, or have ended, don't count; of nobody it is 0."""
+
+    def work() -> None:
+        slots.bind(second)
+        slots.note_connections(2)
+
+    second = slots.assign()
+    assert slots.fewest_connections() == 0
+    slots.note_connections(3)
+    assert slots.fewest_connections() == 3
+    in_child(work)
+    assert slots.fewest_connections() == 2
+    slots.release(second)
+    assert slots.fewest_connections() == 3
+    slots.note_connections(None)
+    assert slots.fewest_connections() == 0
+
+
 def test_the_last_received_is_the_latest(slots: Slots) -> None:
     """An earlier time that comes later doesn't set it back."""
     slots.count_message(1, 2000)
