@@ -76,6 +76,17 @@ def test_members_are_on_the_line(write: Write, line_format: str) -> None:
         assert "size=5 queue_id=A1" in line
 
 
+def test_what_is_omitted_is_on_no_line(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker records less of each line, and its lines say the same."""
+    for name in ("_srcfile", "logThreads", "logProcesses", "logMultiprocessing"):
+        monkeypatch.setattr(logging, name, getattr(logging, name))
+    before = write("Got it", extra={"size": 3})
+    logs.omit_what_no_line_shows()
+    after = write("Got it", extra={"size": 3}).removeprefix(before)
+    digits = str.maketrans("123456789", "000000000")
+    assert before.translate(digits) == after.translate(digits)
+
+
 def test_a_traceback_holds_no_control_character(write: Write) -> None:
     """The text of an exception may be foreign too: nothing of it drives a terminal."""
     output = write("Failed", exc_info=ValueError(HOSTILE))

@@ -58,20 +58,15 @@ class Checkpoints:
         self._something_committed = threading.Event()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
         self._is_failing = False
 
     def note_commit(self) -> None:
-        """Let a checkpoint follow soon; called by one thread at a time."""
+        """Let a checkpoint follow soon."""
         if not self._something_committed.is_set():
             self._something_committed.set()
-        if self._thread is None or not self._thread.is_alive():
-            thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError as error:  # commits are durable without it
-                self._warn(error)
-            else:
-                self._thread = thread
+        if not self._is_running():
+            self._start()
 
     def close(self) -> None:
         """End the thread."""
@@ -80,6 +75,21 @@ class Checkpoints:
         if self._thread is not None:
             self._thread.join()
         self._turn.close()
+
+    def _is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._is_running():  # another thread has started it
+                return
+            thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # commits are durable without it
+                self._warn(error)
+            else:
+                self._thread = thread
 
     def _run(self) -> None:
         while not self._ended.wait(EVERY_SECONDS):

@@ -6,6 +6,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -278,6 +280,29 @@ def test_a_failed_connection_is_not_used_again(
         checkpoints.note_commit()
         assert failed.acquire(timeout=SECONDS)
         assert opened.acquire(timeout=SECONDS)
+
+
+def test_two_first_commits_start_one_thread(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stored message and a deleted one may be the first at the same moment."""
+    start = threading.Thread.start
+    both = threading.Barrier(2)
+    started = []
+
+    def start_together(thread: threading.Thread) -> None:
+        if thread.name == "checkpoints":
+            with suppress(threading.BrokenBarrierError):
+                both.wait(0.2)
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_together)
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(2):
+            pool.submit(checkpoints.note_commit)
+    assert started == ours()
+    assert len(started) == 1
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
