@@ -1,19 +1,17 @@
 """The durable store of one host: messages in segments, and an index of them in SQLite."""
 
 import errno
-import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from app.errors import MessageCorrupt, MessageNotFound, StorageUnavailable
+from app.errors import StorageUnavailable
 from app.state.lock_file import locked
 from app.storage.body import Body
 from app.storage.delivery_queue import DeliveryQueue
@@ -22,7 +20,6 @@ from app.storage.ids import milliseconds_since_epoch, moment_of
 from app.storage.interface import Arrivals, Page, Query, StoreRecorder
 from app.storage.message import Message, Reason, Receipt, Statistics, StoredMessage
 from app.storage.segments.directory import Segments
-from app.storage.segments.segment_file import Span
 from app.storage.segments.spooled_body import SpooledBody
 from app.storage.sqlite.checkpoint import Checkpoints
 from app.storage.sqlite.completion import Completed, complete
@@ -36,15 +33,15 @@ from app.storage.sqlite.erasing import Erasing
 from app.storage.sqlite.failures import cause_of, failures_as_unavailable
 from app.storage.sqlite.generation import generation_file
 from app.storage.sqlite.probe import WriteProbe
+from app.storage.sqlite.reading import Reading
 from app.storage.sqlite.removal import Removal
-from app.storage.sqlite.rows import SEGMENTS_SQL, stored_message
+from app.storage.sqlite.rows import SEGMENTS_SQL
 from app.storage.sqlite.search import Search
 from app.storage.sqlite.store_id import store_id
 from app.storage.sqlite.tables import messages
 from app.storage.sqlite.writer import Addition, Writer
 
 MOST_IN_A_COMMIT = 64
-_BY_ID = select(messages).where(messages.c.id == bindparam("id"))
 PROBE_SECONDS = 2  # for those who wait to write, and write before
 
 
@@ -76,6 +73,7 @@ class SQLiteStore:
         self._erasing = Erasing(
             self._connections, self._segments, self._lock_file, generation_file(data_dir)
         )
+        self._reading = Reading(self._engine, self._segments)
         self._search = Search(self._engine, self._segments)
         self._group = GroupCommit(self._commit, MOST_IN_A_COMMIT)
         self._deliveries = SQLiteDeliveries(
@@ -113,7 +111,7 @@ class SQLiteStore:
 
     def get(self, message_id: str) -> StoredMessage:
         """See MessageStore.get."""
-        return stored_message(self._row(message_id))
+        return self._reading.get(message_id)
 
     def ids_with_prefix(self, prefix: str, limit: int) -> list[str]:
         """See MessageStore.ids_with_prefix."""
@@ -122,12 +120,11 @@ class SQLiteStore:
 
     def read(self, message_id: str) -> bytes:
         """See MessageStore.read."""
-        return self._read(self._row(message_id))
+        return self._reading.read(message_id)
 
     def find(self, message_id: str) -> tuple[StoredMessage, Callable[[], bytes]]:
         """See MessageStore.find."""
-        row = self._row(message_id)
-        return stored_message(row), partial(self._read, row)
+        return self._reading.find(message_id)
 
     def remove(self, message_ids: Sequence[str], reason: Reason) -> list[str]:
         """See MessageStore.remove."""
@@ -278,29 +275,6 @@ class SQLiteStore:
         if taken and self._recorder:
             self._recorder.commit(taken)
 
-    def _read(self, row: Row[Any]) -> bytes:
-        try:
-            return self._read_at(row)
-        except (MessageCorrupt, StorageUnavailable):
-            now = self._row(row.id)  # it may have been deleted or copied in the meantime
-            if _place_of(now) == _place_of(row):
-                raise
-            return self._read_at(now)
-
-    def _read_at(self, row: Row[Any]) -> bytes:
-        with failures_as_unavailable():
-            raw = self._segments.read(_place_of(row))
-        if hashlib.sha256(raw).digest() != row.sha256:
-            raise MessageCorrupt(f"The stored bytes of message {row.id} are damaged.")
-        return raw
-
-    def _row(self, message_id: str) -> Row[Any]:
-        with failures_as_unavailable(), self._engine.connect() as connection:
-            row = connection.execute(_BY_ID, {"id": message_id}).first()
-        if row is None:
-            raise _not_found(message_id)
-        return row
-
 
 def _receipt_of(addition: Addition) -> Receipt:
     if isinstance(addition.error, OSError | SQLAlchemyError | sqlite3.Error):
@@ -311,11 +285,3 @@ def _receipt_of(addition: Addition) -> Receipt:
     if addition.receipt is None:
         raise StorageUnavailable("The first copy of this message was removed in the meantime.")
     return addition.receipt
-
-
-def _place_of(row: Row[Any]) -> Span:
-    return Span(row.segment, row.segment_offset, row.size)
-
-
-def _not_found(message_id: str) -> MessageNotFound:
-    return MessageNotFound(f"No message has the id {message_id!r}.")

@@ -57,7 +57,7 @@ def test_segments_go_with_the_last_that_is_known_of_them(data_dir: Path) -> None
     gone = list(fill(data_dir, 20).values())
     kept = fill(data_dir, 1, "kept")[0]
     with closing(SQLiteStore(data_dir)) as store:
-        same = data_dir / "segments" / store._row(kept).segment
+        same = data_dir / "segments" / store._reading._row(kept).segment
         store.remove(gone, Reason.REQUEST)
         store.erase()
     with closing(SQLiteStore(data_dir)) as store:
