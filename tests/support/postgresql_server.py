@@ -102,6 +102,15 @@ class PostgreSQLServer(Started):
             self.execute(f"ALTER SYSTEM SET {name} = '{value}'")
         self.execute("SELECT pg_reload_conf()")
 
+    def wait_for_standby(self, name: str) -> None:
+        """From now on let each commit wait for a standby of this name; for none if it is empty."""
+        self.configure(synchronous_standby_names=name)
+        wait_for(lambda: self.execute("SHOW synchronous_standby_names") == [(name,)])
+        # New connections know the name, but none waits before the checkpointer has told them to;
+        # it reads the settings before it begins a checkpoint, perhaps only before the second one.
+        for _ in range(2):
+            self.execute("CHECKPOINT")
+
     def freeze(self) -> None:
         """Stop all of its processes: connections stay open, and nobody answers."""
         self.process.send_signal(signal.SIGSTOP)

@@ -99,8 +99,7 @@ def test_a_standby_that_does_not_answer_is_waited_for(
     server: PostgreSQLServer, new_store: NewStore, size: int
 ) -> None:
     """Nothing is acknowledged; when it answers again, the repeat is a duplicate."""
-    set_to(server, "synchronous_standby_names", "nobody")
-    wait_for(lambda: server.execute("SHOW synchronous_standby_names") == [("nobody",)], 10)
+    server.wait_for_standby("nobody")
     store = new_store()
     for refused in (lambda: add(store, b"1" * size), store.check):
         with pytest.raises(StorageUnavailable) as raised:
@@ -108,7 +107,7 @@ def test_a_standby_that_does_not_answer_is_waited_for(
         assert "has not answered for 2 seconds" in str(raised.value.__cause__)
     assert stored(store) == {}
 
-    set_to(server, "synchronous_standby_names", "")
+    server.wait_for_standby("")
     wait_for(lambda: len(stored(store)) == 1, 10)
     [first] = stored(store)
     assert add(store, b"2" * size) == first
@@ -120,8 +119,7 @@ def test_a_cancelled_wait_is_no_acknowledgement(
     server: PostgreSQLServer, new_store: NewStore, database_url: str, size: int
 ) -> None:
     """PostgreSQL then reports success with a warning; the repeat has to wait as well."""
-    set_to(server, "synchronous_standby_names", "nobody")
-    wait_for(lambda: server.execute("SHOW synchronous_standby_names") == [("nobody",)], 10)
+    server.wait_for_standby("nobody")
     store = new_store()
     with ThreadPoolExecutor(1) as pool:
         adding = pool.submit(add, store, b"1" * size)
@@ -130,7 +128,7 @@ def test_a_cancelled_wait_is_no_acknowledgement(
             adding.result()
     with pytest.raises(StorageUnavailable):
         add(store, b"2" * size)
-    set_to(server, "synchronous_standby_names", "")
+    server.wait_for_standby("")
     wait_for(lambda: len(stored(store)) == 1, 10)
 
 

@@ -25,20 +25,12 @@ def own_server() -> Iterator[PostgreSQLServer]:
         yield server
 
 
-def set_standby(server: PostgreSQLServer, name: str) -> None:
-    """Let commits wait for a standby of this name."""
-    server.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
-    server.execute("SELECT pg_reload_conf()")
-    shown = "SHOW synchronous_standby_names"
-    wait_for(lambda: server.execute(shown) == [(name,)])
-
-
 def test_attempts_wait_for_no_standby(own_server: PostgreSQLServer, tmp_path: Path) -> None:
     """A failover may undo what became of them; what people decide about deliveries is kept."""
     url = Databases(own_server, tmp_path).new()
     with closing(Host(url)) as store:
         add_for(store, "app")
-        set_standby(own_server, "nobody")
+        own_server.wait_for_standby("nobody")
         queue = store.deliveries
         claims = claim(queue)
         assert queue.finish([failed(each, 1) for each in queue.renew(claims, at(60))]) == 1
@@ -46,7 +38,7 @@ def test_attempts_wait_for_no_standby(own_server: PostgreSQLServer, tmp_path: Pa
         decision.start()
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
         wait_for(lambda: own_server.execute(waiting) == [(1,)])
-        set_standby(own_server, "")
+        own_server.wait_for_standby("")
         decision.join()
 
 
