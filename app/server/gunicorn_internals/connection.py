@@ -8,7 +8,7 @@ from typing import Any
 from gunicorn.workers.gthread import TConn
 
 from app.server.gunicorn_internals.answering_socket import AnsweringSocket
-from app.server.gunicorn_internals.arrival import Arrival, Missing
+from app.server.gunicorn_internals.arrival import HELD_BYTES, Arrival, Missing
 from app.server.gunicorn_internals.body import has_arrived
 from app.web.request_context import RequestContext
 
@@ -32,9 +32,9 @@ class Connection(TConn):
         self.left_to_read = 0  # before it is closed
         self.context: RequestContext | None = None
 
-    def receive(self) -> None:
-        """Take what has arrived, without waiting; raises OSError."""
-        data = self.sock.recv(RECEIVE_BYTES, MSG_DONTWAIT)
+    def receive(self, most: int = RECEIVE_BYTES) -> None:
+        """Take up to `most` bytes of what has arrived, without waiting; raises OSError."""
+        data = self.sock.recv(most, MSG_DONTWAIT)
         if data:
             self.arrival.add(data)
         else:
@@ -50,28 +50,29 @@ class Connection(TConn):
         data, self.arrival.data = self.arrival.data, bytearray()
         self.parser.unreader.unread(bytes(data))
 
-    def next_request(self, milliseconds: int) -> None:
-        """Begin the next request with what has arrived of it; wait for it that long."""
+    def next_request(self, milliseconds: int, most: int) -> None:
+        """Begin the next request with what has arrived of it; wait for it that long.
+
+        `most` is how many bytes are collected of a request whose head has arrived.
+        """
         self.forget_arrival()
         self.began = time.monotonic()
         buffered = self.parser.unreader.take_buffered()
         if buffered:
             self.arrival.add(buffered)
         until = self.began + milliseconds / 1000
-        while milliseconds and self._is_worth_waiting() and self._has_more(until):
+        while milliseconds and (room := self._room(most)) > 0 and self._has_more(until):
             try:
-                self.receive()
+                self.receive(room)
             except BlockingIOError:
                 return
 
-    def _is_worth_waiting(self) -> bool:
+    def _room(self, most: int) -> int:
+        """Return how many more bytes are worth waiting for."""
         arrival = self.arrival
-        return not (
-            self.has_ended
-            or arrival.missing is Missing.NOTHING
-            or arrival.is_full
-            or arrival.is_awaiting
-        )
+        if self.has_ended or arrival.is_awaiting or arrival.missing is Missing.NOTHING:
+            return 0
+        return (most if arrival.missing is Missing.BODY else HELD_BYTES) - len(arrival.data)
 
     def _has_more(self, until: float) -> bool:
         poll = select.poll()

@@ -70,11 +70,15 @@ class Crowd:
         self._held_in_all += size - self._held.get(conn, 0)
         self._held[conn] = size
 
+    @property
+    def has_room(self) -> bool:
+        """Whether more than HELD_BY_RIGHT_BYTES may be held for a connection; for threads, too."""
+        return self._held_in_all <= HELD_IN_ALL_BYTES
+
     def holds_too_much(self, conn: Connection) -> bool:
         """Return whether nothing more may be held for `conn`."""
         size = self._held[conn]
-        is_short = self._held_in_all > HELD_IN_ALL_BYTES
-        return size >= HELD_BYTES or (is_short and size > HELD_BY_RIGHT_BYTES)
+        return size >= HELD_BYTES or (not self.has_room and size > HELD_BY_RIGHT_BYTES)
 
     def ignore(self, conn: Connection) -> None:
         """Don't look at what arrives on `conn` any more."""
