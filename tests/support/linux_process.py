@@ -67,6 +67,12 @@ def threads(pids: Collection[int]) -> int:
     return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids)
 
 
+def waits(pid: int) -> int:
+    """Return how often the main thread of `pid` has waited for something."""
+    [line] = [each for each in _status(pid).splitlines() if each.startswith("voluntary")]
+    return int(line.split()[1])
+
+
 def resident_bytes(pids: Collection[int]) -> int:
     """Return the resident memory of the processes `pids` together."""
     pages = [Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1] for pid in pids]

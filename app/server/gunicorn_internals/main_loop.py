@@ -23,6 +23,7 @@ from app.server.gunicorn_internals.arrival import Missing
 from app.server.gunicorn_internals.connection import Connection
 from app.server.gunicorn_internals.crowd import Crowd, Kind
 from app.server.gunicorn_internals.deadlines import count_timeout, enforce, give_up
+from app.server.gunicorn_internals.fair_share import FairShare
 from app.server.gunicorn_internals.leaving import Leaving
 from app.server.gunicorn_internals.threads import PatientPool
 from app.server.gunicorn_internals.turns import Turns
@@ -31,7 +32,6 @@ from app.server.sweep import sweep_if_due
 from app.settings.model import WAITING_THREADS
 
 TICK_SECONDS = 0.25
-STEP_BACK_SECONDS = 0.002
 BEGINNING_GRACE_SECONDS = 1.0  # once the worker ends
 IDLE_GRACE_SECONDS = 2.0
 _SHORT_OF_SOMETHING = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -55,7 +55,7 @@ class MainLoop(ThreadWorker):
         self._uploads = 0
         self._tick_at = 0.0
         self._accept_at = 0.0
-        self._has_stepped_back = False
+        self._share = FairShare(shared_state.slots)
         self._stopping_at: float | None = None
 
     def run(self) -> None:
@@ -70,15 +70,16 @@ class MainLoop(ThreadWorker):
 
     def set_accept_enabled(self, enabled: bool | None) -> None:
         """Accept or not; called in each round of the main loop."""
-        super().set_accept_enabled(bool(enabled) and time.monotonic() >= self._accept_at)
+        is_time = time.monotonic() >= self._accept_at and self._share.pause_seconds <= 0
+        super().set_accept_enabled(bool(enabled) and is_time)
         if not enabled and os.getppid() != self.ppid:
             for listener in self.sockets:  # nobody accepts any more: the port is free
                 listener.close()
 
     def accept(self, listener: Any) -> None:
         """Accept a connection and wait for its first bytes without a thread."""
-        if self._steps_back():
-            self._pause_accepting(STEP_BACK_SECONDS)
+        if self._share.leaves_next_to_others(self._busy()):
+            super().set_accept_enabled(False)
             return
         try:
             client, address = listener.accept()
@@ -91,6 +92,7 @@ class MainLoop(ThreadWorker):
         conn = Connection(self.cfg, client, address, listener.getsockname())
         self.nr_conns += 1
         self._begin(conn, self._timeouts.read)
+        self._share.note(self._busy())
         if self.nr_conns > self._most_connections:
             self._make_room()
 
@@ -99,20 +101,11 @@ class MainLoop(ThreadWorker):
         if oldest is not None:
             self._close(oldest)
         else:
-            self._pause_accepting(TICK_SECONDS)
+            self._accept_at = time.monotonic() + TICK_SECONDS
+            self.set_accept_enabled(False)
 
-    def _steps_back(self) -> bool:
-        """Return whether a worker with fewer connections is given the time to accept this one.
-
-        Not twice in a row: it may be stopped.
-        """
-        fewest = shared_state.slots.fewest_connections()
-        self._has_stepped_back = not self._has_stepped_back and self.nr_conns > fewest
-        return self._has_stepped_back
-
-    def _pause_accepting(self, seconds: float) -> None:
-        self._accept_at = time.monotonic() + seconds
-        self.set_accept_enabled(False)
+    def _busy(self) -> int:
+        return self.nr_conns - len(self._crowd.of_kind(Kind.IDLE))
 
     # Connections without a thread
 
@@ -244,11 +237,13 @@ class MainLoop(ThreadWorker):
 
     def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
         """Wait for something to happen, but never too long to see whose time is up."""
-        shared_state.slots.note_connections(self.nr_conns if self.alive else None)
+        self._share.note(self._busy() if self.alive else None)
+        if self.alive:
+            self.set_accept_enabled(True)
         is_quiet = not self._crowd and not self._handled and self._accepting
         seconds = timeout or 0
-        if self._has_stepped_back:
-            seconds = min(seconds, STEP_BACK_SECONDS)
+        if not self._accepting and self._share.pause_seconds > 0:
+            seconds = min(seconds, self._share.pause_seconds)
         super().wait_for_and_dispatch_events(seconds if is_quiet else min(seconds, TICK_SECONDS))
 
     def murder_pending(self) -> None:

@@ -10,8 +10,7 @@ each with a test in tests/process/:
 - Requests that have arrived wait for a thread in turns, see turns.py.
 - An answer that its client doesn't take at once is sent by the main loop.
 - There is always room for one more connection, see crowd.py.
-- A worker that has more connections than another one lets that one accept the next: whoever was
-  awake first would have all that a client opens at once and keeps, and the others nothing to do.
+- A worker that has more to do than another one lets that one accept, see fair_share.py.
 - After an answer, the thread waits a moment for the next request on the same connection, since
   going through the main loop costs a tenth of a request. It does so for at most a tenth of a
   second, so that requests waiting for the main loop, or for a thread, get their turn.
