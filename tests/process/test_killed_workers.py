@@ -5,7 +5,7 @@ import random
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -26,7 +26,7 @@ CLIENTS = 8
 ATTEMPTS = 200
 PAUSE_SECONDS = 0.05
 MIB = 1024 * 1024
-KILLS_AT_LEAST = rounds(5, 2)
+A_KILL = 40
 
 pytestmark = pytest.mark.thorough
 
@@ -115,12 +115,19 @@ def test_half_an_upload_goes_with_its_worker(
 
 
 @contextmanager
-def workers_being_killed(server: Server) -> Iterator[list[int]]:
-    """Kill a random worker of `server` at random moments; yields the list of those killed."""
+def workers_being_killed(server: Server, answered: Sized) -> Iterator[list[int]]:
+    """Kill a random worker of `server` again and again; yields the list of those killed.
+
+    Each after a random number of messages, A_KILL on average, was added to `answered`.
+    """
     killed, done = [], threading.Event()
 
     def kill_some() -> None:
-        while not done.wait(random.uniform(0.05, 0.4)):
+        next_at = 0
+        while not done.wait(0.002):
+            if len(answered) < next_at:
+                continue
+            next_at = len(answered) + random.randint(1, 2 * A_KILL)
             alive = server.worker_pids()
             for pid in random.sample(alive, k=min(1, len(alive))):
                 kill_process(pid)
@@ -142,13 +149,19 @@ def test_what_was_answered_is_stored_once_whatever_is_killed(new_server: NewServ
     A restart then leaves no bytes of those that were cut off, or stored a second time.
     """
     server = new_server(workers=3).start()
-    with workers_being_killed(server) as killed, ThreadPoolExecutor(CLIENTS) as pool:
-        numbers = range(MESSAGES)
-        answers = list(pool.map(lambda number: deliver_until_answered(server, number), numbers))
+    numbers = range(MESSAGES)
+    answered: dict[int, tuple[Any, int]] = {}
+
+    def deliver(number: int) -> None:
+        answered[number] = deliver_until_answered(server, number)
+
+    with workers_being_killed(server, answered) as killed, ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(deliver, numbers))
+        answers = [answered[number] for number in numbers]
         # As if these answers had been lost on their way.
         again = pool.map(lambda number: deliver_until_answered(server, number), numbers[::10])
         check_repeats(list(again), answers[::10])
-    assert len(killed) >= KILLS_AT_LEAST
+    assert len(killed) > MESSAGES / A_KILL / 3
     assert sum(failures for _, failures in answers) > 0, "no request was hit"
     receipts = [receipt for receipt, _ in answers]
     check_stored(server, receipts)
