@@ -13,6 +13,9 @@ from app.server.gunicorn_internals.body import has_arrived
 from app.web.request_context import RequestContext
 
 RECEIVE_BYTES = 16 * 1024
+# What a thread collects itself. For a message of 64 KiB, going through the main loop again, in
+# pieces of RECEIVE_BYTES, would cost an eighth of its CPU time.
+FOLLOWING_BYTES = 256 * 1024
 
 
 class Connection(TConn):
@@ -50,29 +53,27 @@ class Connection(TConn):
         data, self.arrival.data = self.arrival.data, bytearray()
         self.parser.unreader.unread(bytes(data))
 
-    def next_request(self, milliseconds: int, most: int) -> None:
-        """Begin the next request with what has arrived of it; wait for it that long.
-
-        `most` is how many bytes are collected of a request whose head has arrived.
-        """
+    def next_request(self, milliseconds: int) -> None:
+        """Begin the next request with what has arrived of it; wait for it that long."""
         self.forget_arrival()
         self.began = time.monotonic()
         buffered = self.parser.unreader.take_buffered()
         if buffered:
             self.arrival.add(buffered)
         until = self.began + milliseconds / 1000
-        while milliseconds and (room := self._room(most)) > 0 and self._has_more(until):
+        while milliseconds and (room := self._room()) > 0 and self._has_more(until):
             try:
                 self.receive(room)
             except BlockingIOError:
                 return
 
-    def _room(self, most: int) -> int:
+    def _room(self) -> int:
         """Return how many more bytes are worth waiting for."""
         arrival = self.arrival
         if self.has_ended or arrival.is_awaiting or arrival.missing is Missing.NOTHING:
             return 0
-        return (most if arrival.missing is Missing.BODY else HELD_BYTES) - len(arrival.data)
+        most = FOLLOWING_BYTES if arrival.missing is Missing.BODY else HELD_BYTES
+        return most - len(arrival.data)
 
     def _has_more(self, until: float) -> bool:
         poll = select.poll()

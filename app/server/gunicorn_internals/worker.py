@@ -30,7 +30,7 @@ from gunicorn.http.errors import LimitRequestHeaders, ParseException
 from gunicorn.http.unreader import SocketUnreader
 
 from app.intake.read import CHUNK_BYTES
-from app.server.gunicorn_internals.arrival import HELD_BYTES, Missing
+from app.server.gunicorn_internals.arrival import Missing
 from app.server.gunicorn_internals.body import has_arrived
 from app.server.gunicorn_internals.connection import Connection
 from app.server.gunicorn_internals.main_loop import MainLoop
@@ -41,7 +41,6 @@ from app.web.deadline import Deadline
 from app.web.request_context import RequestContext, set_current
 
 FOLLOWING_MS = 10  # enough for a client nearby to send its next request, on a busy machine
-FOLLOWING_BYTES = 256 * 1024  # going through the main loop costs a tenth of such a request, too
 TURN_SECONDS = 0.1  # how long one connection may keep a thread
 
 
@@ -66,9 +65,9 @@ class Worker(MainLoop):
         """
         until = time.monotonic() + TURN_SECONDS
         while self._handle_one(conn):
-            goes_on = self.alive and time.monotonic() < until and not conn.sock.unsent
-            most = FOLLOWING_BYTES if self._crowd.has_room else HELD_BYTES
-            conn.next_request(FOLLOWING_MS if goes_on else 0, most)
+            is_time = self.alive and time.monotonic() < until
+            goes_on = is_time and not conn.sock.unsent and self._crowd.has_room
+            conn.next_request(FOLLOWING_MS if goes_on else 0)
             if not goes_on or conn.arrival.missing is not Missing.NOTHING:
                 return True
         return False
