@@ -53,7 +53,8 @@ def counted(operation: Operation) -> Subject:
 def table(found: Mapping[str, Calls]) -> str:
     """Return a table with a column for each operation, and a row for each part."""
     parts = dict.fromkeys(part for each in found.values() for part in each)
-    rows = sorted(parts, key=lambda part: -sum(sum(each[part].values()) for each in found.values()))
+    weights = {part: sum(sum(each[part].values()) for each in found.values()) for part in parts}
+    rows = sorted((part for part in parts if weights[part] >= 1), key=lambda part: -weights[part])
     lines = [
         row("part", list(found)),
         "|---" * (len(found) + 1) + "|\n",
