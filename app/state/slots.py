@@ -11,8 +11,8 @@ from dataclasses import dataclass
 SLOTS = 1024  # up to 256 workers are allowed, and a reload doubles them for a moment
 
 # Where each number is in a slot. Times are in ms since 1970.
-# _PLACES is one more than the connections of a worker that accepts, 0 for one that doesn't.
-_IN_FLIGHT, _MESSAGES, _BYTES, _LAST_RECEIVED, _TIMEOUTS, _PLACES = range(6)
+# _BUSY is one more than the connections that aren't idle, 0 for a worker that accepts none.
+_IN_FLIGHT, _MESSAGES, _BYTES, _LAST_RECEIVED, _TIMEOUTS, _BUSY = range(6)
 _A_SLOT = 6
 _DRAINING = SLOTS * _A_SLOT
 _USED = _DRAINING + 1  # no slot from this one on was ever assigned
@@ -48,7 +48,7 @@ class Slots:
     def release(self, slot: int) -> None:
         """Take back the slot of a worker that has ended."""
         self._numbers[slot * _A_SLOT + _IN_FLIGHT] = 0
-        self._numbers[slot * _A_SLOT + _PLACES] = 0
+        self._numbers[slot * _A_SLOT + _BUSY] = 0
         self._assigned.discard(slot)
 
     def bind(self, slot: int) -> None:
@@ -83,14 +83,14 @@ class Slots:
         with self._lock:
             self._numbers[self._own + _TIMEOUTS] += 1
 
-    def note_connections(self, count: int | None) -> None:
-        """Note how many connections this worker has; None while it accepts no more."""
-        self._numbers[self._own + _PLACES] = 0 if count is None else count + 1
+    def note_busy(self, count: int | None) -> None:
+        """Note how many connections of this worker aren't idle; None while it accepts none."""
+        self._numbers[self._own + _BUSY] = 0 if count is None else count + 1
 
-    def fewest_connections(self) -> int:
-        """Return how many that worker has which has the fewest, of those that accept; or 0."""
+    def fewest_busy(self) -> int:
+        """Return the lowest count of any worker that accepts connections, or 0."""
         used = self._numbers[_USED] * _A_SLOT
-        accepting = filter(None, self._numbers[_PLACES:used:_A_SLOT].tolist())
+        accepting = filter(None, self._numbers[_BUSY:used:_A_SLOT].tolist())
         return min(accepting, default=1) - 1
 
     def in_flight(self) -> int:

@@ -26,7 +26,7 @@ CLIENTS = 8
 ATTEMPTS = 200
 PAUSE_SECONDS = 0.05
 MIB = 1024 * 1024
-A_KILL = 40
+MESSAGES_PER_KILL = 40
 
 pytestmark = pytest.mark.thorough
 
@@ -118,7 +118,7 @@ def test_half_an_upload_goes_with_its_worker(
 def workers_being_killed(server: Server, answered: Sized) -> Iterator[list[int]]:
     """Kill a random worker of `server` again and again; yields the list of those killed.
 
-    Each after a random number of messages, A_KILL on average, was added to `answered`.
+    Each after a random number of messages, MESSAGES_PER_KILL on average, was added to `answered`.
     """
     killed, done = [], threading.Event()
 
@@ -127,7 +127,7 @@ def workers_being_killed(server: Server, answered: Sized) -> Iterator[list[int]]
         while not done.wait(0.002):
             if len(answered) < next_at:
                 continue
-            next_at = len(answered) + random.randint(1, 2 * A_KILL)
+            next_at = len(answered) + random.randint(1, 2 * MESSAGES_PER_KILL)
             alive = server.worker_pids()
             for pid in random.sample(alive, k=min(1, len(alive))):
                 kill_process(pid)
@@ -150,18 +150,18 @@ def test_what_was_answered_is_stored_once_whatever_is_killed(new_server: NewServ
     """
     server = new_server(workers=3).start()
     numbers = range(MESSAGES)
-    answered: dict[int, tuple[Any, int]] = {}
+    answered: list[tuple[Any, int]] = []
 
-    def deliver(number: int) -> None:
-        answered[number] = deliver_until_answered(server, number)
+    def deliver(number: int) -> tuple[Any, int]:
+        answered.append(answer := deliver_until_answered(server, number))
+        return answer
 
     with workers_being_killed(server, answered) as killed, ThreadPoolExecutor(CLIENTS) as pool:
-        list(pool.map(deliver, numbers))
-        answers = [answered[number] for number in numbers]
+        answers = list(pool.map(deliver, numbers))
         # As if these answers had been lost on their way.
-        again = pool.map(lambda number: deliver_until_answered(server, number), numbers[::10])
+        again = pool.map(deliver, numbers[::10])
         check_repeats(list(again), answers[::10])
-    assert len(killed) > MESSAGES / A_KILL / 3
+    assert len(killed) > MESSAGES / MESSAGES_PER_KILL / 3
     assert sum(failures for _, failures in answers) > 0, "no request was hit"
     receipts = [receipt for receipt, _ in answers]
     check_stored(server, receipts)

@@ -29,9 +29,9 @@ def connect(server: Server, pids: Collection[int], stack: ExitStack) -> None:
 
 
 def test_the_worker_with_less_to_do_accepts_more(new_server: NewServer) -> None:
-    """One that was stopped has no connection yet: it gets nearly all that come next."""
+    """One that was stopped has no connection yet: it gets most of those that come next."""
     server = new_server(workers=2).start()
-    pids = stopped, running = sorted(server.settled_workers())
+    pids = stopped, running = sorted(wait_for(server.settled_workers))
     wait_for(lambda: sockets_of(stopped) == sockets_of(running))  # those of the start are closed
     before = sockets_of(running)
     with ExitStack() as stack:

@@ -39,11 +39,6 @@ class Arrival:
         self._end: int | None = None
         self._chunked = False
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no more should be collected."""
-        return len(self.data) >= HELD_BYTES
-
     def add(self, data: bytes) -> None:
         """Take what has arrived."""
         searched = max(0, len(self.data) - 3)

@@ -66,6 +66,8 @@ class Connection(TConn):
                 self.receive(room)
             except BlockingIOError:
                 return
+            if time.monotonic() >= until:  # one that sends in tiny pieces doesn't keep a thread
+                return
 
     def _room(self) -> int:
         """Return how many more bytes are worth waiting for."""

@@ -31,21 +31,22 @@ class FairShare:
 
     def note(self, busy: int | None) -> None:
         """Tell others how many connections of this worker aren't idle; None if it accepts none."""
-        self._slots.note_connections(busy)
-        most = self._slots.fewest_connections() + MOST_AHEAD
+        self._slots.note_busy(busy)
+        most = self._slots.fewest_busy() + MOST_AHEAD
         if self.pause_seconds > 0 and (busy or 0) <= most:
             self._pause_ends_at = 0.0
 
     def leaves_next_to_others(self, busy: int) -> bool:
         """Return whether this worker, with `busy` connections that aren't idle, pauses.
 
-        If no other has accepted any in the last pause, one may be stopped: there is no other pause
-        for IN_VAIN_SECONDS.
+        If the least busy worker has as many as before the last pause, it may be stopped: there is
+        no other pause for IN_VAIN_SECONDS.
         """
+        self._slots.note_busy(busy)
         since_pause = -self.pause_seconds
         if since_pause < 0:
             return True
-        fewest = self._slots.fewest_connections()
+        fewest = self._slots.fewest_busy()
         was_in_vain = fewest == self._fewest and since_pause < IN_VAIN_SECONDS
         if busy <= fewest + MOST_AHEAD or was_in_vain:
             return False

@@ -92,7 +92,6 @@ class MainLoop(ThreadWorker):
         conn = Connection(self.cfg, client, address, listener.getsockname())
         self.nr_conns += 1
         self._begin(conn, self._timeouts.read)
-        self._share.note(self._busy())
         if self.nr_conns > self._most_connections:
             self._make_room()
 
@@ -237,14 +236,13 @@ class MainLoop(ThreadWorker):
 
     def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
         """Wait for something to happen, but never too long to see whose time is up."""
-        self._share.note(self._busy() if self.alive else None)
-        if self.alive:
-            self.set_accept_enabled(True)
         is_quiet = not self._crowd and not self._handled and self._accepting
         seconds = timeout or 0
         if not self._accepting and self._share.pause_seconds > 0:
             seconds = min(seconds, self._share.pause_seconds)
         super().wait_for_and_dispatch_events(seconds if is_quiet else min(seconds, TICK_SECONDS))
+        accepts = self.alive and time.monotonic() >= self._accept_at
+        self._share.note(self._busy() if accepts else None)
 
     def murder_pending(self) -> None:
         """Enforce deadlines and free threads; called in each round of the main loop."""

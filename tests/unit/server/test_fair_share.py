@@ -25,7 +25,7 @@ def slots() -> Slots:
     slots = Slots()
     own, other = slots.assign(), slots.assign()
     slots.bind(other)
-    slots.note_connections(OTHERS)
+    slots.note_busy(OTHERS)
     slots.bind(own)
     return slots
 
@@ -37,7 +37,7 @@ def share(slots: Slots, clock: Clock[float]) -> FairShare:
 
 def note_for_other(slots: Slots, busy: int | None) -> None:
     slots.bind(1)
-    slots.note_connections(busy)
+    slots.note_busy(busy)
     slots.bind(0)
 
 
@@ -99,4 +99,4 @@ def test_those_that_accept_nothing_are_not_waited_for(share: FairShare, slots: S
     share.note(1000)
     assert not share.leaves_next_to_others(1000)
     share.note(None)
-    assert slots.fewest_connections() == 0
+    assert slots.fewest_busy() == 0

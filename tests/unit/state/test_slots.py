@@ -85,23 +85,23 @@ def test_a_dead_worker_takes_with_it_what_was_in_flight(slots: Slots) -> None:
     assert slots.totals() == Totals(messages=2, bytes=20, last_received_ms=2000, timeouts=0)
 
 
-def test_the_fewest_connections_are_those_of_a_worker_that_accepts(slots: Slots) -> None:
+def test_the_fewest_busy_are_those_of_a_worker_that_accepts(slots: Slots) -> None:
     """Workers that accept nothing, or have ended, don't count; of nobody it is 0."""
 
     def work() -> None:
         slots.bind(second)
-        slots.note_connections(2)
+        slots.note_busy(2)
 
     second = slots.assign()
-    assert slots.fewest_connections() == 0
-    slots.note_connections(3)
-    assert slots.fewest_connections() == 3
+    assert slots.fewest_busy() == 0
+    slots.note_busy(3)
+    assert slots.fewest_busy() == 3
     in_child(work)
-    assert slots.fewest_connections() == 2
+    assert slots.fewest_busy() == 2
     slots.release(second)
-    assert slots.fewest_connections() == 3
-    slots.note_connections(None)
-    assert slots.fewest_connections() == 0
+    assert slots.fewest_busy() == 3
+    slots.note_busy(None)
+    assert slots.fewest_busy() == 0
 
 
 def test_the_last_received_is_the_latest(slots: Slots) -> None:
