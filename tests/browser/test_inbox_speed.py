@@ -13,7 +13,7 @@ from support.plain_mail import plain_mail
 from support.rounds import rounds
 from support.server import Server
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.thorough, pytest.mark.alone]
 MESSAGES = 100_000
 MOST_MILLISECONDS = 200
 CLICKS = 7

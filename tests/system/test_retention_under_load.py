@@ -30,7 +30,7 @@ MOST_SLOWER = rounds(1.5, 2.0)  # p99 scatters: 1.09 to 1.24 were seen on a quie
 LOCKS = Path("/proc/locks")
 TOKEN = "token-" + "t" * 32
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.thorough, pytest.mark.alone]
 
 
 class SteadyLoad:
