@@ -40,7 +40,7 @@ def sweep_command(config: Path | None, delete: bool) -> None:
     """
     settings = storage_settings(config)
     if settings.objects is None:
-        sys.exit("There is no object store to sweep: object_store_url is not set.")
+        sys.exit("No object store is configured: set object_store_url.")
     stored = Objects(settings.objects, settings.timeout)
     try:
         with _connection(settings) as connection:

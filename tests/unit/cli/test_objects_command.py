@@ -54,7 +54,7 @@ def test_without_an_object_store(gomail_command: Run) -> None:
     result = gomail_command("objects", "sweep")
     assert (result.exit_code, result.output) == (
         1,
-        "There is no object store to sweep: object_store_url is not set.\n",
+        "No object store is configured: set object_store_url.\n",
     )
 
 
