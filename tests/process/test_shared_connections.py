@@ -22,10 +22,14 @@ def sockets_of(pid: int) -> int:
 
 def connect(server: Server, pids: Collection[int], stack: ExitStack) -> None:
     """Open CONNECTIONS connections, one after the other, on which nothing is sent yet."""
-    for _ in range(CONNECTIONS):
-        before = sum(map(sockets_of, pids))
+    before = sum(map(sockets_of, pids))
+    for number in range(1, CONNECTIONS + 1):
         stack.enter_context(server.connect())
-        wait_for(lambda before=before: sum(map(sockets_of, pids)) == before + 1)  # type: ignore[misc]
+        wait_for_sockets(pids, before + number)
+
+
+def wait_for_sockets(pids: Collection[int], count: int) -> None:
+    wait_for(lambda: sum(map(sockets_of, pids)) == count)
 
 
 def test_the_worker_with_less_to_do_accepts_more(new_server: NewServer) -> None:

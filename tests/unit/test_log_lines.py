@@ -82,6 +82,7 @@ def test_what_is_omitted_is_on_no_line(write: Write, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(logging, name, getattr(logging, name))
     before = write("Got it", extra={"size": 3})
     logs.omit_what_no_line_shows()
+    assert logging.makeLogRecord({}).thread is None
     after = write("Got it", extra={"size": 3}).removeprefix(before)
     digits = str.maketrans("123456789", "000000000")
     assert before.translate(digits) == after.translate(digits)

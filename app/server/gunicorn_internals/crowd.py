@@ -72,7 +72,7 @@ class Crowd:
 
     @property
     def has_room(self) -> bool:
-        """Whether more than HELD_BY_RIGHT_BYTES may be held for a connection; for threads, too."""
+        """Whether more than HELD_BY_RIGHT_BYTES may be held for a connection; threads may ask."""
         return self._held_in_all <= HELD_IN_ALL_BYTES
 
     def holds_too_much(self, conn: Connection) -> bool:

@@ -85,8 +85,8 @@ def test_a_dead_worker_takes_with_it_what_was_in_flight(slots: Slots) -> None:
     assert slots.totals() == Totals(messages=2, bytes=20, last_received_ms=2000, timeouts=0)
 
 
-def test_the_fewest_busy_are_those_of_a_worker_that_accepts(slots: Slots) -> None:
-    """Workers that accept nothing, or have ended, don't count; of nobody it is 0."""
+def test_the_least_busy_is_a_worker_that_accepts(slots: Slots) -> None:
+    """Workers that accept nothing, or have ended, don't count; it is 0 when none accepts."""
 
     def work() -> None:
         slots.bind(second)

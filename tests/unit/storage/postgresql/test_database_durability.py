@@ -29,11 +29,6 @@ def server(databases: Databases, database_url: str) -> Iterator[PostgreSQLServer
     databases.server.execute("ALTER ROLE gomail RESET ALL")
 
 
-def set_to(server: PostgreSQLServer, name: str, value: str) -> None:
-    server.execute(f"ALTER SYSTEM SET {name} = '{value}'")
-    server.execute("SELECT pg_reload_conf()")
-
-
 def refuses(work: Callable[[], object]) -> bool:
     try:
         work()
@@ -57,7 +52,7 @@ def test_a_setting_under_the_server_is_noticed(
 ) -> None:
     """Connections that are open notice it; what is refused isn't stored, and the check fails."""
     keys = iter(range(1000))
-    set_to(server, name, value)
+    server.configure(**{name: value})
     wait_for(lambda: refuses(lambda: add(store, b"x" * size, f"key-{next(keys)}")), 10)
 
     before = stored(store)
@@ -70,7 +65,7 @@ def test_a_setting_under_the_server_is_noticed(
             refused()
     assert stored(store) == before
 
-    set_to(server, name, "on")
+    server.configure(**{name: "on"})
     wait_for(lambda: not refuses(lambda: add(store, b"x" * size, "refused")), 10)
     assert len(stored(store)) == len(before) + 1
 
@@ -80,7 +75,7 @@ def test_what_waits_for_a_standby_is_enough(
     server: PostgreSQLServer, store: PostgreSQLStore, value: str
 ) -> None:
     """The other values of synchronous_commit make a commit durable on return."""
-    set_to(server, "synchronous_commit", value)
+    server.configure(synchronous_commit=value)
     add(store, b"x")
     store.check()
 
